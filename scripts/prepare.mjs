@@ -1,0 +1,20 @@
+// Makes a fresh clone runnable: installs the locked dependencies when they changed, then builds.
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const stamp = `${root}node_modules/.smalti-lock`;
+const lock = createHash("sha256").update(readFileSync(`${root}package-lock.json`)).digest("hex");
+
+if (!existsSync(stamp) || readFileSync(stamp, "utf8") !== lock) {
+  console.error("smalti: installing the locked dependencies (npm ci)…");
+  execFileSync("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"], {
+    cwd: root,
+    stdio: ["ignore", "ignore", "inherit"],
+  });
+  writeFileSync(stamp, lock);
+}
+if (!existsSync(`${root}dist/src/cli/main.js`)) console.error("smalti: building…");
+execFileSync(process.execPath, [`${root}node_modules/typescript/bin/tsc`, "-b"], { cwd: root, stdio: "inherit" });

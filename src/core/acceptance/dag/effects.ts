@@ -1,0 +1,62 @@
+import type { Author, Digest, Round } from "../../base/index.ts";
+import type { AcceptedBatch, Segment } from "../contract.ts";
+import type { Ref, SignedHeader, VerifiedBlock } from "./block.ts";
+import type { Commit } from "./commit.ts";
+import type { CertifiedCommit } from "./commit-range.ts";
+import type { CommitCertificate } from "./commit-votes.ts";
+
+/** Everything that can happen to the machine. */
+export type DagInput =
+  /** After construction, once: decides what the recovered blocks decide. */
+  | { readonly type: "start" }
+  /** A verified block: `pushed` by a peer's stream, or `fetched` because it was asked for by its ref. */
+  | {
+      readonly type: "block";
+      readonly block: VerifiedBlock;
+      readonly from: Author;
+      readonly how: "pushed" | "fetched";
+    }
+  /** A verified range of certified commits (commit sync), and what certified its last one. */
+  | {
+      readonly type: "certified";
+      readonly commits: readonly CertifiedCommit[];
+      readonly voters: readonly SignedHeader[];
+    }
+  /** Payload of this host; `ticket` comes back with the batch that orders it. */
+  | { readonly type: "submit"; readonly ticket: number; readonly segment: Segment }
+  /** The writers with which this host has links, itself not counted. */
+  | { readonly type: "reachable"; readonly authors: ReadonlySet<Author> }
+  /** Signing is safe from this round on (`dag.md` §12). */
+  | { readonly type: "resume"; readonly minRound: number }
+  | { readonly type: "tick" };
+
+/** Why an input had no effect; counted per code. */
+export type DropCode =
+  | "BELOW_HORIZON"
+  | "DUPLICATE"
+  | "FAR_FUTURE"
+  | "TWIN_PUSHED"
+  | "COMMIT_LAG"
+  | "STALE_RANGE";
+
+export type DagEffect =
+  /** To be durable before any later effect of another kind is performed. */
+  | { readonly type: "persist-block"; readonly block: VerifiedBlock }
+  | { readonly type: "persist-commit"; readonly commit: Commit; readonly digest: Digest }
+  | { readonly type: "guard"; readonly round: Round; readonly digest: Digest }
+  /** An own block, for every peer. */
+  | { readonly type: "broadcast"; readonly block: VerifiedBlock }
+  /** Blocks that others named and this host lacks; `from` named them. */
+  | { readonly type: "missing"; readonly refs: readonly Ref[]; readonly from: Author }
+  /** Blocks that are here now, or no longer needed. */
+  | { readonly type: "found"; readonly refs: readonly Ref[] }
+  | { readonly type: "accept"; readonly batch: AcceptedBatch }
+  | { readonly type: "certificate"; readonly certificate: CommitCertificate }
+  /** Two blocks of one writer for one slot. */
+  | { readonly type: "equivocation"; readonly first: SignedHeader; readonly second: SignedHeader; readonly author: Author }
+  /** The quorum is ahead: commit sync should bring the rest. */
+  | { readonly type: "lag"; readonly quorumIndex: number; readonly lastIndex: number }
+  /** More than f writers cheat: stop, keep everything, tell the operator. */
+  | { readonly type: "violation"; readonly detail: string }
+  | { readonly type: "wake"; readonly atMs: number }
+  | { readonly type: "dropped"; readonly code: DropCode; readonly from: Author };

@@ -1,0 +1,117 @@
+import { assert, type Author, Round } from "../../base/index.ts";
+import { type Ref, refKey } from "./block.ts";
+
+/** What the commit rule needs of a block: its place, its parents, and which of them it votes for. */
+export interface Vertex {
+  readonly ref: Ref;
+  readonly key: string;
+  readonly parents: readonly Ref[];
+  /** Keys of the parents at round − 1: a reference to a parent one round below is a vote for it. */
+  readonly votes: ReadonlySet<string>;
+  readonly tsMs: number;
+}
+
+export function vertexOf(ref: Ref, parents: readonly Ref[], tsMs: number): Vertex {
+  const votes = new Set(parents.filter((parent) => parent.round === ref.round - 1).map(refKey));
+  return { ref, key: refKey(ref), parents, votes, tsMs };
+}
+
+/** The read side of the DAG, all that rules may see. */
+export interface GraphReader<V extends Vertex = Vertex> {
+  readonly highestRound: Round;
+  get(key: string): V | undefined;
+  /** Blocks of a round, in the order of their arrival. */
+  atRound(round: number): readonly V[];
+  atSlot(round: number, author: Author): readonly V[];
+}
+
+/** Number of distinct authors: every quorum counts these, so twins never count twice. */
+export function authorCount(vertices: Iterable<Vertex>): number {
+  const authors = new Set<Author>();
+  for (const vertex of vertices) authors.add(vertex.ref.author);
+  return authors.size;
+}
+
+/** The causally closed set of blocks above the horizon. */
+export class Graph<V extends Vertex> implements GraphReader<V> {
+  readonly #byKey = new Map<string, V>();
+  readonly #rounds = new Map<number, V[]>();
+  #highest: Round = Round(0);
+  #lowest = 1;
+
+  get highestRound(): Round {
+    return this.#highest;
+  }
+
+  get size(): number {
+    return this.#byKey.size;
+  }
+
+  get(key: string): V | undefined {
+    return this.#byKey.get(key);
+  }
+
+  atRound(round: number): readonly V[] {
+    return this.#rounds.get(round) ?? [];
+  }
+
+  atSlot(round: number, author: Author): readonly V[] {
+    return this.atRound(round).filter((vertex) => vertex.ref.author === author);
+  }
+
+  /** The author's newest block; of twins, the one that came first. */
+  newestOf(author: Author, belowRound: number): V | undefined {
+    for (let round = Math.min(belowRound - 1, this.#highest); round >= this.#lowest; round--) {
+      const [first] = this.atSlot(round, author);
+      if (first !== undefined) return first;
+    }
+    return undefined;
+  }
+
+  *vertices(): Generator<V> {
+    for (let round = this.#lowest; round <= this.#highest; round++) yield* this.atRound(round);
+  }
+
+  add(vertex: V): void {
+    assert(!this.#byKey.has(vertex.key), "a block enters the graph once");
+    this.#byKey.set(vertex.key, vertex);
+    const { round } = vertex.ref;
+    const peers = this.#rounds.get(round);
+    if (peers === undefined) this.#rounds.set(round, [vertex]);
+    else peers.push(vertex);
+    if (round > this.#highest) this.#highest = round;
+    if (round < this.#lowest) this.#lowest = round;
+  }
+
+  /** Forgets the rounds up to `horizon` and returns their blocks. */
+  prune(horizon: number): V[] {
+    const gone: V[] = [];
+    for (; this.#lowest <= horizon; this.#lowest++) {
+      for (const vertex of this.atRound(this.#lowest)) {
+        this.#byKey.delete(vertex.key);
+        gone.push(vertex);
+      }
+      this.#rounds.delete(this.#lowest);
+    }
+    return gone;
+  }
+}
+
+/** A leader slot: `rank` is its place among the leaders of its round. */
+export interface Slot {
+  readonly round: number;
+  readonly rank: number;
+  readonly author: Author;
+}
+
+export interface SlotPlace {
+  readonly round: number;
+  readonly rank: number;
+}
+
+/** Leaders of a round in order (`dag.md` §7): the committee rotated by the round, the first `count`. */
+export function leadersOf(round: number, n: number, count: number): readonly Slot[] {
+  assert(count >= 1 && count <= n, "between one leader and all writers");
+  return Array.from({ length: count }, (_, rank) => ({ round, rank, author: ((round + rank) % n) as Author }));
+}
+

@@ -1,0 +1,47 @@
+export type { AcceptanceMachine, AcceptedBatch, AcceptedPayload, Segment } from "./contract.ts";
+export {
+  type Block,
+  blockFromWire,
+  blockToWire,
+  type DagConfig,
+  genesisRef,
+  type Header,
+  type InvalidBlock,
+  type Ref,
+  refKey,
+  refShape,
+  refValue,
+  sameRef,
+  type SignedHeader,
+  signedHeaderShape,
+  signedHeaderValue,
+  type VerifiedBlock,
+  verifyBlock,
+  verifySignedHeader,
+} from "./dag/block.ts";
+export { type Commit, commitDigest, commitShape, commitValue, genesisCommitDigest } from "./dag/commit.ts";
+export {
+  type CertifiedCommit,
+  type CommitRange,
+  commitRangeShape,
+  commitRangeValue,
+  verifyCommitRange,
+} from "./dag/commit-range.ts";
+export {
+  DagAcceptance,
+  type DagEffect,
+  type DagInput,
+  type DagRecovery,
+  type DagSigner,
+  type DropCode,
+} from "./dag/machine.ts";
+export {
+  encodePayload,
+  messageCount,
+  messagesOf,
+  payloadShape,
+  segmentBytes,
+  segmentOf,
+  segmentShape,
+  segmentValue,
+} from "./segment.ts";

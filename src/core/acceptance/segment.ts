@@ -1,0 +1,71 @@
+import { assert, concatBytes, limits } from "../base/index.ts";
+import { bytes, encode, fields, list, natural, require, type Shape, type Value } from "../codec/index.ts";
+import type { Segment } from "./contract.ts";
+
+/** Number of messages in a segment. */
+export function messageCount(segment: Segment): number {
+  return segment.lengths.length / 4;
+}
+
+/** Bytes a segment takes in a payload, up to a small constant. */
+export function segmentBytes(segment: Segment): number {
+  return segment.lengths.length + segment.data.length + 16;
+}
+
+/** Builds a segment from single messages; each must keep within `messageBytesMax`. */
+export function segmentOf(kind: number, messages: readonly Uint8Array[]): Segment {
+  const lengths = new Uint8Array(messages.length * 4);
+  const view = new DataView(lengths.buffer);
+  for (const [i, message] of messages.entries()) {
+    assert(message.length <= limits.messageBytesMax, "a message keeps within its limit");
+    view.setUint32(4 * i, message.length, true);
+  }
+  return { kind, lengths, data: concatBytes(messages) };
+}
+
+/** The messages of a segment in order, as views. */
+export function* messagesOf(segment: Segment): Generator<Uint8Array> {
+  const view = new DataView(segment.lengths.buffer, segment.lengths.byteOffset, segment.lengths.byteLength);
+  let at = 0;
+  for (let i = 0; i < segment.lengths.length; i += 4) {
+    const length = view.getUint32(i, true);
+    yield segment.data.subarray(at, at + length);
+    at += length;
+  }
+}
+
+/** Total length if every message keeps within its limit, else −1. */
+function sumOfLengths(lengths: Uint8Array): number {
+  const view = new DataView(lengths.buffer, lengths.byteOffset, lengths.byteLength);
+  let sum = 0;
+  for (let i = 0; i < lengths.length; i += 4) {
+    const length = view.getUint32(i, true);
+    if (length > limits.messageBytesMax) return -1;
+    sum += length;
+  }
+  return sum;
+}
+
+/** A well-formed segment: at least one message, and lengths that add up to the data. */
+export const segmentShape: Shape<Segment> = (value, what) => {
+  const [kind, lengths, data] = fields(3)(value, what);
+  const segment = {
+    kind: natural(255)(kind, `${what}.kind`),
+    lengths: bytes(limits.payloadBytesMax)(lengths, `${what}.lengths`),
+    data: bytes(limits.payloadBytesMax)(data, `${what}.data`),
+  };
+  require(segment.lengths.length > 0 && segment.lengths.length % 4 === 0, `${what}.lengths holds u32 values`);
+  require(sumOfLengths(segment.lengths) === segment.data.length, `${what}.lengths adds up to the data`);
+  return segment;
+};
+
+export const payloadShape: Shape<readonly Segment[]> = list(segmentShape, limits.segmentsMax);
+
+export function segmentValue(segment: Segment): Value {
+  return [segment.kind, segment.lengths, segment.data];
+}
+
+/** The payload of a block as one byte string. */
+export function encodePayload(segments: readonly Segment[]): Uint8Array {
+  return encode(segments.map(segmentValue));
+}

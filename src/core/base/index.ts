@@ -1,0 +1,19 @@
+export { assert, defined, InvariantError, unreachable } from "./assert.ts";
+export { Author, type Brand, Digest, Height, isDigest, isPublicKey, PublicKey, Round } from "./brand.ts";
+export {
+  bigEndian,
+  compareBytes,
+  compareText,
+  concatBytes,
+  equalBytes,
+  fromBase64,
+  fromHex,
+  fromUtf8,
+  readBigEndian,
+  toBase64,
+  toHex,
+  utf8,
+} from "./bytes.ts";
+export { limits } from "./limits.ts";
+export { Prng } from "./prng.ts";
+export { type Fault, fail, ok, type Result } from "./result.ts";

@@ -1,0 +1,107 @@
+import { assert } from "./assert.ts";
+
+/**
+ * Every bound of the system, unit last. Reaching one is a defined effect, named beside it;
+ * `docs/reference/limits.md` is generated from this object.
+ */
+export const limits = {
+  /** Writers of one committee. A larger genesis is refused. */
+  committeeWritersMax: 64,
+  /** Payload of one block. A larger block is invalid; a writer starts the next one. */
+  payloadBytesMax: 1_048_576,
+  /** Segments (batches of messages of one kind) in one payload. A payload with more is invalid. */
+  segmentsMax: 4096,
+  /** One message of the totally ordered broadcast. A larger one is refused with 413. */
+  messageBytesMax: 65_536,
+  /** Encoded header. A larger one is invalid. */
+  headerBytesMax: 16_384,
+  /** Commit votes in one header. The newest are kept. */
+  commitVotesMax: 64,
+  /** Evidence digests in one header. */
+  evidenceMax: 4,
+  /** Rounds kept below the last committed leader; older blocks are never ordered. */
+  gcRounds: 50,
+  /** A pushed block further ahead of the clock than this is dropped and counted. */
+  roundsAheadMax: 500,
+  /** Blocks waiting for parents, per author. The one farthest from the clock is evicted. */
+  suspendedBlocksMax: 600,
+  /** Bytes of payload waiting to be proposed. Above it `append` and `publish` answer 503. */
+  pendingPayloadBytesMax: 16_777_216,
+  /** Commits behind the quorum after which blocks are dropped and commit sync takes over. */
+  commitLagMax: 200,
+  /** Commits in one commit-sync or follow answer. */
+  syncCommitsMax: 200,
+  /** Bytes in one commit-sync or follow answer; at least one commit is always sent. */
+  syncBytesMax: 8_388_608,
+  /** Refs in one fetch request. A longer one is a fault of the peer. */
+  fetchRefsMax: 64,
+  /** Bytes of blocks in one fetch answer. */
+  fetchBytesMax: 8_388_608,
+  /** One frame between hosts. A longer one closes the link. */
+  frameBytesMax: 16_777_216,
+  /** Bytes queued towards one peer. Above it the link is dropped; the peer catches up by sync. */
+  peerQueueBytesMax: 67_108_864,
+  /** Bytes accepted from one peer and not yet stepped. Above it reading from the peer pauses. */
+  peerInboxBytesMax: 33_554_432,
+  /** Invalid messages from one peer before its link is closed and it is avoided for a while. */
+  peerFaultsMax: 32,
+  /** Cosignatures kept per writer for sizes this host has not reached. The oldest is dropped. */
+  cosignaturesPendingMax: 64,
+  /** Updates accepted and not yet published or refused. One more is refused as `busy`. */
+  pendingUpdatesMax: 4096,
+  /** Order time after which an update that nobody could complete is refused as `expired`. */
+  pendingUpdateMs: 86_400_000,
+  /** Encoded change list. A larger one is refused; publish in parts. */
+  changeListBytesMax: 268_435_456,
+  /** Changes in one change list. */
+  changesMax: 1_000_000,
+  /** One component of a path, in bytes of UTF-8. */
+  nameBytesMax: 255,
+  /** A whole path, in bytes of UTF-8. */
+  pathBytesMax: 4096,
+  /** Directories in one path. */
+  pathDepthMax: 128,
+  /** Target of a symbolic link. */
+  symlinkBytesMax: 4096,
+  /** A tree's name. */
+  treeNameBytesMax: 64,
+  /** Publishers known to the policy. */
+  publishersMax: 10_000,
+  /** Tree patterns of one publisher. */
+  grantsMax: 256,
+  /** Entries of one node of a directory; a longer run is cut. */
+  nodeEntriesMax: 64,
+  /** Conflicting paths named in a refusal. */
+  conflictPathsMax: 100,
+  /** Blobs up to this size are packed together into segment files. */
+  packedBlobBytesMax: 131_072,
+  /** One pack file or log segment; the next one is started after it. */
+  segmentBytesMax: 268_435_456,
+  /** Chunk of a large blob: the unit that is checked before it is served. */
+  blobChunkBytes: 262_144,
+  /** Largest blob. */
+  blobBytesMax: 1_099_511_627_776,
+  /** Digests in one bulk request. */
+  bulkDigestsMax: 4096,
+  /** Bytes in one bulk answer; the rest is asked for again. */
+  bulkBytesMax: 33_554_432,
+  /** Body of a JSON or record request. */
+  requestBytesMax: 1_048_576,
+  /** One append request of the broadcast. */
+  appendBytesMax: 524_288,
+  /** HTTP connections at once; further ones are closed by the listener. */
+  httpConnectionsMax: 4096,
+  /** Requests waiting for news (long-poll and tail) at once. Further ones get 503. */
+  httpWaitersMax: 1024,
+  /** Bytes of HTTP request headers. */
+  httpHeaderBytesMax: 16_384,
+} as const;
+
+assert(limits.payloadBytesMax + limits.headerBytesMax < limits.fetchBytesMax, "one block fits a fetch answer");
+assert(limits.fetchBytesMax + limits.payloadBytesMax < limits.frameBytesMax, "an answer fits a frame");
+assert(limits.syncBytesMax + limits.payloadBytesMax < limits.frameBytesMax, "a sync answer fits a frame");
+assert(limits.frameBytesMax * 2 <= limits.peerInboxBytesMax, "an inbox holds two frames");
+assert(limits.appendBytesMax < limits.payloadBytesMax, "an append fits a block");
+assert(limits.messageBytesMax <= limits.appendBytesMax, "a message fits an append");
+assert(limits.packedBlobBytesMax < limits.bulkBytesMax, "a packed blob fits a bulk answer");
+assert(limits.roundsAheadMax > limits.gcRounds, "the window ahead is wider than the one behind");

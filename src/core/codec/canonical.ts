@@ -1,0 +1,45 @@
+import { decode as cborDecode, encode as cborEncode } from "cborg";
+import { equalBytes, fail, ok, type Result } from "../base/index.ts";
+
+/** What may be written canonically: arrays, not maps; integers, not floats. */
+export type Value = number | string | boolean | null | Uint8Array | readonly Value[];
+
+/**
+ * Canonical bytes: CBOR in core deterministic form (RFC 8949 §4.2.1), arrays only.
+ * Equal values give equal bytes, so what is hashed or signed has one form.
+ */
+export function encode(value: Value): Uint8Array {
+  return cborEncode(value);
+}
+
+const strict = {
+  strict: true,
+  allowIndefinite: false,
+  allowUndefined: false,
+  allowInfinity: false,
+  allowNaN: false,
+  rejectDuplicateMapKeys: true,
+} as const;
+
+/**
+ * The one value that `bytes` stand for. Anything that {@link encode} would not have written
+ * (non-minimal, indefinite, trailing or truncated bytes, maps, floats, tags) is a fault.
+ */
+export function decode(bytes: Uint8Array): Result<Value> {
+  let value: unknown;
+  try {
+    value = cborDecode(bytes, strict);
+  } catch (error) {
+    return fail("MALFORMED_CBOR", error instanceof Error ? error.message : "undecodable");
+  }
+  if (!isValue(value)) return fail("MALFORMED_CBOR", "only arrays, integers, text, bytes, booleans and null");
+  if (!equalBytes(encode(value), bytes)) return fail("NOT_CANONICAL", "the bytes are not the canonical form");
+  return ok(value);
+}
+
+function isValue(value: unknown): value is Value {
+  if (value === null || typeof value === "string" || typeof value === "boolean") return true;
+  if (typeof value === "number") return Number.isSafeInteger(value);
+  if (value instanceof Uint8Array) return true;
+  return Array.isArray(value) && value.every(isValue);
+}

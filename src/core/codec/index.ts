@@ -1,0 +1,16 @@
+export { decode, encode, type Value } from "./canonical.ts";
+export {
+  bytes,
+  digest,
+  exactBytes,
+  fields,
+  list,
+  natural,
+  optional,
+  publicKey,
+  read,
+  readValue,
+  require,
+  type Shape,
+  text,
+} from "./shape.ts";

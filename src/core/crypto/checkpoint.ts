@@ -1,0 +1,160 @@
+import {
+  concatBytes,
+  equalBytes,
+  fail,
+  fromBase64,
+  fromHex,
+  ok,
+  type PublicKey,
+  type Result,
+  readBigEndian,
+  bigEndian,
+  toBase64,
+  utf8,
+} from "../base/index.ts";
+import { sha256Bytes } from "./digest.ts";
+import type { Signer, Verifier } from "./signature.ts";
+
+/** The head of a log (C2SP tlog-checkpoint): `size` leaves, `root` 32 bytes. */
+export interface Checkpoint {
+  readonly origin: string;
+  readonly size: number;
+  readonly root: Uint8Array;
+}
+
+/** Who may cosign: `name` as it stands on the signature line, and the key of that role. */
+export interface Cosigner {
+  readonly name: string;
+  readonly key: PublicKey;
+}
+
+/** One `cosignature/v1` (C2SP tlog-cosignature): `timeS` in POSIX seconds, `signature` 64 bytes. */
+export interface Cosignature {
+  readonly name: string;
+  readonly timeS: number;
+  readonly signature: Uint8Array;
+}
+
+export function checkpointBody(checkpoint: Checkpoint): string {
+  return `${checkpoint.origin}\n${checkpoint.size}\n${toBase64(checkpoint.root)}\n`;
+}
+
+function cosignedBytes(checkpoint: Checkpoint, timeS: number): Uint8Array {
+  return utf8(`cosignature/v1\ntime ${timeS}\n${checkpointBody(checkpoint)}`);
+}
+
+/** Key id of a C2SP cosigner: SHA-256(name ‖ "\n" ‖ 0x04 ‖ key), first 4 bytes. */
+function keyId(cosigner: Cosigner): Uint8Array {
+  return sha256Bytes(utf8(`${cosigner.name}\n`), Uint8Array.of(4), fromHex(cosigner.key)).slice(0, 4);
+}
+
+export function cosign(
+  checkpoint: Checkpoint,
+  by: { readonly name: string; readonly signer: Signer; readonly timeS: number },
+): Cosignature {
+  return { name: by.name, timeS: by.timeS, signature: by.signer.sign(cosignedBytes(checkpoint, by.timeS)) };
+}
+
+export function verifyCosignature(
+  checkpoint: Checkpoint,
+  cosignature: Cosignature,
+  by: { readonly cosigner: Cosigner; readonly verifier: Verifier },
+): boolean {
+  if (by.cosigner.name !== cosignature.name) return false;
+  const message = cosignedBytes(checkpoint, cosignature.timeS);
+  return by.verifier.verify(by.cosigner.key, message, cosignature.signature);
+}
+
+/** The checkpoint as a C2SP signed note: body, empty line, one line a cosignature. */
+export function writeNote(
+  checkpoint: Checkpoint,
+  cosignatures: readonly Cosignature[],
+  cosigners: readonly Cosigner[],
+): string {
+  let note = `${checkpointBody(checkpoint)}\n`;
+  for (const cosignature of cosignatures) {
+    const cosigner = cosigners.find((known) => known.name === cosignature.name);
+    if (cosigner === undefined) continue;
+    const blob = concatBytes([keyId(cosigner), bigEndian(0, 2), bigEndian(cosignature.timeS, 6), cosignature.signature]);
+    note += `— ${cosignature.name} ${toBase64(blob)}\n`;
+  }
+  return note;
+}
+
+const noteBytesMax = 64 * 1024;
+const signatureLine = /^— (\S+) (\S+)$/;
+
+/** Reads a note; signature lines of unknown form are ignored, as the format asks. Nothing is verified. */
+export function readNote(
+  note: string,
+): Result<{ readonly checkpoint: Checkpoint; readonly lines: readonly NoteLine[] }> {
+  if (note.length > noteBytesMax) return fail("MALFORMED_NOTE", "the note is too long");
+  const gap = note.indexOf("\n\n");
+  if (gap < 0 || !note.endsWith("\n")) return fail("MALFORMED_NOTE", "no empty line between body and signatures");
+  const [origin, sizeText, rootText, ...more] = note.slice(0, gap).split("\n");
+  if (!origin || sizeText === undefined || rootText === undefined || more.length > 0) {
+    return fail("MALFORMED_NOTE", "the body is origin, size and root");
+  }
+  const root = fromBase64(rootText);
+  const size = Number(sizeText);
+  if (!/^(0|[1-9][0-9]{0,15})$/.test(sizeText) || !Number.isSafeInteger(size)) {
+    return fail("MALFORMED_NOTE", "the size is a decimal number");
+  }
+  if (root?.length !== 32) return fail("MALFORMED_NOTE", "the root is 32 bytes of base64");
+  const lines = note.slice(gap + 2, -1).split("\n").flatMap(readLine);
+  return ok({ checkpoint: { origin, size, root }, lines });
+}
+
+export interface NoteLine {
+  readonly name: string;
+  readonly keyId: Uint8Array;
+  readonly timeS: number;
+  readonly signature: Uint8Array;
+}
+
+function readLine(line: string): NoteLine[] {
+  const [, name, blobText] = signatureLine.exec(line) ?? [];
+  const blob = blobText === undefined ? undefined : fromBase64(blobText);
+  if (name === undefined || blob?.length !== 76) return [];
+  const timeS = readBigEndian(blob.subarray(4, 12));
+  if (!Number.isSafeInteger(timeS)) return [];
+  return [{ name, keyId: blob.slice(0, 4), timeS, signature: blob.slice(12) }];
+}
+
+/** A checkpoint that a quorum vouched for. `newestS` and `oldestS` bound the cosigners' clocks. */
+export interface CertifiedCheckpoint {
+  readonly checkpoint: Checkpoint;
+  readonly signers: readonly string[];
+  readonly newestS: number;
+}
+
+/** Verifies a note: `quorum` distinct known cosigners over the expected origin, else a fault. */
+export function verifyNote(
+  note: string,
+  expected: {
+    readonly origin: string;
+    readonly cosigners: readonly Cosigner[];
+    readonly quorum: number;
+    readonly verifier: Verifier;
+  },
+): Result<CertifiedCheckpoint> {
+  const parsed = readNote(note);
+  if (!parsed.ok) return parsed;
+  const { checkpoint, lines } = parsed.value;
+  if (checkpoint.origin !== expected.origin) {
+    return fail("WRONG_ORIGIN", `the checkpoint is of ${checkpoint.origin}, not of ${expected.origin}`);
+  }
+  const signers = new Set<string>();
+  let newestS = 0;
+  for (const line of lines) {
+    const cosigner = expected.cosigners.find((known) => known.name === line.name);
+    if (cosigner === undefined || signers.has(line.name) || !equalBytes(keyId(cosigner), line.keyId)) continue;
+    if (!verifyCosignature(checkpoint, line, { cosigner, verifier: expected.verifier })) continue;
+    signers.add(line.name);
+    newestS = Math.max(newestS, line.timeS);
+  }
+  if (signers.size < expected.quorum) {
+    return fail("NO_QUORUM", `${signers.size} of the ${expected.quorum} cosignatures needed are valid`);
+  }
+  return ok({ checkpoint, signers: [...signers], newestS });
+}

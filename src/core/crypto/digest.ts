@@ -1,0 +1,64 @@
+import { createHash, hash } from "node:crypto";
+import { type Digest, fromHex, utf8 } from "../base/index.ts";
+
+/** SHA-256 of `bytes`, as hex. */
+export function sha256(bytes: Uint8Array): Digest {
+  return hash("sha256", bytes, "hex") as Digest;
+}
+
+/** SHA-256 of the concatenation of `parts`, as 32 bytes. */
+export function sha256Bytes(...parts: readonly Uint8Array[]): Uint8Array {
+  if (parts.length === 1) return hash("sha256", parts[0] as Uint8Array, "buffer");
+  const state = createHash("sha256");
+  for (const part of parts) state.update(part);
+  return state.digest();
+}
+
+/** Everything we hash or sign has a kind; no bytes of one kind can be taken for another's. */
+export type Kind =
+  | "header"
+  | "block"
+  | "genesis"
+  | "genesis-block"
+  | "commit"
+  | "node"
+  | "state"
+  | "policy"
+  | "update"
+  | "policy-change"
+  | "upload"
+  | "link";
+
+const prefixes = new Map<Kind, Uint8Array>();
+
+function prefix(kind: Kind): Uint8Array {
+  let bytes = prefixes.get(kind);
+  if (bytes === undefined) {
+    bytes = utf8(`smalti/${kind}/v1\n`);
+    prefixes.set(kind, bytes);
+  }
+  return bytes;
+}
+
+/** Domain-separated SHA-256: `H("smalti/<kind>/v1\n" || bytes)`. */
+export function taggedDigest(kind: Kind, bytes: Uint8Array): Digest {
+  const state = createHash("sha256");
+  state.update(prefix(kind));
+  state.update(bytes);
+  return toDigest(state.digest());
+}
+
+/** What a signature of `kind` over `digest` really signs. */
+export function signingBytes(kind: Kind, digest: Digest): Uint8Array {
+  const head = prefix(kind);
+  const bytes = new Uint8Array(head.length + 32);
+  bytes.set(head);
+  bytes.set(fromHex(digest), head.length);
+  return bytes;
+}
+
+function toDigest(bytes: Uint8Array): Digest {
+  let text = "";
+  for (const byte of bytes) text += (byte < 16 ? "0" : "") + byte.toString(16);
+  return text as Digest;
+}

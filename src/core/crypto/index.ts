@@ -1,0 +1,28 @@
+export {
+  type CertifiedCheckpoint,
+  type Checkpoint,
+  checkpointBody,
+  type Cosignature,
+  type Cosigner,
+  cosign,
+  readNote,
+  verifyCosignature,
+  verifyNote,
+  writeNote,
+} from "./checkpoint.ts";
+export { type Kind, sha256, sha256Bytes, signingBytes, taggedDigest } from "./digest.ts";
+export {
+  append,
+  consistencyProof,
+  emptyFrontier,
+  type Frontier,
+  type HashReader,
+  inclusionProof,
+  leafHash,
+  nodeHash,
+  rootOf,
+  type StoredHash,
+  verifyConsistency,
+  verifyInclusion,
+} from "./merkle.ts";
+export { Ed25519Verifier, ed25519Signer, isSoundKey, type Signer, type Verifier } from "./signature.ts";
