@@ -27,6 +27,8 @@ export {
   commitRangeValue,
   verifyCommitRange,
 } from "./dag/commit-range.ts";
+export type { CommitCertificate } from "./dag/commit-votes.ts";
+export type { Pacing } from "./dag/pacing.ts";
 export {
   DagAcceptance,
   type DagEffect,

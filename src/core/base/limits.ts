@@ -8,7 +8,7 @@ export const limits = {
   /** Writers of one committee. A larger genesis is refused. */
   committeeWritersMax: 64,
   /** Payload of one block. A larger block is invalid; a writer starts the next one. */
-  payloadBytesMax: 1_048_576,
+  payloadBytesMax: 524_288,
   /** Segments (batches of messages of one kind) in one payload. A payload with more is invalid. */
   segmentsMax: 4096,
   /** One message of the totally ordered broadcast. A larger one is refused with 413. */
@@ -38,11 +38,11 @@ export const limits = {
   /** Bytes of blocks in one fetch answer. */
   fetchBytesMax: 8_388_608,
   /** One frame between hosts. A longer one closes the link. */
-  frameBytesMax: 16_777_216,
+  frameBytesMax: 67_108_864,
   /** Bytes queued towards one peer. Above it the link is dropped; the peer catches up by sync. */
   peerQueueBytesMax: 67_108_864,
   /** Bytes accepted from one peer and not yet stepped. Above it reading from the peer pauses. */
-  peerInboxBytesMax: 33_554_432,
+  peerInboxBytesMax: 134_217_728,
   /** Invalid messages from one peer before its link is closed and it is avoided for a while. */
   peerFaultsMax: 32,
   /** Cosignatures kept per writer for sizes this host has not reached. The oldest is dropped. */
@@ -69,8 +69,8 @@ export const limits = {
   publishersMax: 10_000,
   /** Tree patterns of one publisher. */
   grantsMax: 256,
-  /** Entries of one node of a directory; a longer run is cut. */
-  nodeEntriesMax: 64,
+  /** Entries of one bucket of a directory; a fuller one is split sixteen ways. */
+  nodeEntriesMax: 16,
   /** Conflicting paths named in a refusal. */
   conflictPathsMax: 100,
   /** Blobs up to this size are packed together into segment files. */
@@ -88,7 +88,7 @@ export const limits = {
   /** Body of a JSON or record request. */
   requestBytesMax: 1_048_576,
   /** One append request of the broadcast. */
-  appendBytesMax: 524_288,
+  appendBytesMax: 262_144,
   /** HTTP connections at once; further ones are closed by the listener. */
   httpConnectionsMax: 4096,
   /** Requests waiting for news (long-poll and tail) at once. Further ones get 503. */

@@ -22,6 +22,7 @@ export type Kind =
   | "genesis-block"
   | "commit"
   | "node"
+  | "leaf"
   | "state"
   | "policy"
   | "update"

@@ -3,7 +3,6 @@ import type { AcceptedBatch, Segment } from "../contract.ts";
 import type { Ref, SignedHeader, VerifiedBlock } from "./block.ts";
 import type { Commit } from "./commit.ts";
 import type { CertifiedCommit } from "./commit-range.ts";
-import type { CommitCertificate } from "./commit-votes.ts";
 
 /** Everything that can happen to the machine. */
 export type DagInput =
@@ -27,7 +26,9 @@ export type DagInput =
   /** The writers with which this host has links, itself not counted. */
   | { readonly type: "reachable"; readonly authors: ReadonlySet<Author> }
   /** Signing is safe from this round on (`dag.md` §12). */
-  | { readonly type: "resume"; readonly minRound: number }
+  | { readonly type: "resume"; readonly minRound: number; readonly own: Ref | undefined }
+  /** Somebody has a newer block of this host than the host itself: it must not sign (`dag.md` §12). */
+  | { readonly type: "suspend" }
   | { readonly type: "tick" };
 
 /** Why an input had no effect; counted per code. */
@@ -48,14 +49,9 @@ export type DagEffect =
   | { readonly type: "broadcast"; readonly block: VerifiedBlock }
   /** Blocks that others named and this host lacks; `from` named them. */
   | { readonly type: "missing"; readonly refs: readonly Ref[]; readonly from: Author }
-  /** Blocks that are here now, or no longer needed. */
-  | { readonly type: "found"; readonly refs: readonly Ref[] }
   | { readonly type: "accept"; readonly batch: AcceptedBatch }
-  | { readonly type: "certificate"; readonly certificate: CommitCertificate }
   /** Two blocks of one writer for one slot. */
   | { readonly type: "equivocation"; readonly first: SignedHeader; readonly second: SignedHeader; readonly author: Author }
-  /** The quorum is ahead: commit sync should bring the rest. */
-  | { readonly type: "lag"; readonly quorumIndex: number; readonly lastIndex: number }
   /** More than f writers cheat: stop, keep everything, tell the operator. */
   | { readonly type: "violation"; readonly detail: string }
   | { readonly type: "wake"; readonly atMs: number }

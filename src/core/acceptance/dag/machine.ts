@@ -122,6 +122,11 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
     return this.#clock.round;
   }
 
+  /** Highest round this identity is known here to have signed. */
+  get signedRound(): number {
+    return this.#signedRound;
+  }
+
   get pendingBytes(): number {
     return this.#queue.bytes;
   }
@@ -166,6 +171,10 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
     return this.#waiting.missing();
   }
 
+  isWanted(ref: Ref): boolean {
+    return this.#waiting.isWanted(ref);
+  }
+
   step(input: DagInput, nowMs: number): readonly DagEffect[] {
     this.#effects = [];
     if (!this.#halted) {
@@ -190,12 +199,24 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
         return this.#absence.update(input.authors, others);
       }
       case "resume":
-        this.#minRound = Math.max(input.minRound, this.#signedRound + 1);
+        return this.#resume(input.minRound, input.own);
+      case "suspend":
+        this.#minRound = Number.POSITIVE_INFINITY;
         return;
       case "start":
       case "tick":
         return;
     }
+  }
+
+  /** Signing goes on above everything that this identity can have signed, upon its newest known block. */
+  #resume(minRound: number, own: Ref | undefined): void {
+    const known = this.#signer === undefined ? undefined : this.newestOf(this.#signer.author)?.ref;
+    for (const ref of [own, known]) {
+      if (ref !== undefined && ref.round > (this.#lastOwn?.ref.round ?? 0)) this.#lastOwn = { ref, atMs: 0 };
+    }
+    this.#signedRound = Math.max(this.#signedRound, this.#lastOwn?.ref.round ?? 0);
+    this.#minRound = Math.max(minRound, this.#signedRound + 1);
   }
 
   // ── admission: local, may differ between hosts, never of influence on the order (§4) ──
@@ -204,26 +225,17 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
     this.#votes.observe(block);
     const key = refKey(block.ref);
     const drop = this.#admissionFault(block, key, how);
-    if (drop !== undefined) return void this.#effects.push({ type: "dropped", code: drop, from });
-    this.#insert([{ block, from }], nowMs);
-    const lag = this.#votes.quorumIndex - this.#last.index;
-    if (lag > 0 && this.#waiting.size > 0) this.#reportLag();
+    if (drop !== undefined) this.#effects.push({ type: "dropped", code: drop, from });
+    else this.#insert([{ block, from }], nowMs);
   }
 
   #admissionFault(block: VerifiedBlock, key: string, how: "pushed" | "fetched"): DropCode | undefined {
     if (block.ref.round <= this.horizon) return "BELOW_HORIZON";
     if (this.#graph.get(key) !== undefined || this.#waiting.has(key)) return "DUPLICATE";
-    if (this.#votes.quorumIndex - this.#last.index > limits.commitLagMax) {
-      this.#reportLag();
-      return "COMMIT_LAG";
-    }
+    if (this.#votes.quorumIndex - this.#last.index > limits.commitLagMax) return "COMMIT_LAG";
     if (how === "fetched" || this.#waiting.isWanted(block.ref)) return undefined;
     if (block.ref.round > this.#clock.round + limits.roundsAheadMax) return "FAR_FUTURE";
     return this.#hasTwin(block) ? "TWIN_PUSHED" : undefined;
-  }
-
-  #reportLag(): void {
-    this.#effects.push({ type: "lag", quorumIndex: this.#votes.quorumIndex, lastIndex: this.#last.index });
   }
 
   /** Twins are refused where they are pushed, and kept where others reference them (pitfall 3). */
@@ -278,7 +290,6 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
     this.#graph.add(entry);
     if (!isEmpty) this.#openPayloads++;
     this.#clock.observe(ref.round, ref.author, nowMs);
-    if (this.#waiting.isWanted(ref)) this.#effects.push({ type: "found", refs: [ref] });
     return entry;
   }
 

@@ -1,0 +1,140 @@
+import { request } from "undici";
+import { type Digest, limits, toHex } from "../../core/base/index.ts";
+
+/** A server's answer that is not what was asked for; `url` says who gave it. */
+export class ServerError extends Error {
+  override readonly name = "ServerError";
+  readonly status: number;
+  readonly code: string;
+  readonly url: string;
+  constructor(url: string, status: number, code: string, detail: string) {
+    super(`${url}: ${detail}`);
+    this.url = url;
+    this.status = status;
+    this.code = code;
+  }
+}
+
+/** Time without a byte after which a server is given up, milliseconds. */
+export const stallMs = 15_000;
+
+type Body = Uint8Array | string | AsyncIterable<Uint8Array>;
+export interface Ask {
+  readonly method?: "GET" | "POST" | "PUT" | "HEAD";
+  readonly headers?: Record<string, string>;
+  readonly body?: Body;
+  /** Milliseconds until the headers must have come. */
+  readonly patienceMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** One HTTP exchange; a status that is not `2xx` is a {@link ServerError} with the server's own words. */
+export async function ask(url: string, options: Ask = {}): Promise<Awaited<ReturnType<typeof request>>> {
+  const { body } = options;
+  const isStream = body !== undefined && typeof body !== "string" && !(body instanceof Uint8Array);
+  const response = await request(url, {
+    method: options.method ?? "GET",
+    headers: options.headers ?? {},
+    body: isStream ? (body as AsyncIterable<Uint8Array> as never) : ((body as string | Uint8Array | undefined) ?? null),
+    headersTimeout: options.patienceMs ?? stallMs,
+    bodyTimeout: options.patienceMs ?? stallMs,
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
+  });
+  if (response.statusCode >= 200 && response.statusCode < 300) return response;
+  const text = await readAll(response.body, limits.requestBytesMax, url).then((bytes) => bytes.toString());
+  const { code, message } = errorOf(text);
+  throw new ServerError(url, response.statusCode, code, message ?? `HTTP ${response.statusCode}`);
+}
+
+function errorOf(text: string): { readonly code: string; readonly message: string | undefined } {
+  try {
+    const { code, message } = JSON.parse(text) as { code?: unknown; message?: unknown };
+    return { code: String(code ?? "HTTP"), message: typeof message === "string" ? message : undefined };
+  } catch {
+    return { code: "HTTP", message: undefined };
+  }
+}
+
+/** A body of at most `max` bytes; a longer one is refused as soon as it is. */
+export async function readAll(body: AsyncIterable<Uint8Array>, max: number, url: string): Promise<Buffer> {
+  const pieces: Uint8Array[] = [];
+  let length = 0;
+  for await (const piece of body) {
+    length += piece.length;
+    if (length > max) throw new ServerError(url, 200, "TOO_LONG", `the answer is longer than ${max} bytes`);
+    pieces.push(piece);
+  }
+  return Buffer.concat(pieces);
+}
+
+export async function askBytes(url: string, max: number, options: Ask = {}): Promise<Buffer> {
+  const { body } = await ask(url, options);
+  return readAll(body, max, url);
+}
+
+export async function askJson<T>(url: string, options: Ask = {}): Promise<T> {
+  const bytes = await askBytes(url, 4 * limits.requestBytesMax, options);
+  try {
+    return JSON.parse(bytes.toString()) as T;
+  } catch {
+    throw new ServerError(url, 200, "NOT_JSON", "the answer is not JSON");
+  }
+}
+
+/** Length-prefixed items of a bulk body: digest (32 bytes) · length u32 · bytes. */
+export interface BulkItem {
+  readonly digest: Digest;
+  readonly bytes: Buffer;
+}
+
+/** Cuts a bulk body into items; throws where it breaks the form or an item is longer than `itemMax`. */
+export async function* readBulk(body: AsyncIterable<Uint8Array>, itemMax: number): AsyncGenerator<BulkItem> {
+  const headBytes = 36;
+  let pending: Buffer[] = [];
+  let length = 0;
+  let needed = headBytes;
+  for await (const piece of body) {
+    pending.push(Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength));
+    length += piece.length;
+    if (length < needed) continue;
+    const buffer = pending.length === 1 && pending[0] !== undefined ? pending[0] : Buffer.concat(pending);
+    let at = 0;
+    for (;;) {
+      needed = headBytes;
+      if (buffer.length - at < headBytes) break;
+      const size = buffer.readUInt32BE(at + 32);
+      if (size > itemMax) throw new Error(`an item of ${size} bytes in a bulk body`);
+      needed = headBytes + size;
+      if (buffer.length - at < needed) break;
+      const bytes = buffer.subarray(at + headBytes, at + needed);
+      yield { digest: toHex(buffer.subarray(at, at + 32)) as Digest, bytes };
+      at += needed;
+    }
+    pending = [buffer.subarray(at)];
+    length = buffer.length - at;
+  }
+  if (length > 0) throw new Error("a bulk body ended inside an item");
+}
+
+/** The head that goes before an item's bytes. */
+export function bulkHead(digest: Digest, length: number): Buffer {
+  const head = Buffer.alloc(36);
+  head.write(digest, 0, "hex");
+  head.writeUInt32BE(length, 32);
+  return head;
+}
+
+/** Asks one server for many small items by digest; it sends those it has. What comes is not verified here. */
+export async function* askBulk(
+  base: string,
+  kind: "blobs" | "nodes",
+  digests: readonly Digest[],
+): AsyncGenerator<BulkItem> {
+  const url = `${base}/.smalti/v1/${kind}`;
+  const { body } = await ask(url, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ digests }),
+  });
+  yield* readBulk(body, kind === "blobs" ? limits.packedBlobBytesMax : limits.requestBytesMax);
+}

@@ -1,0 +1,114 @@
+import { readFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { parse, stringify } from "smol-toml";
+import * as v from "valibot";
+import { ConfigError, issueText } from "./config-error.ts";
+
+const endpoint = v.pipe(
+  v.string(),
+  v.regex(/^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$/, "expected host:port, e.g. 127.0.0.1:8080"),
+);
+const url = v.pipe(v.string(), v.url("expected a URL, e.g. http://mirror.example:8080"));
+const milliseconds = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(60_000));
+
+const schema = v.strictObject({
+  version: v.literal(1, "this program reads version 1"),
+  moniker: v.optional(v.pipe(v.string(), v.regex(/^[\w.-]{1,63}$/, "1…63 letters, digits, dots or dashes")), "smalti"),
+  role: v.picklist(["writer", "reader"]),
+  /** Links between writers. */
+  net: v.optional(v.strictObject({ listen: v.optional(endpoint, "127.0.0.1:26656") }), {}),
+  /** Content and API, public. */
+  http: v.optional(v.strictObject({ listen: v.optional(endpoint, "127.0.0.1:8080") }), {}),
+  /** Health and metrics, never public. */
+  admin: v.optional(v.strictObject({ listen: v.optional(endpoint, "127.0.0.1:26660") }), {}),
+  /** Whom a reader follows; empty: the writers of the genesis. */
+  sync: v.optional(v.strictObject({ from: v.optional(v.array(url), []) }), {}),
+  trust: v.optional(v.strictObject({ genesis: v.optional(v.string(), "config/genesis.json") }), {}),
+  store: v.optional(v.strictObject({ dir: v.optional(v.string(), "data") }), {}),
+  /** The totally ordered broadcast: who may append. */
+  log: v.optional(v.strictObject({ append: v.optional(v.picklist(["loopback", "anybody", "nobody"]), "loopback") }), {}),
+  /** Pacing of a writer's rounds. */
+  consensus: v.optional(
+    v.strictObject({
+      leader_timeout_ms: v.optional(milliseconds, 250),
+      min_round_ms: v.optional(milliseconds, 1),
+    }),
+    {},
+  ),
+  logging: v.optional(
+    v.strictObject({ level: v.optional(v.picklist(["debug", "info", "warn", "error", "silent"]), "info") }),
+    {},
+  ),
+  /** For exercises only: a reader that lies, so that its clients can be seen to notice. */
+  unsafe: v.optional(v.strictObject({ lie: v.optional(v.picklist(["no", "flip-a-byte"]), "no") }), {}),
+});
+
+export type Config = v.InferOutput<typeof schema>;
+/** A config as a file has it: everything that has a default may be missing. */
+export type ConfigInput = v.InferInput<typeof schema>;
+
+/** Where a host keeps its things. */
+export interface Home {
+  readonly directory: string;
+  readonly configFile: string;
+  readonly genesisFile: string;
+  readonly keysDirectory: string;
+  readonly dataDirectory: string;
+}
+
+export function homeOf(directory: string, config?: Config): Home {
+  const root = resolve(directory);
+  return {
+    directory: root,
+    configFile: join(root, "config", "config.toml"),
+    genesisFile: resolve(root, config?.trust.genesis ?? "config/genesis.json"),
+    keysDirectory: join(root, "config", "keys"),
+    dataDirectory: resolve(root, config?.store.dir ?? "data"),
+  };
+}
+
+/** Settings of the environment that override the file: `SMALTI_<TABLE>_<KEY>`, e.g. SMALTI_HTTP_LISTEN. */
+function withEnvironment(input: Record<string, unknown>, environment: NodeJS.ProcessEnv): Record<string, unknown> {
+  const merged = structuredClone(input);
+  for (const [name, value] of Object.entries(environment)) {
+    const [, table, key] = /^SMALTI_(NET|HTTP|ADMIN|TRUST|STORE|LOG|LOGGING)_([A-Z_]+)$/.exec(name) ?? [];
+    if (table === undefined || key === undefined || value === undefined) continue;
+    const section = (merged[table.toLowerCase()] ??= {}) as Record<string, unknown>;
+    section[key.toLowerCase()] = value;
+  }
+  return merged;
+}
+
+/** Checks a config from its TOML text. Throws CONFIG_MALFORMED, naming the setting. */
+export function parseConfig(text: string, source: string, environment: NodeJS.ProcessEnv = {}): Config {
+  let input: Record<string, unknown>;
+  try {
+    input = parse(text);
+  } catch (error) {
+    throw new ConfigError("CONFIG_MALFORMED", `${source} is not TOML: ${error instanceof Error ? error.message : error}`);
+  }
+  const parsed = v.safeParse(schema, withEnvironment(input, environment));
+  if (!parsed.success) throw new ConfigError("CONFIG_MALFORMED", `${source}: ${issueText(parsed.issues)}`);
+  return parsed.output;
+}
+
+/** {@link parseConfig} of a home, with the process's environment. */
+export async function loadConfig(directory: string): Promise<Config> {
+  const { configFile } = homeOf(directory);
+  let text: string;
+  try {
+    text = await readFile(configFile, "utf8");
+  } catch {
+    throw new ConfigError("CONFIG_MISSING", `no config at ${configFile}; make one with: smalti init --home ${directory}`);
+  }
+  return parseConfig(text, configFile, process.env);
+}
+
+export function formatConfig(config: ConfigInput): string {
+  return stringify(config);
+}
+
+export function splitEndpoint(endpoint: string): { readonly host: string; readonly port: number } {
+  const colon = endpoint.lastIndexOf(":");
+  return { host: endpoint.slice(0, colon).replace(/^\[|\]$/g, ""), port: Number(endpoint.slice(colon + 1)) };
+}

@@ -1,0 +1,12 @@
+export {
+  type Config,
+  type ConfigInput,
+  formatConfig,
+  type Home,
+  homeOf,
+  loadConfig,
+  parseConfig,
+  splitEndpoint,
+} from "./config.ts";
+export { ConfigError } from "./config-error.ts";
+export { formatGenesis, loadGenesis, parseGenesis } from "./genesis-file.ts";

@@ -1,0 +1,222 @@
+import { Readable } from "node:stream";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import { messageCount, segmentShape, segmentValue } from "../../core/acceptance/index.ts";
+import { type Digest, isDigest, limits, type Result } from "../../core/base/index.ts";
+import { encode, read } from "../../core/codec/index.ts";
+import { messageKinds } from "../../core/mirror/index.ts";
+import { bulkHead } from "../client/transfer.ts";
+import type { GatewayHost } from "./host-api.ts";
+import { receiptOf } from "./receipt.ts";
+import { sendBlob } from "./tree-routes.ts";
+
+const waitMsMax = 30_000;
+
+/** HTTP status of a fault, by its code; 400 for those that are not listed. */
+const statusOf: Readonly<Record<string, number>> = {
+  NOT_PERMITTED: 403,
+  NOT_FOUND: 404,
+  NOT_A_WRITER: 404,
+  NOT_OPEN: 404,
+  BUSY: 503,
+  NOT_SIGNING: 503,
+  STOPPED: 503,
+  TOO_LONG: 413,
+  INCOMPLETE: 409,
+};
+
+export function refuse(reply: FastifyReply, code: string, message: string): FastifyReply {
+  return reply.code(statusOf[code] ?? 400).header("cache-control", "no-store").send({ code, message });
+}
+
+export function answer<T>(reply: FastifyReply, result: Result<T>): FastifyReply {
+  if (!result.ok) return refuse(reply, result.error.code, result.error.detail);
+  return reply.header("cache-control", "no-store").send(result.value);
+}
+
+/** How long a request wants to wait for news, milliseconds. */
+export function waitOf(request: FastifyRequest): number {
+  const { wait } = request.query as { wait?: string };
+  const seconds = Number(wait ?? 0);
+  return Number.isFinite(seconds) && seconds > 0 ? Math.min(seconds * 1000, waitMsMax) : 0;
+}
+
+function natural(text: string | undefined): number | undefined {
+  return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
+}
+
+/** Long polls are few enough that they cannot starve the rest. */
+class Waiters {
+  #count = 0;
+
+  async run<T>(reply: FastifyReply, work: () => Promise<T>): Promise<T | FastifyReply> {
+    if (this.#count >= limits.httpWaitersMax) return refuse(reply, "BUSY", "too many requests wait already");
+    this.#count++;
+    try {
+      return await work();
+    } finally {
+      this.#count--;
+    }
+  }
+}
+
+/** The machine-readable side of every host. */
+export function apiRoutes(server: FastifyInstance, host: GatewayHost): void {
+  const waiters = new Waiters();
+  server.get("/.smalti/genesis.json", (_, reply) => reply.type("application/json").send(host.genesisText));
+  server.get("/.smalti/status.json", (_, reply) => reply.header("cache-control", "no-store").send(host.status()));
+  server.get("/.smalti/checkpoint", (_, reply) => {
+    if (host.head === undefined) return refuse(reply, "NOT_FOUND", "nothing is certified yet");
+    return reply.header("cache-control", "max-age=5").type("text/plain; charset=utf-8").send(host.head.note);
+  });
+  headRoute(server, host, waiters);
+  followRoute(server, host, waiters);
+  logRoutes(server, host);
+  bulkRoutes(server, host);
+  historyRoutes(server, host);
+  server.get("/.smalti/v1/updates/:id", async (request, reply) => {
+    const { id } = request.params as { id: string };
+    if (!isDigest(id)) return refuse(reply, "BAD_REQUEST", "an update's id is 64 hex digits");
+    return waiters.run(reply, async () => {
+      await host.settled(id, waitOf(request));
+      return reply.header("cache-control", "no-store").send(receiptOf(host, id));
+    });
+  });
+}
+
+function headRoute(server: FastifyInstance, host: GatewayHost, waiters: Waiters): void {
+  server.get("/.smalti/head", async (request, reply) => {
+    const query = request.query as { height?: string; after?: string };
+    return waiters.run(reply, async () => {
+      const after = natural(query.after);
+      if (after !== undefined) await host.nextHead(after, waitOf(request));
+      const height = natural(query.height) ?? host.servedHeight;
+      const head = host.head;
+      const proof = head === undefined || height > host.servedHeight ? undefined : host.archive.proof(height, head);
+      if (proof === undefined) return refuse(reply, "NOT_FOUND", `height ${height} is not served here`);
+      return reply.header("cache-control", "no-store").send(proof);
+    });
+  });
+}
+
+function followRoute(server: FastifyInstance, host: GatewayHost, waiters: Waiters): void {
+  server.get("/.smalti/v1/commits", async (request, reply) => {
+    const query = request.query as { after?: string; size?: string };
+    const [commit, size] = [natural(query.after), natural(query.size ?? "0")];
+    if (commit === undefined || size === undefined) return refuse(reply, "BAD_REQUEST", "after and size are numbers");
+    return waiters.run(reply, async () => {
+      const bytes = await host.follow({ commit, size }, waitOf(request));
+      return reply.header("cache-control", "no-store").type("application/cbor").send(Buffer.from(bytes));
+    });
+  });
+}
+
+function isLoopback(request: FastifyRequest): boolean {
+  return /^(127\.|::1$|::ffff:127\.)/.test(request.ip);
+}
+
+function logRoutes(server: FastifyInstance, host: GatewayHost): void {
+  server.post("/.smalti/v1/log", { bodyLimit: limits.appendBytesMax }, async (request, reply) => {
+    const isAllowed = host.appendBy === "anybody" || (host.appendBy === "loopback" && isLoopback(request));
+    if (!isAllowed) return refuse(reply, "NOT_PERMITTED", "this host does not take messages from here (config: [log] append)");
+    const segment = read(request.body as Buffer, segmentShape, "segment");
+    if (!segment.ok) return answer(reply, segment);
+    if (segment.value.kind !== messageKinds.application) return refuse(reply, "BAD_REQUEST", "only application messages");
+    if (messageCount(segment.value) === 0) return refuse(reply, "BAD_REQUEST", "no message");
+    return answer(reply, await host.append(segment.value));
+  });
+  server.get("/.smalti/v1/log", async (request, reply) => {
+    const { from } = request.query as { from?: string };
+    const start = natural(from ?? "0");
+    if (start === undefined) return refuse(reply, "BAD_REQUEST", "from is an index");
+    const stop = new AbortController();
+    reply.raw.on("close", () => stop.abort());
+    return reply.type("application/octet-stream").send(Readable.from(tailBytes(host, start, stop.signal)));
+  });
+}
+
+/** length u32 · CBOR [first index, segments]. */
+async function* tailBytes(host: GatewayHost, from: number, signal: AbortSignal): AsyncGenerator<Buffer> {
+  for await (const { first, segments } of host.tail(from, signal)) {
+    const bytes = encode([first, segments.map(segmentValue)]);
+    const head = Buffer.alloc(4);
+    head.writeUInt32BE(bytes.length, 0);
+    yield Buffer.concat([head, bytes]);
+  }
+}
+
+function digestsOf(request: FastifyRequest): readonly Digest[] | undefined {
+  const { digests } = (request.body ?? {}) as { digests?: unknown };
+  if (!Array.isArray(digests) || digests.length > limits.bulkDigestsMax || !digests.every(isDigest)) return undefined;
+  return digests as Digest[];
+}
+
+function bulkRoutes(server: FastifyInstance, host: GatewayHost): void {
+  server.route({
+    method: ["GET", "HEAD"],
+    url: "/.smalti/blob/sha256/:digest",
+    handler: async (request, reply) => {
+      const { digest } = request.params as { digest: string };
+      const size = isDigest(digest) ? host.blobs.size(digest) : undefined;
+      if (!isDigest(digest) || size === undefined) return refuse(reply, "NOT_FOUND", "no such blob here");
+      reply.header("etag", `"${digest}"`).header("accept-ranges", "bytes");
+      reply.header("cache-control", "public, max-age=31536000, immutable").type("application/octet-stream");
+      return sendBlob({ host, request, reply }, { digest, size });
+    },
+  });
+  server.post("/.smalti/v1/blobs", async (request, reply) => {
+    const digests = digestsOf(request);
+    if (digests === undefined) return refuse(reply, "BAD_REQUEST", `digests: up to ${limits.bulkDigestsMax} digests`);
+    return reply.type("application/octet-stream").send(Readable.from(bulkBlobs(host, digests)));
+  });
+  server.post("/.smalti/v1/nodes", async (request, reply) => {
+    const digests = digestsOf(request);
+    if (digests === undefined) return refuse(reply, "BAD_REQUEST", `digests: up to ${limits.bulkDigestsMax} digests`);
+    const parts: Uint8Array[] = [];
+    for (const digest of digests) {
+      const node = host.archive.nodes(digest);
+      if (node !== undefined) parts.push(bulkHead(digest, node.length), node);
+    }
+    return reply.type("application/octet-stream").send(Buffer.concat(parts));
+  });
+}
+
+/** The small blobs among `digests` that are here, within `bulkBytesMax`; sent in pieces worth a write. */
+async function* bulkBlobs(host: GatewayHost, digests: readonly Digest[]): AsyncGenerator<Buffer> {
+  let sent = 0;
+  let pending: Uint8Array[] = [];
+  let pendingBytes = 0;
+  for (const digest of digests) {
+    const size = host.blobs.size(digest);
+    if (size === undefined || size > limits.packedBlobBytesMax) continue;
+    if (sent + size > limits.bulkBytesMax) break;
+    const bytes = await host.blobs.read(digest).catch(() => undefined);
+    if (bytes === undefined) continue;
+    pending.push(bulkHead(digest, bytes.length), bytes);
+    pendingBytes += bytes.length;
+    sent += size;
+    if (pendingBytes < limits.blobChunkBytes) continue;
+    yield Buffer.concat(pending);
+    pending = [];
+    pendingBytes = 0;
+  }
+  if (pending.length > 0) yield Buffer.concat(pending);
+}
+
+function historyRoutes(server: FastifyInstance, host: GatewayHost): void {
+  server.get("/.smalti/v1/heights", (request, reply) => {
+    const query = request.query as { tree?: string; below?: string; limit?: string };
+    const most = Math.min(natural(query.limit) ?? 50, 1000);
+    const heights: object[] = [];
+    for (const record of host.archive.heights(natural(query.below) ?? host.servedHeight + 1)) {
+      if (heights.length >= most) break;
+      if (query.tree !== undefined && record.tree !== query.tree) continue;
+      const { height, tsMs, tree, by, changesBytes } = record;
+      heights.push({ height, tsMs, tree, update: by, changesBytes });
+    }
+    return reply.header("cache-control", "no-store").send({ heights });
+  });
+  server.get("/.smalti/v1/policy", (_, reply) => {
+    const { version, administrators, publishers } = host.policy;
+    return reply.header("cache-control", "no-store").send({ version, administrators, publishers });
+  });
+}

@@ -1,0 +1,143 @@
+import { type Digest, Height, readBigEndian, toBase64 } from "../../core/base/index.ts";
+import { type HashReader, inclusionProof } from "../../core/crypto/index.ts";
+import {
+  decodeDue,
+  decodeHeightRecord,
+  decodeOutcome,
+  type DueRecord,
+  DirectoryStore,
+  type Entry,
+  encodeStateBody,
+  type HeightRecord,
+  historyPrefix,
+  lookup,
+  type NodeReader,
+  type OutcomeRecord,
+  padded,
+  stateKeys,
+} from "../../core/mirror/index.ts";
+import type { StateStore } from "../../io/ports/index.ts";
+
+/** A certified checkpoint of this host's own log. */
+export interface CertifiedHead {
+  readonly due: DueRecord;
+  readonly note: string;
+}
+
+/** The proof that a height's state stands in a certified log, as JSON. Binary fields are base64. */
+export interface HeadProof {
+  readonly height: number;
+  /** Canonical state body: height, trees, policy. */
+  readonly body: string;
+  readonly tsMs: number;
+  readonly leafIndex: number;
+  readonly leaf: string;
+  readonly proof: readonly string[];
+  readonly checkpoint: string;
+}
+
+/** Everything a host can say about the past, read from its state store. */
+export class Archive {
+  readonly #state: StateStore;
+
+  constructor(state: StateStore) {
+    this.#state = state;
+  }
+
+  /** The newest certified checkpoint. */
+  certified(): CertifiedHead | undefined {
+    const range = { start: stateKeys.checkpoint(0), end: stateKeys.checkpoint(2 ** 47), reverse: true, limit: 1 };
+    for (const [key, value] of this.#state.range(range)) {
+      const stored = this.#state.get(stateKeys.due(Number.parseInt(key.slice(2), 16)));
+      const due = stored === undefined ? undefined : decodeDue(stored);
+      if (due?.ok) return { due: due.value, note: Buffer.from(value).toString() };
+    }
+    return undefined;
+  }
+
+  keepCheckpoint(size: number, note: string): void {
+    this.#state.write([[stateKeys.checkpoint(size), Buffer.from(note)]]);
+  }
+
+  height(height: number): HeightRecord | undefined {
+    const stored = this.#state.get(stateKeys.height(height));
+    const record = stored === undefined ? undefined : decodeHeightRecord(stored);
+    return record?.ok ? record.value : undefined;
+  }
+
+  /** Heights below `below`, newest first. */
+  *heights(below: number): Generator<HeightRecord> {
+    const range = { start: stateKeys.height(0), end: stateKeys.height(below), reverse: true };
+    for (const [, value] of this.#state.range(range)) {
+      const record = decodeHeightRecord(value);
+      if (record.ok) yield record.value;
+    }
+  }
+
+  outcome(id: Digest): OutcomeRecord | undefined {
+    const stored = this.#state.get(stateKeys.update(id));
+    const record = stored === undefined ? undefined : decodeOutcome(stored);
+    return record?.ok ? record.value : undefined;
+  }
+
+  leaf(index: number): Uint8Array | undefined {
+    return this.#state.get(stateKeys.leaf(index));
+  }
+
+  /** Base64 hashes from a leaf to the root of the log of `size` leaves. */
+  inclusion(leaf: number, size: number): readonly string[] {
+    const reader: HashReader = (level, index) => {
+      const hash = this.#state.get(stateKeys.hash(level, index));
+      if (hash === undefined) throw new Error(`log hash ${level}/${index} is missing`);
+      return hash;
+    };
+    return inclusionProof(leaf, size, reader).map(toBase64);
+  }
+
+  /** What a client needs to trust a height: `undefined` if there is no such height under the checkpoint. */
+  proof(height: number, head: CertifiedHead): HeadProof | undefined {
+    const record = this.height(height);
+    const leaf = record === undefined ? undefined : this.leaf(record.leaf);
+    if (record === undefined || leaf === undefined || record.leaf >= head.due.size) return undefined;
+    const { trees, policy, tsMs } = record;
+    return {
+      height,
+      body: toBase64(encodeStateBody({ height: Height(height), trees, policy })),
+      tsMs,
+      leafIndex: record.leaf,
+      leaf: toBase64(leaf),
+      proof: this.inclusion(record.leaf, head.due.size),
+      checkpoint: head.note,
+    };
+  }
+
+  get nodes(): NodeReader {
+    return (root) => this.#state.get(stateKeys.node(root));
+  }
+
+  get directories(): DirectoryStore {
+    return new DirectoryStore(this.nodes, () => undefined);
+  }
+
+  entry(record: HeightRecord, tree: string, names: readonly string[]): Entry | undefined {
+    return lookup(this.directories, record.trees, [tree, ...names]);
+  }
+
+  /** Order time, milliseconds, at which a path last changed as of `height`. */
+  changedMs(tree: string, path: string, height: number): number | undefined {
+    const prefix = historyPrefix(tree, path);
+    const range = { start: prefix, end: `${prefix}${padded(height + 1)}`, reverse: true, limit: 1 };
+    for (const [, value] of this.#state.range(range)) return readBigEndian(value);
+    return undefined;
+  }
+
+  /** The commit that holds application message `index`, with the index of the first message in it. */
+  messageCommit(index: number): { readonly commit: number; readonly first: number } | undefined {
+    const range = { start: stateKeys.messages(0), end: stateKeys.messages(index + 1), reverse: true, limit: 1 };
+    for (const [key, value] of this.#state.range(range)) {
+      return { commit: readBigEndian(value), first: Number.parseInt(key.slice(2), 16) };
+    }
+    return undefined;
+  }
+}
+

@@ -1,0 +1,78 @@
+import type { Segment } from "../../core/acceptance/index.ts";
+import type { Digest, Result } from "../../core/base/index.ts";
+import type { Network } from "../../core/membership/index.ts";
+import type { Policy } from "../../core/mirror/index.ts";
+import type { BlobStore } from "../../io/ports/index.ts";
+import type { Archive, CertifiedHead } from "./archive.ts";
+
+/** What a host tells about itself; the public copy and the admin one are the same. */
+export interface HostStatus {
+  readonly moniker: string;
+  readonly role: "writer" | "reader";
+  readonly nodeKey: string;
+  readonly group: string;
+  readonly epoch: number;
+  /** Newest height that is certified and whose content is all here. */
+  readonly height: number;
+  /** Root of the certified log, base64. */
+  readonly root: string;
+  readonly logSize: number;
+  readonly stateDigest: string;
+  readonly commit: number;
+  readonly messages: number;
+  readonly pendingUpdates: number;
+  readonly round: number | undefined;
+  readonly peers: readonly string[];
+  readonly isSigning: boolean | undefined;
+  /** Why a writer does not sign, or what a reader waits for. */
+  readonly note: string | undefined;
+  readonly upstream: string | undefined;
+  readonly version: string;
+}
+
+/** What a writer offers to publishers. Faults carry stable codes (docs/reference/errors.md). */
+export interface PublishDesk {
+  /** Opens (or finds again) a publisher's signed update. */
+  open(wire: Uint8Array): Promise<Result<{ readonly id: Digest; readonly state: "needs-changes" | "open" | "ordered" }>>;
+  putChanges(id: Digest, content: AsyncIterable<Uint8Array>): Promise<Result<{ readonly blobs: number }>>;
+  /** Blobs of the update that are not here, at most `limit`. */
+  missing(id: Digest, limit: number): Promise<Result<readonly { readonly digest: Digest; readonly size: number }[]>>;
+  putBlobs(id: Digest, content: AsyncIterable<Uint8Array>): Promise<Result<{ readonly stored: number }>>;
+  putLarge(id: Digest, blob: { digest: Digest; offset: number }, content: AsyncIterable<Uint8Array>): Promise<Result<{ readonly complete: boolean }>>;
+  offset(id: Digest, digest: Digest): Promise<Result<number>>;
+  submit(id: Digest): Promise<Result<{ readonly state: "ordered" }>>;
+  policy(wire: Uint8Array): Promise<Result<{ readonly id: Digest }>>;
+}
+
+/** A host as its HTTP service sees it. */
+export interface GatewayHost {
+  readonly network: Network;
+  readonly genesisText: string;
+  readonly archive: Archive;
+  readonly blobs: BlobStore;
+  readonly desk: PublishDesk | undefined;
+  /** Who may append to the broadcast. */
+  readonly appendBy: "loopback" | "anybody" | "nobody";
+  /** An exercise: serve wrong bytes. */
+  readonly isLying: boolean;
+  readonly head: CertifiedHead | undefined;
+  /** Height that is served as the latest. */
+  readonly servedHeight: number;
+  readonly policy: Policy;
+  status(): HostStatus;
+  /** Accepted and neither published nor refused. */
+  isPending(id: Digest): boolean;
+  /** Asks the content fetcher for a blob that a client wanted and the disk lost. */
+  wantBlob(blob: { readonly digest: Digest; readonly size: number }): void;
+  /** Encoded commits after `after` and the newest note above `size`; waits up to `waitMs` for news. */
+  follow(after: { readonly commit: number; readonly size: number }, waitMs: number): Promise<Uint8Array>;
+  /** Resolves when an update is finished and certified, or after `waitMs`. */
+  settled(id: Digest, waitMs: number): Promise<void>;
+  /** Resolves when another head is served, or after `waitMs`. */
+  nextHead(height: number, waitMs: number): Promise<void>;
+  /** Orders application messages; resolves with the index of the first once they are accepted. */
+  append(segment: Segment): Promise<Result<{ readonly index: number; readonly count: number }>>;
+  /** Accepted application messages from an index on, batch by batch, live at the end. */
+  tail(from: number, signal: AbortSignal): AsyncGenerator<{ readonly first: number; readonly segments: readonly Segment[] }>;
+}
+

@@ -1,0 +1,54 @@
+import type { NamedEntry } from "../../core/mirror/index.ts";
+
+function escapeHtml(text: string): string {
+  const names: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
+  return text.replace(/[&<>"']/g, (letter) => names[letter] ?? "");
+}
+
+function sizeText(bytes: number): string {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  return `${unit === 0 ? value : value.toFixed(1)} ${units[unit] ?? ""}`;
+}
+
+function row(item: NamedEntry): string {
+  const { name, entry } = item;
+  const slash = entry.kind === "directory" ? "/" : "";
+  const link = `<a href="${encodeURIComponent(name)}${slash}">${escapeHtml(name)}${slash}</a>`;
+  switch (entry.kind) {
+    case "directory":
+      return `<tr><td>${link}</td><td class="n">—</td><td></td></tr>`;
+    case "link":
+      return `<tr><td>${link} → ${escapeHtml(entry.target)}</td><td class="n">link</td><td></td></tr>`;
+    case "file": {
+      const digest = `<code title="sha256">${entry.digest.slice(0, 16)}…</code>`;
+      return `<tr><td>${link}</td><td class="n">${sizeText(entry.size)}</td><td>${digest}</td></tr>`;
+    }
+  }
+}
+
+/** A directory for people. */
+export function directoryPage(page: {
+  readonly path: string;
+  readonly height: number;
+  readonly moniker: string;
+  readonly entries: readonly NamedEntry[];
+}): string {
+  const title = escapeHtml(page.path);
+  const up = page.path === "/" ? "" : '<tr><td><a href="../">../</a></td><td></td><td></td></tr>';
+  return `<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>${title}</title><style>
+body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#223}
+table{border-collapse:collapse;width:100%}td{padding:.15rem .75rem .15rem 0;border-bottom:1px solid #eee}
+.n{text-align:right;white-space:nowrap;color:#667}code{color:#889}footer{color:#889;margin-top:1rem}a{color:#05c}
+</style></head><body><h1>${title}</h1><table>${up}${page.entries.map(row).join("\n")}</table>
+<footer>${page.entries.length} entries · height ${page.height} · served by ${escapeHtml(page.moniker)} ·
+<a href="/.smalti/head">proof</a> · verify with <code>smalti get</code></footer></body></html>
+`;
+}

@@ -1,0 +1,42 @@
+import Fastify, { type FastifyInstance } from "fastify";
+import { limits } from "../../core/base/index.ts";
+import { apiRoutes } from "./api-routes.ts";
+import type { GatewayHost } from "./host-api.ts";
+import { publishRoutes } from "./publish-routes.ts";
+import { treeRoutes } from "./tree-routes.ts";
+
+/** The public HTTP service of a host: trees, proofs, content, and the writers' API. */
+export async function openGateway(
+  host: GatewayHost,
+  listen: { readonly host: string; readonly port: number },
+): Promise<{ readonly server: FastifyInstance; readonly port: number }> {
+  const server = Fastify({
+    bodyLimit: limits.requestBytesMax,
+    forceCloseConnections: true,
+    keepAliveTimeout: 5_000,
+    connectionTimeout: 120_000,
+    routerOptions: { maxParamLength: limits.pathBytesMax * 3, ignoreDuplicateSlashes: false },
+    http: {
+      maxHeaderSize: limits.httpHeaderBytesMax,
+      headersTimeout: 10_000,
+      requestTimeout: 0,
+      connectionsCheckingInterval: 5_000,
+    },
+  });
+  server.server.maxConnections = limits.httpConnectionsMax;
+  server.server.maxRequestsPerSocket = 100_000;
+  // Streams are read by their handlers; small bodies arrive as buffers.
+  server.addContentTypeParser("application/octet-stream", { parseAs: "buffer" }, (_, body, done) => done(null, body));
+  server.addContentTypeParser("application/vnd.smalti.stream", (_, __, done) => done(null));
+  server.setErrorHandler((error: Error & { statusCode?: number; code?: string }, _, reply) => {
+    const status = error.statusCode ?? 500;
+    const code = status === 413 ? "TOO_LONG" : (error.code ?? "INTERNAL");
+    return reply.code(status).send({ code, message: error.message });
+  });
+  apiRoutes(server, host);
+  publishRoutes(server, host.desk);
+  treeRoutes(server, host);
+  await server.listen({ host: listen.host, port: listen.port });
+  const address = server.server.address();
+  return { server, port: typeof address === "object" && address !== null ? address.port : listen.port };
+}

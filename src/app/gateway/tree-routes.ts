@@ -1,0 +1,230 @@
+import { Readable } from "node:stream";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import fresh from "fresh";
+import { lookup as mimeOf } from "mrmime";
+import rangeParser from "range-parser";
+import { type Digest, limits, toBase64, fromHex } from "../../core/base/index.ts";
+import { type Entry, type HeightRecord, type Leaf, parsePath } from "../../core/mirror/index.ts";
+import type { GatewayHost } from "./host-api.ts";
+import { directoryPage } from "./listing.ts";
+
+const linkHopsMax = 8;
+
+/** A place that a URL names. */
+interface Place {
+  readonly record: HeightRecord;
+  readonly isPinned: boolean;
+  readonly tree: string;
+  readonly names: readonly string[];
+  readonly hasSlash: boolean;
+}
+
+type File = Extract<Leaf, { kind: "file" }>;
+
+function refuse(reply: FastifyReply, status: number, code: string, message: string): FastifyReply {
+  return reply.code(status).header("cache-control", "no-store").type("application/json").send({ code, message });
+}
+
+/** Trees over plain HTTP: `/TREE/path` is the newest state, `/@HEIGHT/TREE/path` any one before it. */
+export function treeRoutes(server: FastifyInstance, host: GatewayHost): void {
+  server.route({
+    method: ["GET", "HEAD"],
+    url: "/*",
+    handler: (request, reply) => serve(host, request, reply),
+  });
+}
+
+async function serve(host: GatewayHost, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  const [rawPath = "/"] = (request.raw.url ?? "/").split("?");
+  let path: string;
+  try {
+    path = decodeURIComponent(rawPath);
+  } catch {
+    return refuse(reply, 400, "BAD_PATH", "the path is not valid percent-encoded UTF-8");
+  }
+  const place = placeOf(host, path);
+  if ("code" in place) return refuse(reply, place.status, place.code, place.message);
+  reply.header("smalti-height", String(place.record.height));
+  if (place.tree === "") return serveTrees(host, place, reply);
+  const entry = host.archive.entry(place.record, place.tree, place.names);
+  if (entry === undefined) return refuse(reply, 404, "NOT_FOUND", `${path} is not in height ${place.record.height}`);
+  return serveEntry({ host, request, reply, path, rawPath }, place, entry);
+}
+
+interface Refusal {
+  readonly status: number;
+  readonly code: string;
+  readonly message: string;
+}
+
+function placeOf(host: GatewayHost, path: string): Place | Refusal {
+  const pinned = /^\/@(\d{1,15})(\/.*)?$/.exec(path);
+  const served = host.servedHeight;
+  const height = pinned === null ? served : Number(pinned[1]);
+  if (height > served) {
+    return { status: 404, code: "NOT_YET", message: `height ${height} is not served here; the newest is ${served}` };
+  }
+  const record = host.archive.height(height);
+  if (record === undefined) {
+    return { status: 404, code: "NOTHING_PUBLISHED", message: height === 0 ? "nothing is published yet" : `no height ${height}` };
+  }
+  const rest = (pinned === null ? path : (pinned[2] ?? "/")).replace(/^\//, "");
+  const hasSlash = rest === "" || rest.endsWith("/");
+  const trimmed = rest.replace(/\/$/, "");
+  const isPinned = pinned !== null;
+  if (trimmed === "") return { record, isPinned, tree: "", names: [], hasSlash };
+  const parsed = parsePath(trimmed);
+  if (!parsed.ok) return { status: 400, code: parsed.error.code, message: parsed.error.detail };
+  const [tree = "", ...names] = parsed.value;
+  return { record, isPinned, tree, names, hasSlash };
+}
+
+interface Exchange {
+  readonly host: GatewayHost;
+  readonly request: FastifyRequest;
+  readonly reply: FastifyReply;
+  /** Decoded. */
+  readonly path: string;
+  /** As the client wrote it. */
+  readonly rawPath: string;
+}
+
+function cacheFor(place: Place): string {
+  return place.isPinned ? "public, max-age=31536000, immutable" : "no-cache";
+}
+
+function serveTrees(host: GatewayHost, place: Place, reply: FastifyReply): FastifyReply {
+  const entries = host.archive.directories.list(place.record.trees);
+  const page = directoryPage({ path: "/", height: place.record.height, moniker: host.status().moniker, entries });
+  return reply.header("cache-control", cacheFor(place)).type("text/html; charset=utf-8").send(page);
+}
+
+function serveEntry(exchange: Exchange, place: Place, entry: Entry): FastifyReply | Promise<FastifyReply> {
+  const { reply, path, rawPath } = exchange;
+  if (entry.kind === "directory") {
+    if (!place.hasSlash) return reply.code(301).header("cache-control", "no-cache").redirect(`${rawPath}/`, 301);
+    return serveDirectory(exchange, place, entry.root);
+  }
+  if (place.hasSlash) return refuse(reply, 404, "NOT_A_DIRECTORY", `${path} is not a directory`);
+  if (entry.kind === "file") return serveFile(exchange, place, entry);
+  const target = resolveLink(exchange.host, place);
+  if ("code" in target) return refuse(reply, target.status, target.code, target.message);
+  return serveFile(exchange, { ...place, names: target.names }, target.file);
+}
+
+function serveDirectory(exchange: Exchange, place: Place, root: Digest): FastifyReply | Promise<FastifyReply> {
+  const { host, reply, path } = exchange;
+  const index = host.archive.directories.get(root, "index.html");
+  if (index?.kind === "file") return serveFile(exchange, { ...place, names: [...place.names, "index.html"] }, index);
+  const entries = host.archive.directories.list(root);
+  const page = directoryPage({ path, height: place.record.height, moniker: host.status().moniker, entries });
+  return reply.header("cache-control", cacheFor(place)).type("text/html; charset=utf-8").send(page);
+}
+
+/** Follows a symbolic link inside its tree; one that leads out is refused, as is a chain without end. */
+function resolveLink(host: GatewayHost, place: Place): { readonly file: File; readonly names: readonly string[] } | Refusal {
+  let names = place.names;
+  for (let hop = 0; hop < linkHopsMax; hop++) {
+    const entry = host.archive.entry(place.record, place.tree, names);
+    if (entry?.kind === "file") return { file: entry, names };
+    if (entry?.kind !== "link") return { status: 404, code: "DANGLING_LINK", message: "the link's target is not in the tree" };
+    const next = follow(names.slice(0, -1), entry.target);
+    if (next === undefined) return { status: 403, code: "LINK_OUTSIDE", message: "the link leads out of its tree" };
+    names = next;
+  }
+  return { status: 404, code: "LINK_LOOP", message: `more than ${linkHopsMax} links in a row` };
+}
+
+function follow(directory: readonly string[], target: string): readonly string[] | undefined {
+  if (target.startsWith("/")) return undefined;
+  const names = [...directory];
+  for (const part of target.split("/")) {
+    if (part === "" || part === ".") continue;
+    if (part !== "..") names.push(part);
+    else if (names.pop() === undefined) return undefined;
+  }
+  return names;
+}
+
+function serveFile(exchange: Exchange, place: Place, file: File): FastifyReply | Promise<FastifyReply> {
+  const { host, request, reply } = exchange;
+  const name = place.names.at(-1) ?? "";
+  const changedMs = host.archive.changedMs(place.tree, place.names.join("/"), place.record.height);
+  reply.header("etag", `"${file.digest}"`);
+  reply.header("repr-digest", `sha-256=:${toBase64(fromHex(file.digest))}:`);
+  reply.header("accept-ranges", "bytes");
+  reply.header("cache-control", cacheFor(place));
+  reply.header("x-content-type-options", "nosniff");
+  if (changedMs !== undefined) reply.header("last-modified", new Date(changedMs).toUTCString());
+  reply.type(mimeOf(name) ?? "application/octet-stream");
+  const validators = { etag: `"${file.digest}"`, "last-modified": String(reply.getHeader("last-modified") ?? "") };
+  if (fresh(request.headers, validators)) return reply.code(304).removeHeader("content-type").send();
+  return sendBlob({ host, request, reply }, file);
+}
+
+/** The byte range that a request wants; `undefined` for all of it, `"unsatisfiable"` for a range past the end. */
+function rangeOf(request: FastifyRequest, reply: FastifyReply, size: number): { start: number; end: number } | "unsatisfiable" | undefined {
+  const { range } = request.headers;
+  if (range === undefined || request.method !== "GET") return undefined;
+  const condition = request.headers["if-range"];
+  if (condition !== undefined && condition !== reply.getHeader("etag") && condition !== reply.getHeader("last-modified")) {
+    return undefined;
+  }
+  const ranges = rangeParser(size, range);
+  if (ranges === -1) return "unsatisfiable";
+  // Several ranges, or a unit that is not bytes: answering with the whole is allowed (RFC 9110 §14.2).
+  if (ranges === -2 || ranges.type !== "bytes" || ranges.length !== 1) return undefined;
+  const [only] = ranges;
+  return only === undefined ? undefined : { start: only.start, end: only.end + 1 };
+}
+
+/** Sends a blob or a range of it, in pieces that were verified when they were read. */
+export async function sendBlob(
+  exchange: { readonly host: GatewayHost; readonly request: FastifyRequest; readonly reply: FastifyReply },
+  blob: { readonly digest: Digest; readonly size: number },
+): Promise<FastifyReply> {
+  const { host, request, reply } = exchange;
+  if (!host.blobs.has(blob.digest)) {
+    host.wantBlob(blob);
+    reply.removeHeader("etag").removeHeader("repr-digest").removeHeader("last-modified").header("retry-after", "1");
+    return refuse(reply, 503, "BLOB_MISSING", "the content is being fetched from a neighbour; try again, or another mirror");
+  }
+  const range = rangeOf(request, reply, blob.size);
+  if (range === "unsatisfiable") {
+    reply.header("content-range", `bytes */${blob.size}`);
+    return refuse(reply, 416, "RANGE_NOT_SATISFIABLE", `the file has ${blob.size} bytes`);
+  }
+  const { start, end } = range ?? { start: 0, end: blob.size };
+  if (range !== undefined) reply.code(206).header("content-range", `bytes ${start}-${end - 1}/${blob.size}`);
+  reply.header("content-length", end - start);
+  if (request.method === "HEAD") return reply.send();
+  const pieces = host.isLying ? flipped(host.blobs.stream(blob.digest, start, end)) : host.blobs.stream(blob.digest, start, end);
+  return blob.size <= limits.packedBlobBytesMax ? sendWhole(exchange, blob, pieces) : reply.send(Readable.from(pieces));
+}
+
+async function sendWhole(
+  { host, reply }: { readonly host: GatewayHost; readonly reply: FastifyReply },
+  blob: { readonly digest: Digest; readonly size: number },
+  pieces: AsyncGenerator<Uint8Array>,
+): Promise<FastifyReply> {
+  try {
+    const parts: Uint8Array[] = [];
+    for await (const piece of pieces) parts.push(piece);
+    return reply.send(Buffer.concat(parts));
+  } catch (error) {
+    host.wantBlob(blob);
+    reply.removeHeader("content-length").removeHeader("etag").removeHeader("repr-digest");
+    return refuse(reply, 503, "BLOB_CORRUPT", `the disk damaged this content; it is being fetched again (${String(error)})`);
+  }
+}
+
+/** What a lying mirror does: one bit of the first piece is wrong. */
+async function* flipped(pieces: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let isFirst = true;
+  for await (const piece of pieces) {
+    const copy = Buffer.from(piece);
+    if (isFirst && copy.length > 0) copy.writeUInt8(copy.readUInt8(copy.length >> 1) ^ 1, copy.length >> 1);
+    isFirst = false;
+    yield copy;
+  }
+}

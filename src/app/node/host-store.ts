@@ -1,0 +1,376 @@
+import { existsSync } from "node:fs";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import {
+  blockFromWire,
+  blockToWire,
+  type Commit,
+  type CommitCertificate,
+  type CommitRange,
+  commitDigest,
+  commitShape,
+  commitValue,
+  type Ref,
+  refKey,
+  signedHeaderShape,
+  signedHeaderValue,
+  type VerifiedBlock,
+} from "../../core/acceptance/index.ts";
+import { type Author, bigEndian, type Digest, limits, readBigEndian } from "../../core/base/index.ts";
+import { digest, encode, fields, list, natural, read, type Shape } from "../../core/codec/index.ts";
+import { type Guard, type HostRecovery, initialState } from "../../core/host/index.ts";
+import type { Network } from "../../core/membership/index.ts";
+import { decodeDue, decodeState, type DueRecord, padded, stateKeys } from "../../core/mirror/index.ts";
+import { type BlobStore, type Position, type RecordLog, type StateStore, StorageError } from "../../io/ports/index.ts";
+import { type GuardFile, openBlobStore, openGuard, openRecordLog, openStateStore } from "../../io/storage/index.ts";
+
+const recordTypes = { block: 1, commit: 2 } as const;
+const metaKeys = { replayFrom: "meta/replay-from", logEnd: "meta/log-end" } as const;
+/** A certificate is kept after so many commits or payload bytes, so that every range that is asked for has one. */
+const certificateEvery = { commits: 50, bytes: 1 << 20 };
+
+const commitKey = (index: number): string => `c/${padded(index)}`;
+const certificateKey = (index: number): string => `v/${padded(index)}`;
+const failedMarker = "STORAGE_FAILED";
+
+interface CommitEntry {
+  readonly commit: Commit;
+  readonly positions: readonly Position[];
+}
+
+function positionBytes({ segment, offset }: Position): Uint8Array {
+  return Buffer.concat([bigEndian(segment, 4), bigEndian(offset, 6)]);
+}
+
+function positionOf(bytes: Uint8Array | undefined): Position {
+  if (bytes === undefined) return { segment: 0, offset: 0 };
+  return { segment: readBigEndian(bytes.subarray(0, 4)), offset: readBigEndian(bytes.subarray(4, 10)) };
+}
+
+function isBefore(a: Position, b: Position): boolean {
+  return a.segment < b.segment || (a.segment === b.segment && a.offset < b.offset);
+}
+
+const positionShape: Shape<Position> = (value, what) => {
+  const [segment, offset] = fields(2)(value, what);
+  return { segment: natural()(segment, `${what}.segment`), offset: natural()(offset, `${what}.offset`) };
+};
+
+const commitEntryShape: Shape<CommitEntry> = (value, what) => {
+  const [commit, positions] = fields(2)(value, what);
+  return {
+    commit: commitShape(commit, `${what}.commit`),
+    positions: list(positionShape, 100_000)(positions, `${what}.positions`),
+  };
+};
+
+const certificateShape: Shape<CommitCertificate> = (value, what) => {
+  const [index, hash, voters] = fields(3)(value, what);
+  return {
+    index: natural()(index, `${what}.index`),
+    digest: digest(hash, `${what}.digest`),
+    voters: list(signedHeaderShape, limits.committeeWritersMax)(voters, `${what}.voters`),
+  };
+};
+
+/** Everything a host has on disk: the block log, the guard, the state store and the blobs. */
+export class HostStore {
+  readonly state: StateStore;
+  readonly blobs: BlobStore;
+  readonly #log: RecordLog;
+  readonly #guardFile: GuardFile;
+  readonly #directory: string;
+  #guard: Guard;
+  /** Where blocks that are not ordered yet stand. */
+  readonly #positions = new Map<string, Position>();
+  /** round → the first position of one of its blocks: what a restart must read again. */
+  readonly #firstOfRound = new Map<number, Position>();
+  /** Commits that the state has not executed, with the first position that they need. */
+  #unexecuted: { readonly index: number; readonly from: Position }[] = [];
+  #tip: CommitCertificate | undefined;
+  #sinceCertificate = { commits: 0, bytes: 0 };
+  #commitEntries: [string, Uint8Array][] = [];
+  #guardChanged = false;
+
+  constructor(parts: {
+    readonly directory: string;
+    readonly state: StateStore;
+    readonly blobs: BlobStore;
+    readonly log: RecordLog;
+    readonly guardFile: GuardFile;
+    readonly guard: Guard;
+  }) {
+    this.#directory = parts.directory;
+    this.state = parts.state;
+    this.blobs = parts.blobs;
+    this.#log = parts.log;
+    this.#guardFile = parts.guardFile;
+    this.#guard = parts.guard;
+  }
+
+  // ── before anything leaves the host ──
+
+  appendBlock(block: VerifiedBlock): void {
+    const position = this.#log.append(recordTypes.block, blockToWire(block));
+    this.#remember(block.ref, position);
+    this.#sinceCertificate.bytes += block.payload.length;
+  }
+
+  #remember(ref: Ref, position: Position): void {
+    this.#positions.set(refKey(ref), position);
+    if (!this.#firstOfRound.has(ref.round)) this.#firstOfRound.set(ref.round, position);
+  }
+
+  appendCommit(commit: Commit): void {
+    const record = this.#log.append(recordTypes.commit, encode(commitValue(commit)));
+    this.#index(commit, record);
+    this.#sinceCertificate.commits++;
+  }
+
+  #index(commit: Commit, record: Position): void {
+    let from = record;
+    const positions = commit.blocks.map((ref) => {
+      const position = this.#positions.get(refKey(ref));
+      if (position === undefined) throw new StorageError("STORAGE_LOG_CORRUPT", `the log lacks block ${refKey(ref)}`);
+      this.#positions.delete(refKey(ref));
+      if (isBefore(position, from)) from = position;
+      return position;
+    });
+    this.#unexecuted.push({ index: commit.index, from });
+    const entry = encode([commitValue(commit), positions.map(({ segment, offset }) => [segment, offset])]);
+    this.#commitEntries.push([commitKey(commit.index), entry]);
+  }
+
+  guardRound(round: number): void {
+    this.#guard = { ...this.#guard, round };
+    this.#guardChanged = true;
+  }
+
+  guardCheckpoint(checkpoint: Guard["checkpoint"]): void {
+    this.#guard = { ...this.#guard, checkpoint };
+    this.#guardChanged = true;
+  }
+
+  /** Makes log and guard durable; only then may anything be told to anybody. */
+  async sync(): Promise<void> {
+    const guard = this.#guardChanged ? this.#writeGuard() : Promise.resolve();
+    this.#guardChanged = false;
+    await Promise.all([this.#log.sync(), guard]);
+  }
+
+  #writeGuard(): Promise<void> {
+    const { round, checkpoint } = this.#guard;
+    return this.#guardFile.write({ round, checkpointSize: checkpoint.size, checkpointRoot: checkpoint.root });
+  }
+
+  /** After a storage error this host does not sign until a restart has proven what it signed (`dag.md` §12). */
+  async markFailed(reason: string): Promise<void> {
+    try {
+      await writeFile(join(this.#directory, failedMarker), `${reason}\n`, { mode: 0o600 });
+    } catch {
+      // The disk that failed may refuse this too; the missing guard row then says the same.
+      return;
+    }
+  }
+
+  // ── after the sync ──
+
+  /** Writes the state of executed batches with where a restart must read from, in one batch. */
+  writeState(writes: Iterable<readonly [string, Uint8Array]>, executedCommit: number, horizon: number): void {
+    this.#unexecuted = this.#unexecuted.filter(({ index }) => index > executedCommit);
+    for (const round of this.#firstOfRound.keys()) if (round <= horizon) this.#firstOfRound.delete(round);
+    let from = this.#log.end;
+    const needed = [...this.#firstOfRound.values(), ...this.#unexecuted.map((commit) => commit.from)];
+    for (const position of needed) if (isBefore(position, from)) from = position;
+    const commits = this.#commitEntries;
+    this.#commitEntries = [];
+    this.state.write([
+      ...commits,
+      ...writes,
+      [metaKeys.replayFrom, positionBytes(from)],
+      [metaKeys.logEnd, positionBytes(this.#log.end)],
+    ]);
+  }
+
+  /** Positions of blocks at or below the horizon that were never ordered are of no use any more. */
+  forgetBelow(horizon: number): void {
+    for (const key of this.#positions.keys()) {
+      if (Number.parseInt(key, 10) <= horizon) this.#positions.delete(key);
+    }
+  }
+
+  keepCertificate(certificate: CommitCertificate): void {
+    this.#tip = certificate;
+    const { commits, bytes } = this.#sinceCertificate;
+    if (commits < certificateEvery.commits && bytes < certificateEvery.bytes) return;
+    this.#sinceCertificate = { commits: 0, bytes: 0 };
+    const { index, digest: hash, voters } = certificate;
+    const value = encode([index, Buffer.from(hash, "hex"), voters.map(signedHeaderValue)]);
+    this.state.write([[certificateKey(index), value]]);
+  }
+
+  get tip(): CommitCertificate | undefined {
+    return this.#tip;
+  }
+
+  // ── serving others ──
+
+  /** Wire bytes of the blocks that are here, up to `fetchBytesMax`. `live` finds those that are still in memory. */
+  async blocks(refs: readonly Ref[], live: (ref: Ref) => VerifiedBlock | undefined): Promise<Uint8Array[]> {
+    const wires: Uint8Array[] = [];
+    let bytes = 0;
+    for (const ref of refs) {
+      const block = live(ref);
+      const position = this.#positions.get(refKey(ref));
+      const wire =
+        block !== undefined ? blockToWire(block) : position && (await this.#log.read(position)).bytes;
+      if (wire === undefined) continue;
+      bytes += wire.length;
+      if (bytes > limits.fetchBytesMax && wires.length > 0) break;
+      wires.push(wire);
+    }
+    return wires;
+  }
+
+  /** Certified commits after `after`: as many as one answer takes, ending where a certificate ends. */
+  async range(after: number): Promise<CommitRange> {
+    const certificate = this.#certificateFor(after);
+    if (certificate === undefined) return { commits: [], voters: [] };
+    const commits: { commit: Commit; blocks: Uint8Array[] }[] = [];
+    for (let index = after + 1; index <= certificate.index; index++) {
+      const entry = this.commit(index);
+      if (entry === undefined) return { commits: [], voters: [] };
+      const blocks: Uint8Array[] = [];
+      for (const position of entry.positions) blocks.push((await this.#log.read(position)).bytes);
+      commits.push({ commit: entry.commit, blocks });
+    }
+    return { commits, voters: certificate.voters };
+  }
+
+  /** The farthest certificate within `syncCommitsMax`, or the next one there is. */
+  #certificateFor(after: number): CommitCertificate | undefined {
+    if (this.#tip !== undefined && this.#tip.index > after && this.#tip.index <= after + certificateEvery.commits) {
+      if (this.commit(this.#tip.index) !== undefined && this.#bytesBetween(after, this.#tip.index) <= limits.syncBytesMax) {
+        return this.#tip;
+      }
+    }
+    const start = certificateKey(after + 1);
+    for (const [key, value] of this.state.range({ start, end: certificateKey(2 ** 47), limit: 1 })) {
+      const certificate = read(value, certificateShape, key);
+      if (certificate.ok) return certificate.value;
+    }
+    return this.#tip !== undefined && this.#tip.index > after ? this.#tip : undefined;
+  }
+
+  /** A cheap upper estimate: how far apart the first and last block of the commits stand in the log. */
+  #bytesBetween(after: number, until: number): number {
+    const [first] = this.commit(after + 1)?.positions ?? [];
+    const last = this.commit(until)?.positions.at(-1);
+    if (first === undefined || last === undefined) return Number.POSITIVE_INFINITY;
+    return first.segment === last.segment ? Math.abs(last.offset - first.offset) : limits.segmentBytesMax;
+  }
+
+  /** A commit with the places of its blocks. */
+  commit(index: number): CommitEntry | undefined {
+    const value = this.state.get(commitKey(index));
+    if (value === undefined) return undefined;
+    const entry = read(value, commitEntryShape, commitKey(index));
+    return entry.ok ? entry.value : undefined;
+  }
+
+  /** The blocks of a commit, in their order. */
+  async blocksOf(index: number): Promise<VerifiedBlock[]> {
+    const blocks: VerifiedBlock[] = [];
+    for (const position of this.commit(index)?.positions ?? []) {
+      const block = blockFromWire((await this.#log.read(position)).bytes);
+      if (block.ok) blocks.push(block.value);
+    }
+    return blocks;
+  }
+
+  async close(): Promise<void> {
+    await this.state.flushed();
+    await this.#log.close();
+    await this.#guardFile.close();
+    await this.blobs.close();
+    await this.state.close();
+  }
+
+  // ── restart ──
+
+  /** Reads back what a restart needs: from the horizon, or from the oldest commit not executed yet. */
+  async recover(
+    network: Network,
+    about: { readonly isGuardWhole: boolean; readonly self: Author | undefined },
+  ): Promise<HostRecovery> {
+    const stored = this.state.get(stateKeys.mirror);
+    const decoded = stored === undefined ? undefined : decodeState(stored);
+    if (decoded?.ok === false) throw new StorageError("STORAGE_STATE_CORRUPT", `the state is unreadable: ${decoded.error.detail}`);
+    const state = decoded?.value ?? initialState(network);
+    const blocks: VerifiedBlock[] = [];
+    const commits: { commit: Commit; digest: Digest }[] = [];
+    for await (const record of this.#log.scan(positionOf(this.state.get(metaKeys.replayFrom)))) {
+      if (record.type === recordTypes.block) {
+        const block = blockFromWire(record.bytes);
+        if (!block.ok) throw new StorageError("STORAGE_LOG_CORRUPT", `a logged block is unreadable: ${block.error.detail}`);
+        this.#remember(block.value.ref, record.position);
+        blocks.push(block.value);
+      } else {
+        const commit = read(record.bytes, commitShape, "commit");
+        if (!commit.ok) throw new StorageError("STORAGE_LOG_CORRUPT", `a logged commit is unreadable: ${commit.error.detail}`);
+        const { value } = commit;
+        if (value.index > state.commit.index) this.#index(value, record.position);
+        commits.push({ commit: value, digest: commitDigest(value) });
+      }
+    }
+    return {
+      blocks,
+      commits,
+      state,
+      due: this.#lastDue(),
+      certificate: undefined,
+      guard: this.#guard,
+      maySign: about.isGuardWhole && !this.#hasFailed && !this.#lostOwn({ blocks, commits, self: about.self }),
+    };
+  }
+
+  get #hasFailed(): boolean {
+    return existsSync(join(this.#directory, failedMarker));
+  }
+
+  /** The guard remembers a round above the horizon that no logged block reaches: the log lost what was signed. */
+  #lostOwn(found: {
+    readonly blocks: readonly VerifiedBlock[];
+    readonly commits: readonly { readonly commit: Commit }[];
+    readonly self: Author | undefined;
+  }): boolean {
+    const own = found.blocks.filter((block) => block.ref.author === found.self);
+    const horizon = (found.commits.at(-1)?.commit.leader.round ?? 0) - limits.gcRounds;
+    return this.#guard.round > Math.max(0, horizon, ...own.map((block) => block.ref.round));
+  }
+
+  #lastDue(): DueRecord | undefined {
+    const range = { start: stateKeys.due(0), end: stateKeys.due(2 ** 47), reverse: true, limit: 1 };
+    for (const [, value] of this.state.range(range)) {
+      const due = decodeDue(value);
+      if (due.ok) return due.value;
+    }
+    return undefined;
+  }
+}
+
+/** Opens a host's data directory. `isGuardWhole` is false where the guard was missing or damaged. */
+export async function openHostStore(directory: string): Promise<{ readonly store: HostStore; readonly isGuardWhole: boolean }> {
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const state = await openStateStore(join(directory, "state"));
+  const log = await openRecordLog({
+    directory: join(directory, "log"),
+    durable: positionOf(state.get(metaKeys.logEnd)),
+  });
+  const blobs = await openBlobStore(join(directory, "blobs"), state);
+  const { guard: guardFile, row, isWhole } = await openGuard(join(directory, "guard"));
+  const guard: Guard = { round: row.round, checkpoint: { size: row.checkpointSize, root: row.checkpointRoot } };
+  const store = new HostStore({ directory, state, blobs, log, guardFile, guard });
+  return { store, isGuardWhole: isWhole };
+}
+

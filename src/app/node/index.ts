@@ -1,0 +1,2 @@
+export { type Log, openLog, silent } from "./log.ts";
+export { type RunningNode, startNode, version } from "./node.ts";

@@ -1,0 +1,121 @@
+import { type AcceptedBatch, messageCount, type Segment, segmentOf, messagesOf } from "../../core/acceptance/index.ts";
+import { messageKinds } from "../../core/mirror/index.ts";
+import type { Archive } from "../gateway/index.ts";
+import type { HostStore } from "./host-store.ts";
+import type { Signal } from "./signal.ts";
+
+/** Bytes of recent messages that are kept in memory for those who follow live. */
+const recentBytesMax = 16 * 1024 * 1024;
+
+/** The application messages of one commit. */
+interface Piece {
+  readonly commit: number;
+  readonly first: number;
+  readonly count: number;
+  readonly segments: readonly Segment[];
+  readonly bytes: number;
+}
+
+/** The totally ordered broadcast as its readers see it: messages by index, from disk or live. */
+export class MessageFeed {
+  readonly #store: HostStore;
+  readonly #archive: Archive;
+  readonly #news: Signal;
+  /** Accepted, not executed yet. */
+  readonly #accepted = new Map<number, AcceptedBatch>();
+  #recent: Piece[] = [];
+  #recentBytes = 0;
+  #next: number;
+
+  constructor(options: { readonly store: HostStore; readonly archive: Archive; readonly news: Signal; readonly next: number }) {
+    this.#store = options.store;
+    this.#archive = options.archive;
+    this.#news = options.news;
+    this.#next = options.next;
+  }
+
+  /** Index that the next message will have. */
+  get next(): number {
+    return this.#next;
+  }
+
+  accepted(batch: AcceptedBatch): void {
+    this.#accepted.set(batch.index, batch);
+  }
+
+  /** Returns where this host's own submissions ended up: ticket → index of the first message. */
+  executed(commit: number, first: number): ReadonlyMap<number, { readonly index: number; readonly count: number }> {
+    const own = new Map<number, { index: number; count: number }>();
+    const batch = this.#accepted.get(commit);
+    this.#accepted.delete(commit);
+    if (batch === undefined) return own;
+    const segments: Segment[] = [];
+    let index = first;
+    for (const payload of batch.payloads) {
+      for (const [i, segment] of payload.segments.entries()) {
+        if (segment.kind !== messageKinds.application) continue;
+        const count = messageCount(segment);
+        const ticket = payload.tickets[i];
+        if (ticket !== undefined && ticket !== 0) own.set(ticket, { index, count });
+        segments.push(segment);
+        index += count;
+      }
+    }
+    if (index > first) this.#keep({ commit, first, count: index - first, segments, bytes: bytesOf(segments) });
+    return own;
+  }
+
+  #keep(piece: Piece): void {
+    this.#next = piece.first + piece.count;
+    this.#recent.push(piece);
+    this.#recentBytes += piece.bytes;
+    while (this.#recentBytes > recentBytesMax && this.#recent.length > 1) {
+      this.#recentBytes -= this.#recent.shift()?.bytes ?? 0;
+    }
+  }
+
+  /** Messages from an index on, for ever. */
+  async *tail(from: number, signal: AbortSignal): AsyncGenerator<{ first: number; segments: readonly Segment[] }> {
+    let next = from;
+    while (!signal.aborted) {
+      const piece = next < this.#next ? await this.#pieceWith(next) : undefined;
+      if (piece === undefined) {
+        await this.#news.next(1000);
+        continue;
+      }
+      yield { first: next, segments: dropMessages(piece.segments, next - piece.first) };
+      next = piece.first + piece.count;
+    }
+  }
+
+  async #pieceWith(index: number): Promise<Piece | undefined> {
+    const recent = this.#recent.find((piece) => piece.first <= index && index < piece.first + piece.count);
+    return recent ?? this.#fromDisk(index);
+  }
+
+  async #fromDisk(index: number): Promise<Piece | undefined> {
+    const place = this.#archive.messageCommit(index);
+    if (place === undefined) return undefined;
+    const blocks = await this.#store.blocksOf(place.commit);
+    const segments = blocks.flatMap((block) => block.segments.filter((s) => s.kind === messageKinds.application));
+    const count = segments.reduce((sum, segment) => sum + messageCount(segment), 0);
+    return { commit: place.commit, first: place.first, count, segments, bytes: 0 };
+  }
+}
+
+function bytesOf(segments: readonly Segment[]): number {
+  return segments.reduce((sum, segment) => sum + segment.data.length + segment.lengths.length, 0);
+}
+
+/** The segments without their first `count` messages. */
+function dropMessages(segments: readonly Segment[], count: number): readonly Segment[] {
+  let left = count;
+  const kept: Segment[] = [];
+  for (const segment of segments) {
+    const here = messageCount(segment);
+    if (left === 0) kept.push(segment);
+    else if (left < here) kept.push(segmentOf(segment.kind, [...messagesOf(segment)].slice(left)));
+    left = Math.max(0, left - here);
+  }
+  return kept;
+}

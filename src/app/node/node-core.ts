@@ -1,0 +1,313 @@
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { type Digest, fail, ok, readBigEndian, type Result, bigEndian } from "../../core/base/index.ts";
+import { encode } from "../../core/codec/index.ts";
+import { commitRangeValue, type Segment } from "../../core/acceptance/index.ts";
+import type { HostEffect, HostEvidence } from "../../core/host/index.ts";
+import type { Network } from "../../core/membership/index.ts";
+import type { Verifier } from "../../core/crypto/index.ts";
+import { type MirrorEvent, type MirrorState, type MirrorView, readUpdate } from "../../core/mirror/index.ts";
+import { Archive, type CertifiedHead } from "../gateway/index.ts";
+import { ContentFetcher } from "./content.ts";
+import type { HostStore } from "./host-store.ts";
+import type { Log } from "./log.ts";
+import { MessageFeed } from "./message-feed.ts";
+import type { Metrics } from "./metrics.ts";
+import { Signal } from "./signal.ts";
+
+const completeKey = "meta/complete";
+const evidenceMax = 10_000;
+
+/** What the two kinds of hosts do differently. */
+export interface NodeRole {
+  readonly state: MirrorState;
+  readonly horizon: number;
+  stateWritten(): void;
+  /** A change list is here now for which execution waited. */
+  changesHere(): void;
+  /** An accepted update: writers fetch it and say `held`. */
+  onAccepted(event: Extract<MirrorEvent, { type: "accepted" }>): void;
+}
+
+type LaterEffect = Exclude<HostEffect, { type: "persist-block" | "persist-commit" | "guard-round" | "guard-checkpoint" }>;
+
+/** What writers and readers have in common: store, content, feed, and what is served. */
+export class NodeCore {
+  readonly network: Network;
+  readonly store: HostStore;
+  readonly archive: Archive;
+  readonly content: ContentFetcher;
+  readonly feed: MessageFeed;
+  readonly news = new Signal();
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly #dataDirectory: string;
+  readonly #verifier: Verifier;
+  /** Change lists that execution will ask for. */
+  readonly #changes = new Map<Digest, Uint8Array>();
+  readonly #tickets = new Map<number, (place: Result<{ index: number; count: number }>) => void>();
+  readonly #evidenceSeen = new Set<string>();
+  readonly #fetchingLost = new Set<Digest>();
+  #nextTicket = 1;
+  #complete: number;
+  #head: CertifiedHead | undefined;
+  #completing: Promise<void> | undefined;
+  #role: NodeRole | undefined;
+
+  constructor(options: {
+    readonly network: Network;
+    readonly store: HostStore;
+    readonly sources: () => readonly string[];
+    readonly log: Log;
+    readonly metrics: Metrics;
+    readonly dataDirectory: string;
+    readonly verifier: Verifier;
+    readonly messages: number;
+  }) {
+    const { network, store, log, metrics } = options;
+    this.network = network;
+    this.store = store;
+    this.log = log;
+    this.metrics = metrics;
+    this.#dataDirectory = options.dataDirectory;
+    this.#verifier = options.verifier;
+    this.archive = new Archive(store.state);
+    this.feed = new MessageFeed({ store, archive: this.archive, news: this.news, next: options.messages });
+    const onBytes = (peer: string, bytes: number): void => metrics.syncBytes.inc({ peer }, bytes);
+    this.content = new ContentFetcher({ blobs: store.blobs, sources: options.sources, log, onBytes });
+    const complete = store.state.get(completeKey);
+    this.#complete = complete === undefined ? 0 : readBigEndian(complete);
+    this.#head = this.archive.certified();
+  }
+
+  /** Binds the machine once it exists; before, nothing is performed. */
+  bind(role: NodeRole): void {
+    this.#role = role;
+  }
+
+  get role(): NodeRole {
+    if (this.#role === undefined) throw new Error("the node is not started");
+    return this.#role;
+  }
+
+  /** What the machine may read while it executes. */
+  get view(): MirrorView {
+    return { get: (key) => this.store.state.get(key), changes: (digest) => this.#changes.get(digest) };
+  }
+
+  get head(): CertifiedHead | undefined {
+    return this.#head;
+  }
+
+  /** Newest height that is certified and whose content is all here. */
+  get servedHeight(): number {
+    return Math.min(this.#complete, this.#head?.due.height ?? 0);
+  }
+
+  // ── effects ──
+
+  /** Hands log records to the store; true if anything must be synced before the rest is performed. */
+  persist(effects: readonly HostEffect[]): boolean {
+    let isDirty = false;
+    for (const effect of effects) {
+      switch (effect.type) {
+        case "persist-block":
+          this.store.appendBlock(effect.block);
+          break;
+        case "persist-commit":
+          this.store.appendCommit(effect.commit);
+          break;
+        case "guard-round":
+          this.store.guardRound(effect.round);
+          break;
+        case "guard-checkpoint":
+          this.store.guardCheckpoint(effect.guard);
+          break;
+        default:
+          continue;
+      }
+      isDirty = true;
+    }
+    return isDirty;
+  }
+
+  /** Writes the state of everything executed, in one batch. */
+  writeState(effects: readonly HostEffect[]): void {
+    const writes = new Map<string, Uint8Array>();
+    let hasCommits = false;
+    for (const effect of effects) {
+      if (effect.type === "persist-commit") hasCommits = true;
+      if (effect.type === "state") for (const [key, value] of effect.writes) writes.set(key, value);
+    }
+    if (writes.size === 0 && !hasCommits) return;
+    this.store.writeState(writes, this.role.state.commit.index, this.role.horizon);
+    this.store.forgetBelow(this.role.horizon);
+    this.role.stateWritten();
+  }
+
+  /** Performs what writers and readers perform alike; returns false for what is not for this room. */
+  perform(effect: LaterEffect): boolean {
+    switch (effect.type) {
+      case "state":
+        return true;
+      case "accepted":
+        this.feed.accepted(effect.batch);
+        return true;
+      case "executed":
+        for (const [ticket, place] of this.feed.executed(effect.commit, effect.firstMessage)) this.#settle(ticket, ok(place));
+        this.news.notify();
+        return true;
+      case "mirror":
+        this.#onMirror(effect.event);
+        return true;
+      case "changes-needed":
+        void this.#bringChanges(effect.changes, effect.update);
+        return true;
+      case "certified":
+        this.archive.keepCheckpoint(effect.due.size, effect.note);
+        this.#head = { due: effect.due, note: effect.note };
+        this.#completeMore();
+        this.news.notify();
+        return true;
+      case "certificate":
+        this.store.keepCertificate(effect.certificate);
+        this.news.notify();
+        return true;
+      case "evidence":
+        void this.#keepEvidence(effect.evidence);
+        return true;
+      case "dropped":
+        this.metrics.dropped.inc({ code: effect.code });
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  #onMirror(event: MirrorEvent): void {
+    switch (event.type) {
+      case "accepted":
+        return this.role.onAccepted(event);
+      case "finished":
+        this.log.info({ update: event.id, outcome: event.outcome, height: event.height }, "update finished");
+        return this.news.notify();
+      case "height":
+        if (event.record.changes !== undefined) this.#changes.delete(event.record.changes);
+        return this.#completeMore();
+      case "ignored":
+        return void this.metrics.dropped.inc({ code: event.code });
+      case "checkpoint-due":
+        return;
+    }
+  }
+
+  // ── content ──
+
+  /** Keeps a change list at hand for execution. */
+  rememberChanges(digest: Digest, bytes: Uint8Array): void {
+    this.#changes.set(digest, bytes);
+  }
+
+  async #bringChanges(digest: Digest, update: Digest): Promise<void> {
+    const pending = this.role.state.pending.get(update);
+    const record = pending === undefined ? undefined : readUpdate(pending.wire, this.network.group, this.#verifier);
+    if (record?.ok !== true) return;
+    const { bytes } = record.value.record.changes;
+    try {
+      this.rememberChanges(digest, await this.content.changes({ digest, bytes }));
+      this.role.changesHere();
+    } catch (error) {
+      if (!this.content.isStopped) this.log.error({ changes: digest, reason: String(error) }, "cannot bring a change list");
+    }
+  }
+
+  /** Fetches what published heights lack, in their order; a height is served once all of it is here. */
+  #completeMore(): void {
+    this.#completing ??= this.#completeLoop()
+      .catch((error: unknown) => this.log.error({ reason: String(error) }, "content completion failed"))
+      .finally(() => {
+        this.#completing = undefined;
+      });
+  }
+
+  async #completeLoop(): Promise<void> {
+    for (;;) {
+      const record = this.archive.height(this.#complete + 1);
+      if (record === undefined) return;
+      if (record.changes !== undefined) {
+        const isHere = await this.content.ensure({ digest: record.changes, bytes: record.changesBytes });
+        if (!isHere) return;
+      }
+      this.#complete = record.height;
+      this.store.state.write([[completeKey, bigEndian(this.#complete, 6)]]);
+      this.metrics.height.set(this.servedHeight);
+      this.news.notify();
+    }
+  }
+
+  startCompleting(): void {
+    this.#completeMore();
+  }
+
+  /** A blob that the disk lost is fetched from neighbours again. */
+  wantBlob({ digest, size }: { readonly digest: Digest; readonly size: number }): void {
+    if (this.store.blobs.has(digest) || this.#fetchingLost.has(digest)) return;
+    this.#fetchingLost.add(digest);
+    this.log.warn({ digest }, "a blob is missing or damaged; fetching it again");
+    this.metrics.dropped.inc({ code: "BLOB_LOST" });
+    void this.content.one(digest, size).finally(() => this.#fetchingLost.delete(digest));
+  }
+
+  // ── broadcast ──
+
+  ticket(): { readonly ticket: number; readonly place: Promise<Result<{ index: number; count: number }>> } {
+    const ticket = this.#nextTicket++;
+    const place = new Promise<Result<{ index: number; count: number }>>((resolve) => this.#tickets.set(ticket, resolve));
+    return { ticket, place };
+  }
+
+  #settle(ticket: number, place: Result<{ index: number; count: number }>): void {
+    this.#tickets.get(ticket)?.(place);
+    this.#tickets.delete(ticket);
+  }
+
+  /** Answers everybody who waits for a place in the order. */
+  stop(): void {
+    this.content.stop();
+    for (const ticket of [...this.#tickets.keys()]) this.#settle(ticket, fail("STOPPED", "the host stops; the message may or may not be ordered"));
+    this.news.notify();
+  }
+
+  tail(from: number, signal: AbortSignal): AsyncGenerator<{ first: number; segments: readonly Segment[] }> {
+    return this.feed.tail(from, signal);
+  }
+
+  /** Commits after `after.commit` and a checkpoint above `after.size`, as soon as there is one of the two. */
+  async follow(after: { readonly commit: number; readonly size: number }, waitMs: number): Promise<Uint8Array> {
+    const hasNews = (): boolean =>
+      (this.store.tip?.index ?? 0) > after.commit || (this.#head?.due.size ?? 0) > after.size;
+    await this.news.until(hasNews, waitMs);
+    const range = await this.store.range(after.commit);
+    const note = (this.#head?.due.size ?? 0) > after.size ? (this.#head?.note ?? null) : null;
+    return encode([commitRangeValue(range), note]);
+  }
+
+  // ── evidence ──
+
+  async #keepEvidence(evidence: HostEvidence): Promise<void> {
+    const name = `${evidence.kind}-${evidence.author}`;
+    const fact = evidence.kind === "equivocation" ? Buffer.from(evidence.second.signature).toString("hex").slice(0, 16) : "";
+    const key = `${name}-${fact}`;
+    if (this.#evidenceSeen.has(key) || this.#evidenceSeen.size >= evidenceMax) return;
+    this.#evidenceSeen.add(key);
+    const offender = this.network.writers[evidence.author]?.name ?? String(evidence.author);
+    this.metrics.evidence.inc({ kind: evidence.kind, offender });
+    this.log.error({ offender, kind: evidence.kind }, "a writer cheats; the proof is kept");
+    const directory = join(this.#dataDirectory, "evidence");
+    const text = JSON.stringify(evidence, (_, value: unknown) =>
+      value instanceof Uint8Array ? Buffer.from(value).toString("base64") : value,
+    );
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    await writeFile(join(directory, `${key}.json`), `${text}\n`, { flag: "w", mode: 0o600 });
+  }
+}

@@ -1,0 +1,208 @@
+import { type Digest, fail, limits, ok, type Result } from "../../core/base/index.ts";
+import { sha256, type Verifier } from "../../core/crypto/index.ts";
+import type { Network } from "../../core/membership/index.ts";
+import {
+  blobsOf,
+  decodeChanges,
+  type MirrorState,
+  mayWrite,
+  readPolicy,
+  readUpdate,
+  type SignedUpdate,
+} from "../../core/mirror/index.ts";
+import type { BlobStore } from "../../io/ports/index.ts";
+import { BlobError } from "../../io/storage/index.ts";
+import { readAll, readBulk } from "../client/transfer.ts";
+import type { PublishDesk } from "../gateway/index.ts";
+
+/** Updates that publishers are bringing at once; the one untouched for longest makes room. */
+const openMax = 256;
+const storeBatchBytes = 4 * 1024 * 1024;
+
+interface Open {
+  readonly update: SignedUpdate;
+  /** Known once the change list is here. */
+  blobs: ReadonlyMap<Digest, number> | undefined;
+}
+
+/** What the desk needs of the writer behind it. */
+export interface DeskWriter {
+  readonly state: MirrorState;
+  readonly whyNot: { readonly code: string; readonly detail: string } | undefined;
+  isKnown(id: Digest): boolean;
+  /** Puts an update whose bytes are all here into the next block. */
+  order(update: SignedUpdate): void;
+  orderPolicy(wire: Uint8Array): void;
+}
+
+/** Takes updates from publishers: checks first, bytes second, and orders only what is complete. */
+export function openDesk(options: {
+  readonly network: Network;
+  readonly verifier: Verifier;
+  readonly blobs: BlobStore;
+  readonly writer: DeskWriter;
+}): PublishDesk {
+  const { network, verifier, blobs, writer } = options;
+  const open = new Map<Digest, Open>();
+  const find = (id: Digest): Result<Open> => {
+    const found = open.get(id);
+    if (found === undefined) return fail("NOT_OPEN", "no such update is open here; send its record first");
+    open.delete(id);
+    open.set(id, found);
+    return ok(found);
+  };
+  return {
+    async open(wire) {
+      const update = readUpdate(wire, network.group, verifier);
+      if (!update.ok) return update;
+      const { id, record } = update.value;
+      if (writer.isKnown(id)) return ok({ id, state: "ordered" as const });
+      if (writer.whyNot !== undefined) return fail(writer.whyNot.code, writer.whyNot.detail);
+      if (!mayWrite(writer.state.policy, record.publisher, record.tree)) {
+        return fail("NOT_PERMITTED", `the key ${record.publisher.slice(0, 16)}… may not write the tree "${record.tree}"`);
+      }
+      makeRoom(open);
+      const found: Open = { update: update.value, blobs: open.get(id)?.blobs };
+      open.set(id, found);
+      if (blobs.has(record.changes.digest)) found.blobs ??= await knownBlobs(blobs, record.changes.digest);
+      return ok({ id, state: found.blobs === undefined ? ("needs-changes" as const) : ("open" as const) });
+    },
+    async putChanges(id, content) {
+      const found = find(id);
+      return found.ok ? takeChanges(found.value, content, blobs) : found;
+    },
+    async missing(id, limit) {
+      const found = find(id);
+      if (!found.ok) return found;
+      const missing: { digest: Digest; size: number }[] = [];
+      for (const [digest, size] of found.value.blobs ?? []) {
+        if (missing.length >= limit) break;
+        if (!blobs.has(digest)) missing.push({ digest, size });
+      }
+      return ok(missing);
+    },
+    async putBlobs(id, content) {
+      const found = find(id);
+      return found.ok ? takeBlobs(found.value, content, blobs) : found;
+    },
+    async putLarge(id, { digest, offset }, content) {
+      const found = find(id);
+      if (!found.ok) return found;
+      const size = found.value.blobs?.get(digest);
+      if (size === undefined) return fail("NOT_NAMED", "the update does not name this blob");
+      return refusing(async () => ok({ complete: await blobs.putLarge({ digest, size, offset }, content) }));
+    },
+    async offset(id, digest) {
+      const found = find(id);
+      if (!found.ok) return found;
+      return ok(blobs.has(digest) ? (blobs.size(digest) ?? 0) : await blobs.partialSize(digest));
+    },
+    async submit(id) {
+      if (writer.isKnown(id)) return ok({ state: "ordered" as const });
+      const found = find(id);
+      if (!found.ok) return found;
+      if (writer.whyNot !== undefined) return fail(writer.whyNot.code, writer.whyNot.detail);
+      const fault = completeness(found.value, blobs);
+      if (fault !== undefined) return fault;
+      writer.order(found.value.update);
+      open.delete(id);
+      return ok({ state: "ordered" as const });
+    },
+    async policy(wire) {
+      const change = readPolicy(wire, network.group, verifier);
+      if (!change.ok) return change;
+      if (writer.whyNot !== undefined) return fail(writer.whyNot.code, writer.whyNot.detail);
+      if (!writer.state.policy.administrators.includes(change.value.record.administrator)) {
+        return fail("NOT_PERMITTED", "the key is not an administrator's");
+      }
+      writer.orderPolicy(wire);
+      return ok({ id: change.value.id });
+    },
+  };
+}
+
+function makeRoom(open: Map<Digest, Open>): void {
+  for (const id of open.keys()) {
+    if (open.size < openMax) return;
+    open.delete(id);
+  }
+}
+
+async function knownBlobs(blobs: BlobStore, changes: Digest): Promise<ReadonlyMap<Digest, number> | undefined> {
+  const decoded = decodeChanges(await blobs.read(changes));
+  return decoded.ok ? blobsOf(decoded.value) : undefined;
+}
+
+function completeness(found: Open, blobs: BlobStore): Result<never> | undefined {
+  if (found.blobs === undefined) return fail("INCOMPLETE", "the change list is not here");
+  for (const [digest, size] of found.blobs) {
+    const present = blobs.size(digest);
+    if (present === undefined) return fail("INCOMPLETE", `blob ${digest} is not here`);
+    if (present !== size) return fail("WRONG_SIZE", `blob ${digest} has ${present} bytes, not ${size}`);
+  }
+  return undefined;
+}
+
+/** A publisher's wrong bytes are an answer; everything else is not his fault. */
+async function refusing<T>(work: () => Promise<Result<T>>): Promise<Result<T>> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof BlobError) return fail(error.code, error.message);
+    throw error;
+  }
+}
+
+async function takeChanges(
+  found: Open,
+  content: AsyncIterable<Uint8Array>,
+  blobs: BlobStore,
+): Promise<Result<{ readonly blobs: number }>> {
+  const { changes, tree } = found.update.record;
+  const bytes = await readAll(content, Math.min(changes.bytes, limits.changeListBytesMax), "change list");
+  if (bytes.length !== changes.bytes || sha256(bytes) !== changes.digest) {
+    return fail("BLOB_CORRUPT", "the bytes are not the change list that the record names");
+  }
+  const decoded = decodeChanges(bytes);
+  if (!decoded.ok) return decoded;
+  if (decoded.value.tree !== tree) return fail("BAD_TREE", "record and change list name different trees");
+  return refusing(async () => {
+    await keep(blobs, changes.digest, bytes);
+    found.blobs = blobsOf(decoded.value);
+    return ok({ blobs: found.blobs.size });
+  });
+}
+
+async function keep(blobs: BlobStore, digest: Digest, bytes: Uint8Array): Promise<void> {
+  if (bytes.length <= limits.packedBlobBytesMax) return blobs.putSmall([{ digest, bytes }]);
+  const pieces = (async function* () {
+    yield bytes;
+  })();
+  await blobs.putLarge({ digest, size: bytes.length, offset: 0 }, pieces);
+}
+
+async function takeBlobs(
+  found: Open,
+  content: AsyncIterable<Uint8Array>,
+  blobs: BlobStore,
+): Promise<Result<{ readonly stored: number }>> {
+  let stored = 0;
+  let batch: { digest: Digest; bytes: Uint8Array }[] = [];
+  let bytes = 0;
+  return refusing(async () => {
+    for await (const item of readBulk(content, limits.packedBlobBytesMax)) {
+      if (found.blobs?.get(item.digest) !== item.bytes.length) {
+        return fail("NOT_NAMED", `the update names no blob ${item.digest} of ${item.bytes.length} bytes`);
+      }
+      batch.push(item);
+      stored++;
+      bytes += item.bytes.length;
+      if (bytes < storeBatchBytes) continue;
+      await blobs.putSmall(batch);
+      batch = [];
+      bytes = 0;
+    }
+    await blobs.putSmall(batch);
+    return ok({ stored });
+  });
+}

@@ -1,0 +1,200 @@
+import { commitRangeShape } from "../../core/acceptance/index.ts";
+import { type Fault, limits, Prng, type Result } from "../../core/base/index.ts";
+import { fields, optional, read, type Shape, text } from "../../core/codec/index.ts";
+import type { CommitRange } from "../../core/acceptance/index.ts";
+import type { FollowerHost, HostEffect } from "../../core/host/index.ts";
+import type { MirrorState } from "../../core/mirror/index.ts";
+import { StorageError } from "../../io/ports/index.ts";
+import { askBytes, ServerError } from "../client/transfer.ts";
+import type { NodeCore, NodeRole } from "./node-core.ts";
+
+/** Sources that are asked at once: one that lies by silence cannot hold the others up. */
+const followersMax = 2;
+const waitS = 20;
+const retryMs = 500;
+/** How long a source that lied is left alone. */
+const avoidMs = 60_000;
+
+interface News {
+  readonly range: CommitRange;
+  readonly note: string | null;
+}
+
+const newsShape: Shape<News> = (value, what) => {
+  const [range, note] = fields(2)(value, what);
+  return { range: commitRangeShape(range, `${what}.range`), note: optional(text(65536))(note, `${what}.note`) };
+};
+
+/** The loop of a reader: ask sources for what is new, verify, make durable, execute, serve. */
+export class ReaderNode implements NodeRole {
+  readonly #core: NodeCore;
+  readonly #host: FollowerHost;
+  readonly #sources: readonly string[];
+  readonly #onFatal: (error: unknown) => void;
+  readonly #random = new Prng(Math.floor(Math.random() * 2 ** 32));
+  readonly #avoidUntil = new Map<string, number>();
+  readonly #busy = new Set<string>();
+  readonly #stop = new AbortController();
+  /** What comes is taken one after the other. */
+  #turns: Promise<void> = Promise.resolve();
+  #loops: Promise<void>[] = [];
+  #upstream: string | undefined;
+  #problem: string | undefined;
+
+  constructor(options: {
+    readonly core: NodeCore;
+    readonly host: FollowerHost;
+    readonly sources: readonly string[];
+    readonly onFatal: (error: unknown) => void;
+  }) {
+    this.#core = options.core;
+    this.#host = options.host;
+    this.#sources = options.sources;
+    this.#onFatal = options.onFatal;
+    options.core.bind(this);
+  }
+
+  get state(): MirrorState {
+    return this.#host.state;
+  }
+
+  /** A reader needs no blocks below what it has executed. */
+  get horizon(): number {
+    return Number.MAX_SAFE_INTEGER;
+  }
+
+  get upstream(): string | undefined {
+    return this.#upstream;
+  }
+
+  get problem(): string | undefined {
+    return this.#problem;
+  }
+
+  get lastCommit(): number {
+    return this.#host.lastCommit.index;
+  }
+
+  stateWritten(): void {
+    this.#host.stateWritten();
+  }
+
+  changesHere(): void {
+    this.#enqueue(() => this.#perform(this.#host.onChangesHere()));
+  }
+
+  onAccepted(): void {
+    // A reader says nothing in the order; content is fetched when it is published.
+  }
+
+  start(): void {
+    this.#enqueue(() => this.#perform(this.#host.start()));
+    const loops = Math.min(followersMax, this.#sources.length);
+    this.#loops = Array.from({ length: loops }, () => this.#follow());
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await Promise.all(this.#loops);
+    await this.#turns;
+  }
+
+  #enqueue(work: () => Promise<void>): Promise<void> {
+    const turn = this.#turns.then(async () => {
+      try {
+        if (!this.#stop.signal.aborted) await work();
+      } catch (error) {
+        this.#stop.abort();
+        if (error instanceof StorageError) await this.#core.store.markFailed(error.message);
+        this.#onFatal(error);
+      }
+    });
+    this.#turns = turn;
+    return turn;
+  }
+
+  async #perform(effects: readonly HostEffect[]): Promise<void> {
+    const violation = effects.find((effect) => effect.type === "violation");
+    if (violation?.type === "violation") throw new Error(`safety violation: ${violation.detail}`);
+    if (this.#core.persist(effects)) await this.#core.store.sync();
+    this.#core.writeState(effects);
+    for (const effect of effects) this.#core.perform(effect as Parameters<NodeCore["perform"]>[0]);
+  }
+
+  // ── following ──
+
+  async #follow(): Promise<void> {
+    while (!this.#stop.signal.aborted) {
+      const source = this.#choose();
+      if (source === undefined) {
+        this.#problem = "no source answers";
+        await this.#sleep(retryMs);
+        continue;
+      }
+      this.#busy.add(source);
+      try {
+        await this.#poll(source);
+      } catch (error) {
+        if (this.#stop.signal.aborted) return;
+        this.#core.log.debug({ source, reason: String(error) }, "follow: no answer");
+        this.#avoidUntil.set(source, Date.now() + retryMs * 2);
+      } finally {
+        this.#busy.delete(source);
+      }
+    }
+  }
+
+  #choose(): string | undefined {
+    const now = Date.now();
+    const free = this.#sources.filter((source) => !this.#busy.has(source) && (this.#avoidUntil.get(source) ?? 0) <= now);
+    return free[this.#random.below(free.length)];
+  }
+
+  #sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.#stop.signal.addEventListener("abort", () => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
+  }
+
+  async #poll(source: string): Promise<void> {
+    const size = this.#core.head?.due.size ?? 0;
+    const url = `${source}/.smalti/v1/commits?after=${this.#host.lastCommit.index}&size=${size}&wait=${waitS}`;
+    const bytes = await askBytes(url, limits.frameBytesMax, {
+      signal: this.#stop.signal,
+      patienceMs: (waitS + 15) * 1000,
+    });
+    const news = read(bytes, newsShape, "answer");
+    if (!news.ok) return this.#blame(source, news.error);
+    await this.#enqueue(() => this.#take(source, news.value));
+  }
+
+  async #take(source: string, { range, note }: News): Promise<void> {
+    const last = this.#host.lastCommit.index;
+    const commits = range.commits.filter(({ commit }) => commit.index > last);
+    if (commits.length > 0 && !(await this.#use(source, this.#host.onRange({ ...range, commits })))) return;
+    if (note !== null) await this.#use(source, this.#host.onCheckpoint(note));
+  }
+
+  async #use(source: string, result: Result<readonly HostEffect[]>): Promise<boolean> {
+    if (!result.ok) {
+      if (result.error.code === "STATE_DIVERGED") throw new Error(`${source}: ${result.error.detail}`);
+      this.#blame(source, result.error);
+      return false;
+    }
+    this.#upstream = source;
+    this.#problem = undefined;
+    await this.#perform(result.value);
+    return true;
+  }
+
+  #blame(source: string, fault: Fault): void {
+    this.#core.metrics.verifyFailures.inc({ peer: source, kind: fault.code });
+    this.#core.log.warn({ source, code: fault.code, detail: fault.detail }, "follow: the source's answer does not verify");
+    this.#problem = `${source} gave an answer that does not verify: ${fault.detail}`;
+    this.#avoidUntil.set(source, Date.now() + avoidMs);
+  }
+}

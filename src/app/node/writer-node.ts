@@ -1,0 +1,264 @@
+import { type Author, type Digest, fail, limits, type Result, unreachable } from "../../core/base/index.ts";
+import { type Segment, segmentOf } from "../../core/acceptance/index.ts";
+import { encodeMessage, type HostEffect, type HostInput, type WriterHost } from "../../core/host/index.ts";
+import { type MirrorEvent, type MirrorState, messageKinds, readUpdate, type SignedUpdate } from "../../core/mirror/index.ts";
+import type { Verifier } from "../../core/crypto/index.ts";
+import { StorageError } from "../../io/ports/index.ts";
+import type { Links } from "../../io/transport/index.ts";
+import type { NodeCore, NodeRole } from "./node-core.ts";
+import type { DeskWriter } from "./publish-desk.ts";
+
+/** Inputs stepped before one sync; more wait for the next one. */
+const batchInputsMax = 512;
+const firstBanMs = 5_000;
+const longestBanMs = 300_000;
+
+/** The loop of a writer: step what is queued, one sync for all records, then the other effects in order. */
+export class WriterNode implements NodeRole, DeskWriter {
+  readonly #core: NodeCore;
+  readonly #host: WriterHost;
+  readonly #verifier: Verifier;
+  readonly #self: Author;
+  readonly #onFatal: (error: unknown) => void;
+  #links: Links | undefined;
+  #queue: HostInput[] = [];
+  readonly #inbox = new Map<Author, number>();
+  readonly #bans = new Map<Author, number>();
+  readonly #held = new Set<Digest>();
+  #isRunning = false;
+  #isStopped = false;
+  #timer: NodeJS.Timeout | undefined;
+  #wakeAtMs = Number.POSITIVE_INFINITY;
+  #idle: Promise<void> = Promise.resolve();
+
+  constructor(options: {
+    readonly core: NodeCore;
+    readonly host: WriterHost;
+    readonly self: Author;
+    readonly verifier: Verifier;
+    readonly onFatal: (error: unknown) => void;
+  }) {
+    this.#core = options.core;
+    this.#host = options.host;
+    this.#self = options.self;
+    this.#verifier = options.verifier;
+    this.#onFatal = options.onFatal;
+    options.core.bind(this);
+  }
+
+  useLinks(links: Links): void {
+    this.#links = links;
+  }
+
+  get state(): MirrorState {
+    return this.#host.state;
+  }
+
+  get horizon(): number {
+    return this.#host.horizon;
+  }
+
+  get vitals(): WriterHost["vitals"] {
+    return this.#host.vitals;
+  }
+
+  stateWritten(): void {
+    this.#host.stateWritten();
+  }
+
+  changesHere(): void {
+    this.push({ type: "changes-here" });
+  }
+
+  // ── the loop ──
+
+  push(input: HostInput): void {
+    if (this.#isStopped) return;
+    this.#queue.push(input);
+    if (!this.#isRunning) this.#idle = this.#run();
+  }
+
+  /** Frames from a peer; returns the bytes that now wait. */
+  pushFrame(peer: Author, frame: Buffer): number {
+    const queued = (this.#inbox.get(peer) ?? 0) + frame.length;
+    this.#inbox.set(peer, queued);
+    this.push({ type: "message", peer, frame });
+    return queued;
+  }
+
+  async #run(): Promise<void> {
+    this.#isRunning = true;
+    try {
+      // Inputs of the same turn are stepped together: one sync serves them all.
+      await Promise.resolve();
+      while (this.#queue.length > 0 && !this.#isStopped) await this.#turn(this.#queue.splice(0, batchInputsMax));
+    } catch (error) {
+      this.#isStopped = true;
+      if (error instanceof StorageError) await this.#core.store.markFailed(error.message);
+      this.#onFatal(error);
+    } finally {
+      this.#isRunning = false;
+    }
+  }
+
+  async #turn(inputs: readonly HostInput[]): Promise<void> {
+    const effects: HostEffect[] = [];
+    for (const input of inputs) {
+      for (const effect of this.#host.step(input, Date.now())) effects.push(effect);
+      if (input.type === "message") this.#drain(input.peer, input.frame.length);
+    }
+    if (this.#core.persist(effects)) {
+      const end = this.#core.metrics.syncSeconds.startTimer();
+      await this.#core.store.sync();
+      end();
+    }
+    this.#core.writeState(effects);
+    for (const effect of effects) this.#perform(effect);
+  }
+
+  #drain(peer: Author, bytes: number): void {
+    const left = (this.#inbox.get(peer) ?? 0) - bytes;
+    this.#inbox.set(peer, left);
+    if (left < limits.peerInboxBytesMax / 2) this.#links?.drained(peer);
+  }
+
+  #perform(effect: HostEffect): void {
+    switch (effect.type) {
+      case "persist-block":
+      case "persist-commit":
+      case "guard-round":
+      case "guard-checkpoint":
+        return;
+      case "send":
+        return this.#links?.send(effect.peer, effect.frame);
+      case "broadcast":
+        return this.#links?.broadcast(effect.frame);
+      case "serve-blocks":
+        return void this.#serve(effect.peer, async () => {
+          const wires = await this.#core.store.blocks(effect.refs, (ref) => this.#host.block(ref));
+          return encodeMessage({ type: "blocks", wires });
+        });
+      case "serve-range":
+        return void this.#serve(effect.peer, async () =>
+          encodeMessage({ type: "range", range: await this.#core.store.range(effect.after) }),
+        );
+      case "disconnect":
+        return this.#ban(effect.peer, effect.code);
+      case "violation":
+        throw new Error(`safety violation: ${effect.detail}`);
+      case "wake":
+        return this.#wake(effect.atMs);
+      default:
+        if (!this.#core.perform(effect)) unreachable(effect as never);
+    }
+  }
+
+  async #serve(peer: Author, answer: () => Promise<Uint8Array>): Promise<void> {
+    try {
+      this.#links?.send(peer, await answer());
+    } catch (error) {
+      this.#isStopped = true;
+      if (error instanceof StorageError) await this.#core.store.markFailed(error.message);
+      this.#onFatal(error);
+    }
+  }
+
+  #ban(peer: Author, code: string): void {
+    const forMs = Math.min((this.#bans.get(peer) ?? firstBanMs / 2) * 2, longestBanMs);
+    this.#bans.set(peer, forMs);
+    const name = this.#core.network.writers[peer]?.name ?? String(peer);
+    this.#core.metrics.disconnects.inc({ peer: name });
+    this.#core.log.warn({ peer: name, code, forMs }, "peer misbehaves; link closed");
+    this.#links?.ban(peer, forMs, code);
+  }
+
+  #wake(atMs: number): void {
+    if (atMs >= this.#wakeAtMs && this.#timer !== undefined) return;
+    clearTimeout(this.#timer);
+    this.#wakeAtMs = atMs;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#wakeAtMs = Number.POSITIVE_INFINITY;
+      this.push({ type: "tick" });
+    }, Math.max(0, atMs - Date.now()));
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    clearTimeout(this.#timer);
+    await this.#idle;
+  }
+
+  // ── content of updates ──
+
+  onAccepted({ update, author }: Extract<MirrorEvent, { type: "accepted" }>): void {
+    void this.#hold(update, author);
+  }
+
+  /** After a restart: updates that this host may not have said `held` to. */
+  resumePending(): void {
+    for (const { wire, heldBy } of this.state.pending.values()) {
+      const update = readUpdate(wire, this.#core.network.group, this.#verifier);
+      if (update.ok && !heldBy.has(this.#self)) void this.#hold(update.value, this.#self);
+    }
+  }
+
+  async #hold({ id, record }: SignedUpdate, author: Author): Promise<void> {
+    if (this.#held.has(id)) return;
+    const hint = author === this.#self ? undefined : this.#core.network.writers[author]?.http;
+    try {
+      if (!(await this.#core.content.ensure(record.changes, hint))) return;
+      this.#core.rememberChanges(record.changes.digest, await this.#core.store.blobs.read(record.changes.digest));
+      this.#sayHeld(id);
+    } catch (error) {
+      this.#core.log.error({ update: id, reason: String(error) }, "cannot hold an update");
+    }
+  }
+
+  #sayHeld(id: Digest): void {
+    if (this.#held.has(id)) return;
+    this.#held.add(id);
+    this.push({ type: "held", updates: [id] });
+  }
+
+  // ── what this writer orders itself ──
+
+  get whyNot(): { readonly code: string; readonly detail: string } | undefined {
+    if (this.#isStopped) return { code: "STOPPED", detail: "the host stops" };
+    const { isSigning, returning, pendingBytes } = this.#host.vitals;
+    if (!isSigning) {
+      const detail =
+        returning === undefined
+          ? "this writer does not sign"
+          : `this writer lost what it had signed and waits until ${returning.needed} others told it (${returning.answers} did); use another writer`;
+      return { code: "NOT_SIGNING", detail };
+    }
+    if (pendingBytes > limits.pendingPayloadBytesMax) return { code: "BUSY", detail: "too much waits to be ordered; try again" };
+    return undefined;
+  }
+
+  isKnown(id: Digest): boolean {
+    return this.state.pending.has(id) || this.#core.archive.outcome(id) !== undefined;
+  }
+
+  order(update: SignedUpdate): void {
+    this.#submit(segmentOf(messageKinds.update, [update.wire]), 0);
+    void this.#hold(update, this.#self);
+  }
+
+  orderPolicy(wire: Uint8Array): void {
+    this.#submit(segmentOf(messageKinds.policy, [wire]), 0);
+  }
+
+  #submit(segment: Segment, ticket: number): void {
+    this.push({ type: "submit", ticket, segment });
+  }
+
+  async append(segment: Segment): Promise<Result<{ index: number; count: number }>> {
+    const { whyNot } = this;
+    if (whyNot !== undefined) return fail(whyNot.code, whyNot.detail);
+    const { ticket, place } = this.#core.ticket();
+    this.#submit(segment, ticket);
+    return place;
+  }
+}

@@ -1,0 +1,1 @@
+export { Fetcher, type FetchRequest, type Wanted } from "./fetcher.ts";

@@ -1,0 +1,135 @@
+import { type Author, equalBytes, limits } from "../base/index.ts";
+import { type Checkpoint, type Cosignature, cosign, type Signer, type Verifier, verifyCosignature, writeNote } from "../crypto/index.ts";
+import type { Network } from "../membership/index.ts";
+import type { DueRecord } from "../mirror/index.ts";
+
+/** What a writer remembers of the last checkpoint it cosigned; durable before the cosignature leaves. */
+export interface CosignGuard {
+  readonly size: number;
+  readonly root: Uint8Array;
+}
+
+/** A cosignature as it travels between writers. */
+export interface SizedCosignature {
+  readonly size: number;
+  readonly root: Uint8Array;
+  readonly timeS: number;
+  readonly signature: Uint8Array;
+}
+
+export type CosignEffect =
+  | { readonly type: "guard-checkpoint"; readonly guard: CosignGuard }
+  | { readonly type: "cosigned"; readonly cosignature: SizedCosignature }
+  | { readonly type: "certified"; readonly due: DueRecord; readonly note: string }
+  /** A writer signed another root for a size that this host knows: one of the two is wrong. */
+  | { readonly type: "contradiction"; readonly author: Author; readonly size: number };
+
+interface Collected {
+  readonly due: DueRecord;
+  readonly cosignatures: Map<Author, Cosignature>;
+}
+
+/**
+ * Collects cosignatures on the checkpoints that this host computed itself, and adds its own. A size is
+ * signed once: larger than any before, or the same root again (C2SP tlog-witness rule, `dag.md` §13).
+ */
+export class Cosigning {
+  readonly #network: Network;
+  readonly #verifier: Verifier;
+  readonly #self: { readonly author: Author; readonly signer: Signer } | undefined;
+  #guard: CosignGuard;
+  #mine: SizedCosignature | undefined;
+  #certifiedSize = 0;
+  readonly #open = new Map<number, Collected>();
+  /** Cosignatures on sizes that this host has not reached yet, the newest few of each writer. */
+  readonly #early = new Map<Author, SizedCosignature[]>();
+
+  constructor(options: {
+    readonly network: Network;
+    readonly verifier: Verifier;
+    readonly self: { readonly author: Author; readonly signer: Signer } | undefined;
+    readonly guard: CosignGuard;
+  }) {
+    this.#network = options.network;
+    this.#verifier = options.verifier;
+    this.#self = options.self;
+    this.#guard = options.guard;
+  }
+
+  /** The last own cosignature: told to every peer that comes. */
+  get mine(): SizedCosignature | undefined {
+    return this.#mine;
+  }
+
+  onDue(due: DueRecord, nowMs: number): readonly CosignEffect[] {
+    if (due.size <= this.#certifiedSize) return [];
+    const effects: CosignEffect[] = [];
+    const collected: Collected = { due, cosignatures: new Map() };
+    this.#open.set(due.size, collected);
+    this.#boundOpen();
+    effects.push(...this.#sign(collected, nowMs));
+    for (const [author, early] of this.#early) {
+      for (const cosignature of early.filter(({ size }) => size === due.size)) {
+        effects.push(...this.onCosignature(author, cosignature));
+      }
+      this.#early.set(author, early.filter(({ size }) => size > due.size));
+    }
+    return effects;
+  }
+
+  #sign(collected: Collected, nowMs: number): readonly CosignEffect[] {
+    const { due } = collected;
+    const isSame = due.size === this.#guard.size && equalBytes(due.root, this.#guard.root);
+    if (this.#self === undefined || (due.size <= this.#guard.size && !isSame)) return [];
+    const name = this.#network.cosigners[this.#self.author]?.name ?? "";
+    const timeS = Math.floor(nowMs / 1000);
+    const signed = cosign(this.#checkpoint(due), { name, signer: this.#self.signer, timeS });
+    this.#guard = { size: due.size, root: due.root };
+    this.#mine = { size: due.size, root: due.root, timeS, signature: signed.signature };
+    collected.cosignatures.set(this.#self.author, signed);
+    return [
+      { type: "guard-checkpoint", guard: this.#guard },
+      { type: "cosigned", cosignature: this.#mine },
+      ...this.#certify(collected),
+    ];
+  }
+
+  onCosignature(author: Author, sized: SizedCosignature): readonly CosignEffect[] {
+    if (sized.size <= this.#certifiedSize) return [];
+    const collected = this.#open.get(sized.size);
+    if (collected === undefined) {
+      const early = this.#early.get(author) ?? [];
+      this.#early.set(author, [...early, sized].slice(-limits.cosignaturesPendingMax));
+      return [];
+    }
+    if (collected.cosignatures.has(author)) return [];
+    const cosigner = this.#network.cosigners[author];
+    if (cosigner === undefined) return [];
+    const cosignature = { name: cosigner.name, timeS: sized.timeS, signature: sized.signature };
+    const theirs: Checkpoint = { origin: this.#network.origin, size: sized.size, root: sized.root };
+    if (!verifyCosignature(theirs, cosignature, { cosigner, verifier: this.#verifier })) return [];
+    if (!equalBytes(sized.root, collected.due.root)) return [{ type: "contradiction", author, size: sized.size }];
+    collected.cosignatures.set(author, cosignature);
+    return this.#certify(collected);
+  }
+
+  #certify({ due, cosignatures }: Collected): readonly CosignEffect[] {
+    if (cosignatures.size < this.#network.quorum || due.size <= this.#certifiedSize) return [];
+    this.#certifiedSize = due.size;
+    for (const size of this.#open.keys()) if (size <= due.size) this.#open.delete(size);
+    const ordered = [...cosignatures].sort(([a], [b]) => a - b).map(([, cosignature]) => cosignature);
+    const note = writeNote(this.#checkpoint(due), ordered, this.#network.cosigners);
+    return [{ type: "certified", due, note }];
+  }
+
+  #checkpoint(due: DueRecord): Checkpoint {
+    return { origin: this.#network.origin, size: due.size, root: due.root };
+  }
+
+  #boundOpen(): void {
+    for (const size of this.#open.keys()) {
+      if (this.#open.size <= limits.cosignaturesPendingMax) return;
+      this.#open.delete(size);
+    }
+  }
+}

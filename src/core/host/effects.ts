@@ -1,0 +1,55 @@
+import type { AcceptedBatch, Commit, CommitCertificate, Ref, Segment, SignedHeader, VerifiedBlock } from "../acceptance/index.ts";
+import type { Author, Digest } from "../base/index.ts";
+import type { MirrorEvent, DueRecord } from "../mirror/index.ts";
+import type { CosignGuard } from "./cosigning.ts";
+
+/** What reaches a host from the world. */
+export type HostInput =
+  | { readonly type: "start" }
+  | { readonly type: "peer-up"; readonly peer: Author }
+  | { readonly type: "peer-down"; readonly peer: Author }
+  | { readonly type: "message"; readonly peer: Author; readonly frame: Uint8Array }
+  | { readonly type: "submit"; readonly ticket: number; readonly segment: Segment }
+  /** Every byte of these accepted updates is here and durable. */
+  | { readonly type: "held"; readonly updates: readonly Digest[] }
+  /** A change list arrived for which execution waited. */
+  | { readonly type: "changes-here" }
+  | { readonly type: "tick" };
+
+/** Proof that a writer cheated, in a form that anybody can check. */
+export type HostEvidence =
+  | {
+      readonly kind: "equivocation";
+      readonly author: Author;
+      readonly first: SignedHeader;
+      readonly second: SignedHeader;
+    }
+  | { readonly kind: "invalid-block"; readonly author: Author; readonly wire: Uint8Array; readonly detail: string }
+  | { readonly kind: "contradicting-checkpoint"; readonly author: Author; readonly size: number };
+
+/** What a host asks of the world. The first group must be durable before anything else is done. */
+export type HostEffect =
+  | { readonly type: "persist-block"; readonly block: VerifiedBlock }
+  | { readonly type: "persist-commit"; readonly commit: Commit; readonly digest: Digest }
+  | { readonly type: "guard-round"; readonly round: number }
+  | { readonly type: "guard-checkpoint"; readonly guard: CosignGuard }
+  // After the sync, in order:
+  | { readonly type: "state"; readonly writes: ReadonlyMap<string, Uint8Array> }
+  | { readonly type: "accepted"; readonly batch: AcceptedBatch }
+  | { readonly type: "executed"; readonly commit: number; readonly firstMessage: number }
+  | { readonly type: "mirror"; readonly event: MirrorEvent }
+  | { readonly type: "changes-needed"; readonly changes: Digest; readonly update: Digest }
+  | { readonly type: "certified"; readonly due: DueRecord; readonly note: string }
+  | { readonly type: "certificate"; readonly certificate: CommitCertificate }
+  | { readonly type: "send"; readonly peer: Author; readonly frame: Uint8Array }
+  | { readonly type: "broadcast"; readonly frame: Uint8Array }
+  /** Answer from disk with the blocks that are there. */
+  | { readonly type: "serve-blocks"; readonly peer: Author; readonly refs: readonly Ref[] }
+  /** Answer from disk with certified commits after `after`. */
+  | { readonly type: "serve-range"; readonly peer: Author; readonly after: number }
+  | { readonly type: "evidence"; readonly evidence: HostEvidence }
+  /** The peer misbehaved: close its link and avoid it for a while. */
+  | { readonly type: "disconnect"; readonly peer: Author; readonly code: string }
+  | { readonly type: "dropped"; readonly code: string; readonly peer: Author | undefined }
+  | { readonly type: "violation"; readonly detail: string }
+  | { readonly type: "wake"; readonly atMs: number };

@@ -1,0 +1,89 @@
+import { type AcceptedBatch, messageCount, messagesOf } from "../acceptance/index.ts";
+import type { Digest } from "../base/index.ts";
+import {
+  execute,
+  type MirrorConfig,
+  type MirrorEvent,
+  type MirrorState,
+  type MirrorView,
+  messageKinds,
+  type OrderedBatch,
+  type OrderedMessage,
+} from "../mirror/index.ts";
+
+export type ExecutorEffect =
+  | { readonly type: "state"; readonly writes: ReadonlyMap<string, Uint8Array> }
+  /** A commit is executed; its first application message, if it has any, has this index. */
+  | { readonly type: "executed"; readonly commit: number; readonly firstMessage: number }
+  | { readonly type: "mirror"; readonly event: MirrorEvent }
+  | { readonly type: "changes-needed"; readonly changes: Digest; readonly update: Digest };
+
+/** Feeds accepted batches to the mirror, in order, and waits where a change list is still to come. */
+export class Executor {
+  readonly #config: MirrorConfig;
+  readonly #view: MirrorView;
+  /** Writes that the store does not have yet: later batches of the same step read them here. */
+  readonly #unwritten = new Map<string, Uint8Array>();
+  #queue: OrderedBatch[] = [];
+  #state: MirrorState;
+
+  constructor(state: MirrorState, config: MirrorConfig, view: MirrorView) {
+    this.#state = state;
+    this.#config = config;
+    this.#view = { changes: view.changes, get: (key) => this.#unwritten.get(key) ?? view.get(key) };
+  }
+
+  /** The store has all writes handed out so far. */
+  written(): void {
+    this.#unwritten.clear();
+  }
+
+  get state(): MirrorState {
+    return this.#state;
+  }
+
+  /** Batches that wait for a change list. */
+  get backlog(): number {
+    return this.#queue.length;
+  }
+
+  accept(batch: AcceptedBatch): readonly ExecutorEffect[] {
+    const last = this.#queue.at(-1)?.index ?? this.#state.commit.index;
+    // After a restart the order may repeat what the state has already.
+    if (batch.index <= last) return [];
+    this.#queue.push(orderedBatch(batch));
+    return this.run();
+  }
+
+  /** Executes as far as it goes; to be called again when a change list has arrived. */
+  run(): readonly ExecutorEffect[] {
+    const effects: ExecutorEffect[] = [];
+    for (let batch = this.#queue[0]; batch !== undefined; batch = this.#queue[0]) {
+      const done = execute(this.#state, batch, { view: this.#view, config: this.#config });
+      if (done.kind === "needs") {
+        effects.push({ type: "changes-needed", changes: done.changes, update: done.update });
+        return effects;
+      }
+      this.#queue.shift();
+      effects.push({ type: "executed", commit: batch.index, firstMessage: this.#state.messages });
+      this.#state = done.state;
+      for (const [key, value] of done.writes) this.#unwritten.set(key, value);
+      effects.push({ type: "state", writes: done.writes });
+      for (const event of done.events) effects.push({ type: "mirror", event });
+    }
+    return effects;
+  }
+}
+
+/** What the mirror sees of a batch: application messages are only counted. */
+function orderedBatch(batch: AcceptedBatch): OrderedBatch {
+  const messages: OrderedMessage[] = [];
+  let applications = 0;
+  for (const { author, segments } of batch.payloads) {
+    for (const segment of segments) {
+      if (segment.kind === messageKinds.application) applications += messageCount(segment);
+      else for (const bytes of messagesOf(segment)) messages.push({ author, kind: segment.kind, bytes });
+    }
+  }
+  return { index: batch.index, digest: batch.digest, tsMs: batch.tsMs, applications, messages };
+}

@@ -1,0 +1,155 @@
+import { type CertifiedCommit, type CommitRange, type DagConfig, verifyCommitRange } from "../acceptance/index.ts";
+import { type Digest, equalBytes, fail, ok, type Result } from "../base/index.ts";
+import { type CertifiedCheckpoint, type Verifier, verifyNote } from "../crypto/index.ts";
+import type { Network } from "../membership/index.ts";
+import { type DueRecord, type MirrorState, type MirrorView } from "../mirror/index.ts";
+import type { HostEffect } from "./effects.ts";
+import { Executor, type ExecutorEffect } from "./executor.ts";
+import { dagConfigOf, mirrorConfigOf } from "./network-config.ts";
+import { batchesToReplay, type HostRecovery } from "./recovery.ts";
+
+export interface FollowerOptions {
+  readonly network: Network;
+  readonly verifier: Verifier;
+  readonly view: MirrorView;
+  readonly recovery: HostRecovery;
+}
+
+/** Due checkpoints whose roots are kept for comparison. */
+const dueKept = 256;
+
+/**
+ * A reader: takes certified commits from anybody, executes them itself, and compares the roots with what
+ * the writers cosigned. It never signs and needs to trust nobody.
+ */
+export class FollowerHost {
+  readonly #network: Network;
+  readonly #config: DagConfig;
+  readonly #verifier: Verifier;
+  readonly #executor: Executor;
+  readonly #recovery: HostRecovery;
+  readonly #due = new Map<number, DueRecord>();
+  #last: { readonly index: number; readonly digest: Digest };
+  #certifiedSize = 0;
+  /** A certified checkpoint of a size that execution has not reached. */
+  #waiting: { readonly certified: CertifiedCheckpoint; readonly note: string } | undefined;
+
+  constructor(options: FollowerOptions) {
+    const { network, recovery, verifier } = options;
+    this.#network = network;
+    this.#config = dagConfigOf(network);
+    this.#verifier = verifier;
+    this.#recovery = recovery;
+    this.#executor = new Executor(recovery.state, mirrorConfigOf(network, verifier), options.view);
+    const last = recovery.commits.at(-1);
+    this.#last =
+      last !== undefined && last.commit.index > recovery.state.commit.index
+        ? { index: last.commit.index, digest: last.digest }
+        : recovery.state.commit;
+    if (recovery.due !== undefined) this.#due.set(recovery.due.size, recovery.due);
+  }
+
+  get state(): MirrorState {
+    return this.#executor.state;
+  }
+
+  /** All `state` effects of the last steps are in the store. */
+  stateWritten(): void {
+    this.#executor.written();
+  }
+
+  get backlog(): number {
+    return this.#executor.backlog;
+  }
+
+  /** The last commit taken: where to follow on. */
+  get lastCommit(): { readonly index: number; readonly digest: Digest } {
+    return this.#last;
+  }
+
+  start(): readonly HostEffect[] {
+    const effects: HostEffect[] = [];
+    for (const batch of batchesToReplay(this.#recovery)) effects.push(...this.#run(this.#executor.accept(batch)));
+    return effects;
+  }
+
+  /** A range of commits from an untrusted source; a fault blames that source. Faults: of {@link verifyCommitRange}. */
+  onRange(range: CommitRange): Result<readonly HostEffect[]> {
+    const verified = verifyCommitRange(range, this.#last, { config: this.#config, verifier: this.#verifier });
+    if (!verified.ok) return verified;
+    const effects: HostEffect[] = [];
+    for (const certified of verified.value) effects.push(...this.#take(certified));
+    effects.push({ type: "certificate", certificate: { ...this.#last, voters: range.voters } });
+    return ok(effects);
+  }
+
+  #take({ commit, digest, blocks }: CertifiedCommit): readonly HostEffect[] {
+    this.#last = { index: commit.index, digest };
+    const effects: HostEffect[] = blocks.map((block) => ({ type: "persist-block", block }));
+    effects.push({ type: "persist-commit", commit, digest });
+    const payloads = blocks
+      .filter((block) => block.segments.length > 0)
+      .map((block) => ({ author: block.ref.author, segments: block.segments, tickets: [] }));
+    const batch = { index: commit.index, digest, tsMs: commit.tsMs, payloads };
+    effects.push({ type: "accepted", batch });
+    effects.push(...this.#run(this.#executor.accept(batch)));
+    return effects;
+  }
+
+  /** A change list arrived for which execution waited. */
+  onChangesHere(): readonly HostEffect[] {
+    return this.#run(this.#executor.run());
+  }
+
+  /**
+   * A checkpoint note from an untrusted source. Faults: of {@link verifyNote}; STATE_DIVERGED if a quorum
+   * cosigned another root than this host computed: then either this program is wrong or more than f writers lie.
+   */
+  onCheckpoint(note: string): Result<readonly HostEffect[]> {
+    const { origin, cosigners, quorum } = this.#network;
+    const verified = verifyNote(note, { origin, cosigners, quorum, verifier: this.#verifier });
+    if (!verified.ok) return verified;
+    const { size } = verified.value.checkpoint;
+    if (size > Math.max(this.#certifiedSize, this.#waiting?.certified.checkpoint.size ?? 0)) {
+      this.#waiting = { certified: verified.value, note };
+    }
+    return this.#compare();
+  }
+
+  #compare(): Result<readonly HostEffect[]> {
+    const waiting = this.#waiting;
+    if (waiting === undefined || waiting.certified.checkpoint.size > this.#executor.state.log.size) return ok([]);
+    const { size, root } = waiting.certified.checkpoint;
+    const due = this.#due.get(size);
+    this.#waiting = undefined;
+    if (due === undefined) return ok([]);
+    if (!equalBytes(due.root, root)) {
+      return fail("STATE_DIVERGED", `the writers cosigned another root for size ${size} than this host computed`);
+    }
+    this.#certifiedSize = size;
+    for (const known of this.#due.keys()) if (known <= size) this.#due.delete(known);
+    return ok([{ type: "certified", due, note: waiting.note }]);
+  }
+
+  #run(executed: readonly ExecutorEffect[]): readonly HostEffect[] {
+    const effects: HostEffect[] = [];
+    for (const effect of executed) {
+      effects.push(effect);
+      if (effect.type !== "mirror" || effect.event.type !== "checkpoint-due") continue;
+      this.#due.set(effect.event.due.size, effect.event.due);
+      this.#boundDue();
+      const compared = this.#compare();
+      if (compared.ok) effects.push(...compared.value);
+      else effects.push({ type: "violation", detail: compared.error.detail });
+    }
+    return effects;
+  }
+
+  #boundDue(): void {
+    for (const size of this.#due.keys()) {
+      if (this.#due.size <= dueKept) return;
+      this.#due.delete(size);
+    }
+  }
+}
+

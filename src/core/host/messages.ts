@@ -1,0 +1,124 @@
+import {
+  type CommitRange,
+  commitRangeShape,
+  commitRangeValue,
+  type Ref,
+  refShape,
+  refValue,
+  type SignedHeader,
+  signedHeaderShape,
+  signedHeaderValue,
+} from "../acceptance/index.ts";
+import { type Digest, fromHex, limits, type Result } from "../base/index.ts";
+import { bytes, digest, encode, exactBytes, fields, list, natural, optional, read, require, type Shape, type Value } from "../codec/index.ts";
+
+/** What hosts say to one another on a link; one message a frame. */
+export type PeerMessage =
+  /** First on every link, both ways. */
+  | {
+      readonly type: "hello";
+      readonly group: Digest;
+      readonly epoch: number;
+      /** "Send me your own blocks above this round." */
+      readonly fromRound: number;
+      readonly lastCommit: number;
+      /** The newest block of the addressee that the sender has (`dag.md` §12). */
+      readonly newestOfYou: SignedHeader | undefined;
+      /** The sender's own newest block. */
+      readonly newestOfMe: SignedHeader | undefined;
+    }
+  | { readonly type: "block"; readonly wire: Uint8Array }
+  | { readonly type: "fetch"; readonly refs: readonly Ref[] }
+  | { readonly type: "blocks"; readonly wires: readonly Uint8Array[] }
+  | { readonly type: "sync"; readonly after: number }
+  | { readonly type: "range"; readonly range: CommitRange }
+  | {
+      readonly type: "cosignature";
+      readonly size: number;
+      readonly root: Uint8Array;
+      readonly timeS: number;
+      readonly signature: Uint8Array;
+    };
+
+const codes = { hello: 0, block: 1, fetch: 2, blocks: 3, sync: 4, range: 5, cosignature: 6 } as const;
+
+function headerOrNull(signed: SignedHeader | undefined): Value {
+  return signed === undefined ? null : signedHeaderValue(signed);
+}
+
+export function encodeMessage(message: PeerMessage): Uint8Array {
+  switch (message.type) {
+    case "hello":
+      return encode([
+        codes.hello,
+        fromHex(message.group),
+        message.epoch,
+        message.fromRound,
+        message.lastCommit,
+        headerOrNull(message.newestOfYou),
+        headerOrNull(message.newestOfMe),
+      ]);
+    case "block":
+      return encode([codes.block, message.wire]);
+    case "fetch":
+      return encode([codes.fetch, message.refs.map(refValue)]);
+    case "blocks":
+      return encode([codes.blocks, message.wires]);
+    case "sync":
+      return encode([codes.sync, message.after]);
+    case "range":
+      return encode([codes.range, commitRangeValue(message.range)]);
+    case "cosignature":
+      return encode([codes.cosignature, message.size, message.root, message.timeS, message.signature]);
+  }
+}
+
+const wireShape: Shape<Uint8Array> = bytes(limits.payloadBytesMax + limits.headerBytesMax + 256);
+
+const shapes: Readonly<Record<number, Shape<PeerMessage>>> = {
+  [codes.hello]: (value, what) => {
+    const [, group, epoch, fromRound, lastCommit, newestOfYou, newestOfMe] = fields(7)(value, what);
+    return {
+      type: "hello",
+      group: digest(group, `${what}.group`),
+      epoch: natural()(epoch, `${what}.epoch`),
+      fromRound: natural(2 ** 32)(fromRound, `${what}.fromRound`),
+      lastCommit: natural()(lastCommit, `${what}.lastCommit`),
+      newestOfYou: optional(signedHeaderShape)(newestOfYou, `${what}.newestOfYou`) ?? undefined,
+      newestOfMe: optional(signedHeaderShape)(newestOfMe, `${what}.newestOfMe`) ?? undefined,
+    };
+  },
+  [codes.block]: (value, what) => ({ type: "block", wire: wireShape(fields(2)(value, what)[1], what) }),
+  [codes.fetch]: (value, what) => ({
+    type: "fetch",
+    refs: list(refShape, limits.fetchRefsMax)(fields(2)(value, what)[1], what),
+  }),
+  [codes.blocks]: (value, what) => ({
+    type: "blocks",
+    wires: list(wireShape, limits.fetchRefsMax)(fields(2)(value, what)[1], what),
+  }),
+  [codes.sync]: (value, what) => ({ type: "sync", after: natural()(fields(2)(value, what)[1], what) }),
+  [codes.range]: (value, what) => ({ type: "range", range: commitRangeShape(fields(2)(value, what)[1], what) }),
+  [codes.cosignature]: (value, what) => {
+    const [, size, root, timeS, signature] = fields(5)(value, what);
+    return {
+      type: "cosignature",
+      size: natural()(size, `${what}.size`),
+      root: exactBytes(32)(root, `${what}.root`),
+      timeS: natural(2 ** 48 - 1)(timeS, `${what}.timeS`),
+      signature: exactBytes(64)(signature, `${what}.signature`),
+    };
+  },
+};
+
+const messageShape: Shape<PeerMessage> = (value, what) => {
+  require(Array.isArray(value) && typeof value[0] === "number", `${what} has a type`);
+  const shape = shapes[value[0]];
+  require(shape !== undefined, `${what} is of a known type`);
+  return shape(value, what);
+};
+
+/** Reads one frame from a peer. Faults: MALFORMED_*, NOT_CANONICAL. */
+export function decodeMessage(frame: Uint8Array): Result<PeerMessage> {
+  return read(frame, messageShape, "message");
+}

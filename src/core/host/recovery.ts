@@ -1,0 +1,45 @@
+import type { AcceptedBatch, Commit, CommitCertificate, VerifiedBlock } from "../acceptance/index.ts";
+import { defined } from "../base/index.ts";
+import { refKey } from "../acceptance/index.ts";
+import type { DueRecord, MirrorState } from "../mirror/index.ts";
+import type { CosignGuard } from "./cosigning.ts";
+
+/** The guard file: the last things this host signed, durable before they left it (`dag.md` §2, §12). */
+export interface Guard {
+  readonly round: number;
+  readonly checkpoint: CosignGuard;
+}
+
+/** What a host finds on its disk. */
+export interface HostRecovery {
+  /** Blocks in the order they were written, from the horizon (or the last executed commit) on. */
+  readonly blocks: readonly VerifiedBlock[];
+  readonly commits: readonly RecoveredCommit[];
+  readonly state: MirrorState;
+  /** The last checkpoint that was due. */
+  readonly due: DueRecord | undefined;
+  readonly certificate: CommitCertificate | undefined;
+  readonly guard: Guard;
+  /** False if guard and log cannot vouch for what was signed: the host follows until it is safe. */
+  readonly maySign: boolean;
+}
+
+export interface RecoveredCommit {
+  readonly commit: Commit;
+  readonly digest: AcceptedBatch["digest"];
+}
+
+/** The batches of recovered commits that the state has not executed yet. */
+export function batchesToReplay(recovery: HostRecovery): AcceptedBatch[] {
+  const blocks = new Map(recovery.blocks.map((block) => [refKey(block.ref), block]));
+  const batches: AcceptedBatch[] = [];
+  for (const { commit, digest } of recovery.commits) {
+    if (commit.index <= recovery.state.commit.index) continue;
+    const payloads = commit.blocks
+      .map((ref) => defined(blocks.get(refKey(ref)), "a committed block is in the log before its commit"))
+      .filter((block) => block.segments.length > 0)
+      .map((block) => ({ author: block.ref.author, segments: block.segments, tickets: [] }));
+    batches.push({ index: commit.index, digest, tsMs: commit.tsMs, payloads });
+  }
+  return batches;
+}

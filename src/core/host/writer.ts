@@ -1,0 +1,433 @@
+import {
+  type CommitCertificate,
+  DagAcceptance,
+  type DagConfig,
+  type DagEffect,
+  type DagInput,
+  type Pacing,
+  type Ref,
+  type VerifiedBlock,
+  refKey,
+  segmentOf,
+  blockToWire,
+  verifyBlock,
+  verifyCommitRange,
+  verifySignedHeader,
+  type SignedHeader,
+} from "../acceptance/index.ts";
+import { type Author, type Digest, limits, Prng, unreachable } from "../base/index.ts";
+import { Fetcher, type Wanted } from "../broadcast/index.ts";
+import type { Signer, Verifier } from "../crypto/index.ts";
+import type { Network } from "../membership/index.ts";
+import { encodeHeld, messageKinds, type MirrorState, type MirrorView } from "../mirror/index.ts";
+import { CatchUp } from "./catch-up.ts";
+import { type CosignEffect, Cosigning } from "./cosigning.ts";
+import type { HostEffect, HostInput } from "./effects.ts";
+import { Executor, type ExecutorEffect } from "./executor.ts";
+import { decodeMessage, encodeMessage, type PeerMessage } from "./messages.ts";
+import { dagConfigOf, mirrorConfigOf } from "./network-config.ts";
+import { batchesToReplay, type HostRecovery } from "./recovery.ts";
+import { SafeReturn } from "./safe-return.ts";
+
+export interface WriterOptions {
+  readonly network: Network;
+  readonly author: Author;
+  readonly blockSigner: Signer;
+  readonly cosignSigner: Signer;
+  readonly verifier: Verifier;
+  readonly view: MirrorView;
+  readonly pacing: Pacing;
+  readonly recovery: HostRecovery;
+  /** For choosing whom to ask; of no influence on safety. */
+  readonly seed: number;
+}
+
+interface Peer {
+  readonly author: Author;
+  /** It said hello: it listens to this host's blocks. */
+  greeted: boolean;
+  lastPushedRound: number;
+  faults: number;
+}
+
+/** A writer: acceptance, mirror, cosigning and what writers say to one another, as one synchronous machine. */
+export class WriterHost {
+  readonly #options: WriterOptions;
+  readonly #config: DagConfig;
+  readonly #dag: DagAcceptance;
+  readonly #executor: Executor;
+  readonly #cosigning: Cosigning;
+  readonly #fetcher: Fetcher;
+  readonly #catchUp: CatchUp;
+  readonly #safeReturn: SafeReturn;
+  readonly #peers = new Map<Author, Peer>();
+  /** Who named a missing block first. */
+  readonly #namedBy = new Map<string, Author>();
+  #certifiedIndex = 0;
+  #effects: HostEffect[] = [];
+
+  constructor(options: WriterOptions) {
+    const { network, recovery, author } = options;
+    const random = new Prng(options.seed);
+    this.#options = options;
+    this.#config = dagConfigOf(network);
+    this.#dag = new DagAcceptance({
+      config: this.#config,
+      pacing: options.pacing,
+      signer: { author, sign: (message) => options.blockSigner.sign(message) },
+      recovery: {
+        blocks: recovery.blocks,
+        commits: recovery.commits.map(({ commit }) => commit),
+        signedRound: recovery.guard.round,
+        maySign: recovery.maySign,
+      },
+    });
+    this.#executor = new Executor(recovery.state, mirrorConfigOf(network, options.verifier), options.view);
+    this.#cosigning = new Cosigning({
+      network,
+      verifier: options.verifier,
+      self: { author, signer: options.cosignSigner },
+      guard: recovery.guard.checkpoint,
+    });
+    this.#fetcher = new Fetcher(random);
+    this.#catchUp = new CatchUp(random);
+    this.#safeReturn = new SafeReturn(network.rule.parentQuorum, !recovery.maySign);
+  }
+
+  get state(): MirrorState {
+    return this.#executor.state;
+  }
+
+  /** All `state` effects of the last steps are in the store. */
+  stateWritten(): void {
+    this.#executor.written();
+  }
+
+  /** For status pages and metrics. */
+  get vitals(): {
+    readonly round: number;
+    readonly lastCommit: number;
+    readonly quorumCommit: number;
+    readonly isSigning: boolean;
+    readonly returning: { readonly answers: number; readonly needed: number } | undefined;
+    readonly pendingBytes: number;
+    readonly waitingBlocks: number;
+    readonly graphBlocks: number;
+    readonly backlog: number;
+    readonly peers: readonly Author[];
+  } {
+    const { waiting, graph, pendingBytes } = this.#dag.sizes;
+    return {
+      round: this.#dag.round,
+      lastCommit: this.#dag.lastCommit.index,
+      quorumCommit: this.#dag.quorumIndex,
+      isSigning: this.#dag.isSigning,
+      returning: this.#safeReturn.isOpen ? this.#safeReturn.progress : undefined,
+      pendingBytes,
+      waitingBlocks: waiting,
+      graphBlocks: graph,
+      backlog: this.#executor.backlog,
+      peers: [...this.#reachable()],
+    };
+  }
+
+  /** A block that is still in memory. */
+  block(ref: Ref): VerifiedBlock | undefined {
+    return this.#dag.block(ref);
+  }
+
+  /** Rounds at or below are needed no more after a restart. */
+  get horizon(): number {
+    return this.#dag.horizon;
+  }
+
+  step(input: HostInput, nowMs: number): readonly HostEffect[] {
+    this.#effects = [];
+    this.#take(input, nowMs);
+    this.#afterwards(nowMs);
+    return this.#effects;
+  }
+
+  #take(input: HostInput, nowMs: number): void {
+    switch (input.type) {
+      case "start":
+        return this.#start(nowMs);
+      case "peer-up":
+        this.#peers.set(input.peer, { author: input.peer, greeted: false, lastPushedRound: 0, faults: 0 });
+        return this.#send(input.peer, this.#hello(input.peer));
+      case "peer-down":
+        this.#peers.delete(input.peer);
+        this.#catchUp.forget(input.peer);
+        return this.#reachableChanged(nowMs);
+      case "message":
+        return this.#onFrame(input.peer, input.frame, nowMs);
+      case "submit":
+        return this.#accept({ type: "submit", ticket: input.ticket, segment: input.segment }, nowMs);
+      case "held":
+        return this.#submitHeld(input.updates, nowMs);
+      case "changes-here":
+        return this.#run(this.#executor.run(), nowMs);
+      case "tick":
+        return this.#accept({ type: "tick" }, nowMs);
+    }
+  }
+
+  #start(nowMs: number): void {
+    const { recovery } = this.#options;
+    if (recovery.due !== undefined) this.#runCosign(this.#cosigning.onDue(recovery.due, nowMs));
+    for (const batch of batchesToReplay(recovery)) this.#run(this.#executor.accept(batch), nowMs);
+    this.#accept({ type: "start" }, nowMs);
+  }
+
+  #submitHeld(updates: readonly Digest[], nowMs: number): void {
+    const segment = segmentOf(messageKinds.held, [encodeHeld(updates)]);
+    this.#accept({ type: "submit", ticket: 0, segment }, nowMs);
+  }
+
+  // ── peers ──
+
+  #reachable(): Set<Author> {
+    return new Set([...this.#peers.values()].filter((peer) => peer.greeted).map((peer) => peer.author));
+  }
+
+  #reachableChanged(nowMs: number): void {
+    this.#accept({ type: "reachable", authors: this.#reachable() }, nowMs);
+  }
+
+  #hello(peer: Author): PeerMessage {
+    const newest = this.#dag.newestOf(peer);
+    return {
+      type: "hello",
+      group: this.#config.group,
+      epoch: this.#config.epoch,
+      fromRound: newest?.ref.round ?? 0,
+      lastCommit: this.#dag.lastCommit.index,
+      newestOfYou: newest?.signed,
+      newestOfMe: this.#dag.newestOf(this.#options.author)?.signed,
+    };
+  }
+
+  #send(peer: Author, message: PeerMessage): void {
+    this.#effects.push({ type: "send", peer, frame: encodeMessage(message) });
+  }
+
+  #fault(peer: Peer, code: string, detail = ""): void {
+    this.#effects.push({ type: "dropped", code, peer: peer.author });
+    peer.faults++;
+    if (peer.faults <= limits.peerFaultsMax) return;
+    this.#effects.push({ type: "disconnect", peer: peer.author, code: detail === "" ? code : `${code}: ${detail}` });
+  }
+
+  #onFrame(author: Author, frame: Uint8Array, nowMs: number): void {
+    const peer = this.#peers.get(author);
+    if (peer === undefined) return;
+    const message = decodeMessage(frame);
+    if (!message.ok) return this.#fault(peer, message.error.code, message.error.detail);
+    if (!peer.greeted && message.value.type !== "hello") return this.#fault(peer, "NO_HELLO");
+    this.#onMessage(peer, message.value, nowMs);
+  }
+
+  #onMessage(peer: Peer, message: PeerMessage, nowMs: number): void {
+    switch (message.type) {
+      case "hello":
+        return this.#onHello(peer, message, nowMs);
+      case "block":
+        return this.#onBlock(peer, message.wire, nowMs);
+      case "fetch":
+        return void this.#effects.push({ type: "serve-blocks", peer: peer.author, refs: message.refs });
+      case "blocks":
+        return this.#onFetched(peer, message.wires, nowMs);
+      case "sync":
+        return void this.#effects.push({ type: "serve-range", peer: peer.author, after: message.after });
+      case "range":
+        return this.#onRange(peer, message, nowMs);
+      case "cosignature":
+        return this.#runCosign(this.#cosigning.onCosignature(peer.author, message));
+    }
+  }
+
+  #onHello(peer: Peer, hello: Extract<PeerMessage, { type: "hello" }>, nowMs: number): void {
+    if (hello.group !== this.#config.group || hello.epoch !== this.#config.epoch) {
+      return void this.#effects.push({ type: "disconnect", peer: peer.author, code: "WRONG_GROUP" });
+    }
+    if (peer.greeted) return this.#fault(peer, "SECOND_HELLO");
+    peer.greeted = true;
+    this.#catchUp.hint(peer.author, hello.lastCommit);
+    this.#learnOfSelf(peer, hello, nowMs);
+    for (const block of this.#dag.ownBlocksAbove(hello.fromRound)) {
+      this.#send(peer.author, { type: "block", wire: blockToWire(block) });
+    }
+    const { mine } = this.#cosigning;
+    if (mine !== undefined) this.#send(peer.author, { type: "cosignature", ...mine });
+    this.#reachableChanged(nowMs);
+  }
+
+  /** Every hello answers the question "what have I signed?" (`dag.md` §12). */
+  #learnOfSelf(peer: Peer, hello: Extract<PeerMessage, { type: "hello" }>, nowMs: number): void {
+    const mine = this.#verified(hello.newestOfYou, this.#options.author);
+    const theirs = this.#verified(hello.newestOfMe, peer.author);
+    this.#safeReturn.claim(peer.author, { mine, round: Math.max(mine?.round ?? 0, theirs?.round ?? 0) });
+    if (mine === undefined || mine.round <= this.#dag.signedRound || this.#safeReturn.isOpen) return;
+    this.#safeReturn.reopen();
+    this.#accept({ type: "suspend" }, nowMs);
+  }
+
+  #verified(signed: SignedHeader | undefined, author: Author): Ref | undefined {
+    if (signed === undefined) return undefined;
+    const verified = verifySignedHeader(signed, this.#config, this.#options.verifier);
+    return verified.ok && verified.value.ref.author === author ? verified.value.ref : undefined;
+  }
+
+  #onBlock(peer: Peer, wire: Uint8Array, nowMs: number): void {
+    const verified = verifyBlock(wire, this.#config, this.#options.verifier);
+    if (!verified.ok) return this.#onInvalidBlock(peer, wire, verified.error);
+    const block = verified.value;
+    // A stream carries its sender's own blocks, each once, in order of rounds.
+    if (block.ref.author !== peer.author) return this.#fault(peer, "NOT_OWN_BLOCK");
+    const isRepeated = block.ref.round <= peer.lastPushedRound;
+    peer.lastPushedRound = Math.max(peer.lastPushedRound, block.ref.round);
+    if (isRepeated) this.#fault(peer, "REPEATED_ROUND");
+    this.#accept({ type: "block", block, from: peer.author, how: "pushed" }, nowMs);
+  }
+
+  #onInvalidBlock(
+    peer: Peer,
+    wire: Uint8Array,
+    error: { readonly code: string; readonly detail: string; readonly by: "relay" | "author" },
+  ): void {
+    if (error.by === "author") {
+      const evidence = { kind: "invalid-block", author: peer.author, wire, detail: error.detail } as const;
+      this.#effects.push({ type: "evidence", evidence });
+    }
+    this.#fault(peer, error.code, error.detail);
+  }
+
+  #onFetched(peer: Peer, wires: readonly Uint8Array[], nowMs: number): void {
+    for (const wire of wires) {
+      const verified = verifyBlock(wire, this.#config, this.#options.verifier);
+      if (!verified.ok) this.#onInvalidBlock(peer, wire, verified.error);
+      else if (this.#dag.isWanted(verified.value.ref)) {
+        this.#accept({ type: "block", block: verified.value, from: peer.author, how: "fetched" }, nowMs);
+      } else this.#effects.push({ type: "dropped", code: "NOT_WANTED", peer: peer.author });
+    }
+  }
+
+  #onRange(peer: Peer, { range }: Extract<PeerMessage, { type: "range" }>, nowMs: number): void {
+    if (!this.#catchUp.answered(peer.author)) return this.#fault(peer, "NOT_ASKED");
+    if (range.commits.length === 0) return this.#catchUp.disappointed(peer.author);
+    const last = this.#dag.lastCommit;
+    const next = { ...range, commits: range.commits.filter(({ commit }) => commit.index > last.index) };
+    // The order went on while the answer was on its way.
+    if (next.commits.length === 0) return;
+    const verified = verifyCommitRange(next, last, { config: this.#config, verifier: this.#options.verifier });
+    if (!verified.ok) {
+      this.#catchUp.disappointed(peer.author);
+      return this.#fault(peer, verified.error.code, verified.error.detail);
+    }
+    this.#accept({ type: "certified", commits: verified.value, voters: range.voters }, nowMs);
+  }
+
+  // ── what the parts want done ──
+
+  #accept(input: DagInput, nowMs: number): void {
+    for (const effect of this.#dag.step(input, nowMs)) this.#onDagEffect(effect, nowMs);
+  }
+
+  #onDagEffect(effect: DagEffect, nowMs: number): void {
+    switch (effect.type) {
+      case "persist-block":
+      case "persist-commit":
+      case "violation":
+      case "wake":
+        return void this.#effects.push(effect);
+      case "guard":
+        return void this.#effects.push({ type: "guard-round", round: effect.round });
+      case "broadcast":
+        return void this.#effects.push({
+          type: "broadcast",
+          frame: encodeMessage({ type: "block", wire: blockToWire(effect.block) }),
+        });
+      case "missing":
+        for (const ref of effect.refs) this.#namedBy.set(refKey(ref), effect.from);
+        return;
+      case "accept":
+        this.#effects.push({ type: "accepted", batch: effect.batch });
+        return this.#run(this.#executor.accept(effect.batch), nowMs);
+      case "equivocation": {
+        const { author, first, second } = effect;
+        return void this.#effects.push({ type: "evidence", evidence: { kind: "equivocation", author, first, second } });
+      }
+      case "dropped":
+        return void this.#effects.push({ type: "dropped", code: effect.code, peer: effect.from });
+      default:
+        return unreachable(effect);
+    }
+  }
+
+  #run(effects: readonly ExecutorEffect[], nowMs: number): void {
+    for (const effect of effects) {
+      this.#effects.push(effect);
+      if (effect.type === "mirror" && effect.event.type === "checkpoint-due") {
+        this.#runCosign(this.#cosigning.onDue(effect.event.due, nowMs));
+      }
+    }
+  }
+
+  #runCosign(effects: readonly CosignEffect[]): void {
+    for (const effect of effects) {
+      switch (effect.type) {
+        case "guard-checkpoint":
+        case "certified":
+          this.#effects.push(effect);
+          break;
+        case "cosigned":
+          this.#effects.push({
+            type: "broadcast",
+            frame: encodeMessage({ type: "cosignature", ...effect.cosignature }),
+          });
+          break;
+        case "contradiction": {
+          const { author, size } = effect;
+          this.#effects.push({ type: "evidence", evidence: { kind: "contradicting-checkpoint", author, size } });
+        }
+      }
+    }
+  }
+
+  // ── after every input: what is missing, how far behind, may it sign again ──
+
+  #afterwards(nowMs: number): void {
+    const resume = this.#safeReturn.resume(this.#dag.round);
+    if (resume !== undefined) this.#accept({ type: "resume", ...resume }, nowMs);
+    this.#fetch(nowMs);
+    this.#sync(nowMs);
+    const certified: CommitCertificate | undefined = this.#dag.certified;
+    if (certified === undefined || certified.index <= this.#certifiedIndex) return;
+    this.#certifiedIndex = certified.index;
+    this.#effects.push({ type: "certificate", certificate: certified });
+  }
+
+  #fetch(nowMs: number): void {
+    const missing = this.#dag.missing();
+    if (missing.length === 0) {
+      this.#namedBy.clear();
+      return;
+    }
+    const refs = new Map(missing.map((ref) => [refKey(ref), ref]));
+    const wanted: Wanted[] = [...refs].map(([key, ref]) => ({ key, rank: ref.round, hint: this.#namedBy.get(key) }));
+    for (const { peer, keys } of this.#fetcher.requests(wanted, this.#reachable(), nowMs)) {
+      this.#send(peer, { type: "fetch", refs: keys.flatMap((key) => refs.get(key) ?? []) });
+    }
+    const at = this.#fetcher.nextAtMs;
+    if (at !== undefined) this.#effects.push({ type: "wake", atMs: Math.max(at, nowMs + 20) });
+  }
+
+  #sync(nowMs: number): void {
+    const reachable = this.#reachable();
+    const lastIndex = this.#dag.lastCommit.index;
+    const peer = this.#catchUp.next({ lastIndex, quorumIndex: this.#dag.quorumIndex, reachable }, nowMs);
+    if (peer !== undefined) this.#send(peer, { type: "sync", after: lastIndex });
+    const at = this.#catchUp.wakeAtMs(nowMs);
+    if (at !== undefined) this.#effects.push({ type: "wake", atMs: at });
+  }
+}

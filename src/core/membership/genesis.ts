@@ -1,0 +1,122 @@
+import { type Author, Author as toAuthor, type Digest, fail, fromHex, limits, ok, type PublicKey, type Result } from "../base/index.ts";
+import { encode } from "../codec/index.ts";
+import { type Cosigner, isSoundKey, taggedDigest } from "../crypto/index.ts";
+import { commitRule, type CommitRule, type FaultBudget, type RuleName, type Writer } from "../quorum/index.ts";
+
+/** What a network starts from; the only thing a client must be given. */
+export interface Genesis {
+  /** A label for people; part of the identity. */
+  readonly name: string;
+  /** POSIX milliseconds: the order's clock starts here. */
+  readonly timeMs: number;
+  readonly rule: { readonly name: RuleName; readonly budget: FaultBudget };
+  readonly leadersPerRound: number;
+  readonly writers: readonly GenesisWriter[];
+  readonly administrators: readonly PublicKey[];
+  readonly publishers: readonly { readonly key: PublicKey; readonly name: string; readonly trees: readonly string[] }[];
+}
+
+export interface GenesisWriter {
+  readonly name: string;
+  readonly nodeKey: PublicKey;
+  readonly blockKey: PublicKey;
+  readonly cosignKey: PublicKey;
+  /** `host:port` of its links. A hint, not part of the identity. */
+  readonly address: string;
+  /** Base URL of its HTTP service. A hint, not part of the identity. */
+  readonly http: string;
+}
+
+/** A genesis that was checked: what every room needs to know of the network, in epoch 0. */
+export interface Network {
+  readonly genesis: Genesis;
+  /** Identity of the network: hash of everything in the genesis but the hints. */
+  readonly group: Digest;
+  readonly epoch: number;
+  readonly rule: CommitRule;
+  readonly leadersPerRound: number;
+  readonly writers: readonly (Writer & { readonly address: string; readonly http: string })[];
+  /** n − f − c: two such sets share a correct writer; certificates need so many. */
+  readonly quorum: number;
+  /** Origin line of its checkpoints. */
+  readonly origin: string;
+  readonly cosigners: readonly Cosigner[];
+}
+
+const writerName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
+
+/** Checks a genesis. Faults: GENESIS_*, RULE_*. */
+export function networkOf(genesis: Genesis): Result<Network> {
+  const { writers, rule: wanted } = genesis;
+  if (wanted.budget.n !== writers.length) {
+    return fail("GENESIS_COUNT", `the rule is for ${wanted.budget.n} writers, the list has ${writers.length}`);
+  }
+  const rule = commitRule(wanted.name, wanted.budget);
+  if (!rule.ok) return rule;
+  if (genesis.leadersPerRound < 1 || genesis.leadersPerRound > writers.length) {
+    return fail("GENESIS_LEADERS", "between one leader a round and all writers");
+  }
+  const fault = writersFault(writers) ?? adminsFault(genesis);
+  if (fault !== undefined) return fail("GENESIS_KEYS", fault);
+  const group = taggedDigest("genesis", genesisBytes(genesis));
+  const origin = `smalti/${group.slice(0, 16)}/0`;
+  return ok({
+    genesis,
+    group,
+    epoch: 0,
+    rule: rule.value,
+    leadersPerRound: genesis.leadersPerRound,
+    writers: writers.map((writer, i) => ({ ...writer, index: toAuthor(i) })),
+    quorum: rule.value.parentQuorum,
+    origin,
+    cosigners: writers.map((writer) => ({ name: cosignerName(group, writer.name), key: writer.cosignKey })),
+  });
+}
+
+function cosignerName(group: Digest, writer: string): string {
+  return `smalti/${group.slice(0, 16)}/${writer}`;
+}
+
+/** Name on a writer's cosignature lines. */
+export function cosignerOf(network: Network, author: Author): Cosigner | undefined {
+  return network.cosigners[author];
+}
+
+/** Duplicate keys would count one writer twice (pitfall 36); one key serves one role. */
+function writersFault(writers: readonly GenesisWriter[]): string | undefined {
+  const keys = writers.flatMap((writer) => [writer.nodeKey, writer.blockKey, writer.cosignKey]);
+  if (new Set(keys).size !== keys.length) return "every writer has three keys of its own, one a role";
+  if (!keys.every(isSoundKey)) return "a key is of small order and proves nothing";
+  if (new Set(writers.map((writer) => writer.name)).size !== writers.length) return "writers have distinct names";
+  const bad = writers.find((writer) => !writerName.test(writer.name));
+  return bad === undefined ? undefined : `${JSON.stringify(bad.name)} is not a writer's name`;
+}
+
+function adminsFault({ administrators, publishers, name }: Genesis): string | undefined {
+  const keys = [...administrators, ...publishers.map((publisher) => publisher.key)];
+  if (!keys.every(isSoundKey)) return "a key is of small order and proves nothing";
+  if (new Set(administrators).size !== administrators.length) return "administrators have distinct keys";
+  if (new Set(publishers.map((publisher) => publisher.key)).size !== publishers.length) return "publishers have distinct keys";
+  if (publishers.length > limits.publishersMax) return "too many publishers";
+  return name.length > 0 && name.length <= 64 ? undefined : "the network's name has 1…64 characters";
+}
+
+function genesisBytes(genesis: Genesis): Uint8Array {
+  const { rule, writers, administrators, publishers } = genesis;
+  const { n, f, c, k } = rule.budget;
+  return encode([
+    genesis.name,
+    genesis.timeMs,
+    [rule.name, n, f, c, k],
+    genesis.leadersPerRound,
+    limits.gcRounds,
+    writers.map((writer) => [
+      writer.name,
+      fromHex(writer.nodeKey),
+      fromHex(writer.blockKey),
+      fromHex(writer.cosignKey),
+    ]),
+    administrators.map(fromHex),
+    publishers.map((publisher) => [fromHex(publisher.key), publisher.name, publisher.trees]),
+  ]);
+}

@@ -1,0 +1,1 @@
+export { cosignerOf, type Genesis, type GenesisWriter, type Network, networkOf } from "./genesis.ts";

@@ -1,0 +1,92 @@
+import { compareText, type Digest, fail, fromHex, limits, ok, type Result, toHex } from "../base/index.ts";
+import { bytes, encode, fields, list, natural, optional, read, require, type Shape, text, type Value } from "../codec/index.ts";
+import { sha256 } from "../crypto/index.ts";
+import { type Leaf, leafShape, leafValue } from "./entry.ts";
+import { isTreeName, parsePath } from "./path.ts";
+
+/** One path's change. `leaf: undefined` deletes. `expect` is what the publisher saw there. */
+export interface Change {
+  readonly path: string;
+  readonly leaf: Leaf | undefined;
+  readonly expect: "anything" | "absent" | Digest;
+}
+
+/** An atomic list of changes to one tree, in path order, each path once. */
+export interface ChangeList {
+  readonly tree: string;
+  /** The height at which the publisher looked. */
+  readonly baseHeight: number;
+  readonly changes: readonly Change[];
+}
+
+function expectValue(expect: Change["expect"]): Value {
+  if (expect === "anything") return null;
+  return expect === "absent" ? new Uint8Array(0) : fromHex(expect);
+}
+
+function expectOf(value: Uint8Array | null, what: string): Change["expect"] {
+  if (value === null) return "anything";
+  if (value.length === 0) return "absent";
+  require(value.length === 32, `${what} is a fingerprint`);
+  return toHex(value) as Digest;
+}
+
+/** Canonical bytes of a change list; its SHA-256 is what an update record names. */
+export function encodeChanges(changes: ChangeList): Uint8Array {
+  const sorted = changes.changes.toSorted((a, b) => compareText(a.path, b.path));
+  return encode([
+    changes.tree,
+    changes.baseHeight,
+    sorted.map((change) => [
+      change.path,
+      change.leaf === undefined ? null : leafValue(change.leaf),
+      expectValue(change.expect),
+    ]),
+  ]);
+}
+
+const changeShape: Shape<Change> = (value, what) => {
+  const [path, leaf, expect] = fields(3)(value, what);
+  return {
+    path: text(limits.pathBytesMax)(path, `${what}.path`),
+    leaf: optional(leafShape)(leaf, `${what}.leaf`) ?? undefined,
+    expect: expectOf(optional(bytes(32))(expect, `${what}.expect`), `${what}.expect`),
+  };
+};
+
+const changesShape: Shape<ChangeList> = (value, what) => {
+  const [tree, baseHeight, changes] = fields(3)(value, what);
+  return {
+    tree: text(limits.treeNameBytesMax)(tree, `${what}.tree`),
+    baseHeight: natural()(baseHeight, `${what}.baseHeight`),
+    changes: list(changeShape, limits.changesMax)(changes, `${what}.changes`),
+  };
+};
+
+/** Reads a change list of any origin: the same answer on every host. Faults: MALFORMED_*, BAD_TREE, BAD_PATH, BAD_ORDER. */
+export function decodeChanges(encoded: Uint8Array): Result<ChangeList> {
+  if (encoded.length > limits.changeListBytesMax) return fail("MALFORMED_SHAPE", "the change list is too long");
+  const decoded = read(encoded, changesShape, "changes");
+  if (!decoded.ok) return decoded;
+  const { tree, changes } = decoded.value;
+  if (!isTreeName(tree)) return fail("BAD_TREE", `${JSON.stringify(tree)} is not a tree's name`);
+  if (changes.length === 0) return fail("BAD_ORDER", "no change in the list");
+  for (const [i, { path }] of changes.entries()) {
+    const names = parsePath(path);
+    if (!names.ok) return names;
+    const before = changes[i - 1]?.path;
+    if (before !== undefined && compareText(before, path) >= 0) return fail("BAD_ORDER", "paths rise, each once");
+  }
+  return ok(decoded.value);
+}
+
+export function changesDigest(encoded: Uint8Array): Digest {
+  return sha256(encoded);
+}
+
+/** The blobs that an update's changes name, each once, with their sizes. */
+export function blobsOf(changes: ChangeList): ReadonlyMap<Digest, number> {
+  const blobs = new Map<Digest, number>();
+  for (const { leaf } of changes.changes) if (leaf?.kind === "file") blobs.set(leaf.digest, leaf.size);
+  return blobs;
+}

@@ -1,0 +1,294 @@
+import { assert, type Author, bigEndian, type Digest, Height, limits } from "../base/index.ts";
+import { append, rootOf, type Verifier } from "../crypto/index.ts";
+import { type ChangeList, decodeChanges } from "./changes.ts";
+import { DirectoryStore, type NodeReader } from "./directory.ts";
+import { stateKeys } from "./keys.ts";
+import { encodeLeaf, type LogLeaf, type OutcomeCode, stateBodyOf, stateDigest } from "./leaves.ts";
+import { isTreeName } from "./path.ts";
+import { changePolicy, mayWrite, policyDigest } from "./policy.ts";
+import { type DueRecord, encodeDue, encodeHeightRecord, encodeOutcome, type HeightRecord } from "./records.ts";
+import { encodeState, type MirrorState, type PendingUpdate } from "./state.ts";
+import { applyChanges } from "./tree.ts";
+import { messageKinds, readHeld, readPolicy, readUpdate, type SignedPolicy, type SignedUpdate } from "./update.ts";
+
+/** One ordered message, with the writer whose block carried it. The mirror does not know how it was ordered. */
+export interface OrderedMessage {
+  readonly author: Author;
+  readonly kind: number;
+  readonly bytes: Uint8Array;
+}
+
+/** One step of the order. `applications` are counted, not read. */
+export interface OrderedBatch {
+  readonly index: number;
+  readonly digest: Digest;
+  readonly tsMs: number;
+  readonly applications: number;
+  readonly messages: readonly OrderedMessage[];
+}
+
+/** What the mirror may read while it executes; all of it deterministic in the order so far. */
+export interface MirrorView {
+  readonly get: (key: string) => Uint8Array | undefined;
+  /** Bytes of a change list, if they are here. They are checked by the reader of blobs. */
+  readonly changes: (digest: Digest) => Uint8Array | undefined;
+}
+
+export interface MirrorConfig {
+  readonly group: Digest;
+  readonly verifier: Verifier;
+  /** Writers that must hold an update before it is published. */
+  readonly heldQuorum: number;
+}
+
+export type MirrorEvent =
+  /** Accepted: its bytes should be fetched, and then `held` be said. */
+  | { readonly type: "accepted"; readonly update: SignedUpdate; readonly author: Author }
+  /** Published, refused or expired. */
+  | { readonly type: "finished"; readonly id: Digest; readonly outcome: OutcomeCode; readonly height: Height }
+  | { readonly type: "height"; readonly record: HeightRecord }
+  | { readonly type: "checkpoint-due"; readonly due: DueRecord }
+  | { readonly type: "ignored"; readonly code: string; readonly author: Author };
+
+export type Executed =
+  | {
+      readonly kind: "executed";
+      readonly state: MirrorState;
+      readonly writes: ReadonlyMap<string, Uint8Array>;
+      readonly events: readonly MirrorEvent[];
+    }
+  /** The batch needs a change list that is not here; nothing was changed. */
+  | { readonly kind: "needs"; readonly changes: Digest; readonly update: Digest };
+
+/** Order time between two checkpoints when only application messages flow. */
+const checkpointEveryMs = 1000;
+
+class NeedsChanges extends Error {
+  readonly update: SignedUpdate;
+  constructor(update: SignedUpdate) {
+    super("a change list is missing");
+    this.update = update;
+  }
+}
+
+/**
+ * Executes one batch: the replicated state machine of trees. Pure: the same state and batch give the same
+ * state, writes and events on every host; either all of the batch happens or nothing.
+ */
+export function execute(state: MirrorState, batch: OrderedBatch, use: { view: MirrorView; config: MirrorConfig }): Executed {
+  assert(batch.index === state.commit.index + 1, "batches are executed in order");
+  const run = new Execution(state, batch, use);
+  try {
+    return run.execute();
+  } catch (error) {
+    if (!(error instanceof NeedsChanges)) throw error;
+    return { kind: "needs", changes: error.update.record.changes.digest, update: error.update.id };
+  }
+}
+
+class Execution {
+  readonly #batch: OrderedBatch;
+  readonly #view: MirrorView;
+  readonly #config: MirrorConfig;
+  readonly #writes = new Map<string, Uint8Array>();
+  readonly #events: MirrorEvent[] = [];
+  readonly #store: DirectoryStore;
+  readonly #pending: Map<Digest, PendingUpdate>;
+  #state: MirrorState;
+
+  constructor(state: MirrorState, batch: OrderedBatch, use: { view: MirrorView; config: MirrorConfig }) {
+    this.#state = state;
+    this.#batch = batch;
+    this.#view = use.view;
+    this.#config = use.config;
+    this.#pending = new Map(state.pending);
+    const read: NodeReader = (root) => this.#get(stateKeys.node(root));
+    this.#store = new DirectoryStore(read, (root, node) => this.#writes.set(stateKeys.node(root), node));
+  }
+
+  execute(): Executed {
+    const { index, digest, tsMs, applications, messages } = this.#batch;
+    this.#append({ kind: "commit", index, digest, tsMs });
+    if (applications > 0) this.#writes.set(stateKeys.messages(this.#state.messages), bigEndian(index, 6));
+    const isDirty = this.#state.isDirty || applications > 0 || messages.length > 0;
+    const count = this.#state.messages + applications;
+    this.#state = { ...this.#state, commit: { index, digest }, tsMs, messages: count, isDirty };
+    for (const message of messages) this.#onMessage(message);
+    this.#expire();
+    this.#checkpoint();
+    this.#state = { ...this.#state, pending: this.#pending };
+    this.#writes.set(stateKeys.mirror, encodeState(this.#state));
+    return { kind: "executed", state: this.#state, writes: this.#writes, events: this.#events };
+  }
+
+  #get(key: string): Uint8Array | undefined {
+    return this.#writes.get(key) ?? this.#view.get(key);
+  }
+
+  #append(leaf: LogLeaf): number {
+    const index = this.#state.log.size;
+    const bytes = encodeLeaf(leaf);
+    const { frontier, stored } = append(this.#state.log, bytes);
+    this.#writes.set(stateKeys.leaf(index), bytes);
+    for (const { level, index: place, hash } of stored) this.#writes.set(stateKeys.hash(level, place), hash);
+    this.#state = { ...this.#state, log: frontier };
+    return index;
+  }
+
+  #onMessage(message: OrderedMessage): void {
+    switch (message.kind) {
+      case messageKinds.update:
+        return this.#onUpdate(message);
+      case messageKinds.held:
+        return this.#onHeld(message);
+      case messageKinds.policy:
+        return this.#onPolicy(message);
+      default:
+        return this.#ignore("UNKNOWN_MESSAGE", message.author);
+    }
+  }
+
+  #ignore(code: string, author: Author): void {
+    this.#events.push({ type: "ignored", code, author });
+  }
+
+  #isKnown(id: Digest): boolean {
+    return this.#pending.has(id) || this.#get(stateKeys.update(id)) !== undefined;
+  }
+
+  #onUpdate({ bytes, author }: OrderedMessage): void {
+    const read = readUpdate(bytes, this.#config.group, this.#config.verifier);
+    if (!read.ok) return this.#ignore(read.error.code, author);
+    const update = read.value;
+    if (this.#isKnown(update.id)) return this.#ignore("DUPLICATE_UPDATE", author);
+    if (!this.#isPermitted(update)) return this.#finish(update, "not-permitted");
+    if (this.#pending.size >= limits.pendingUpdatesMax) return this.#finish(update, "busy");
+    const { tsMs } = this.#state;
+    this.#pending.set(update.id, { id: update.id, wire: bytes, acceptedMs: tsMs, heldBy: new Set() });
+    this.#events.push({ type: "accepted", update, author });
+  }
+
+  #isPermitted({ record }: SignedUpdate): boolean {
+    return isTreeName(record.tree) && mayWrite(this.#state.policy, record.publisher, record.tree);
+  }
+
+  #onHeld({ bytes, author }: OrderedMessage): void {
+    const ids = readHeld(bytes);
+    if (!ids.ok) return this.#ignore(ids.error.code, author);
+    for (const id of ids.value) {
+      const pending = this.#pending.get(id);
+      if (pending === undefined || pending.heldBy.has(author)) continue;
+      const heldBy = new Set([...pending.heldBy, author]);
+      this.#pending.set(id, { ...pending, heldBy });
+      if (heldBy.size >= this.#config.heldQuorum) this.#publish(this.#pendingUpdate(pending));
+    }
+  }
+
+  #pendingUpdate(pending: PendingUpdate): SignedUpdate {
+    const read = readUpdate(pending.wire, this.#config.group, this.#config.verifier);
+    assert(read.ok, "a pending update was read before");
+    return read.value;
+  }
+
+  /** Rights are asked for again: a policy change that was ordered in between counts. */
+  #publish(update: SignedUpdate): void {
+    if (!this.#isPermitted(update)) return this.#finish(update, "not-permitted");
+    const bytes = this.#view.changes(update.record.changes.digest);
+    if (bytes === undefined) throw new NeedsChanges(update);
+    const changes = decodeChanges(bytes);
+    const isTrue = changes.ok && changes.value.tree === update.record.tree && bytes.length === update.record.changes.bytes;
+    if (!isTrue) return this.#finish(update, "malformed");
+    const { trees } = this.#state;
+    const tree = this.#store.get(trees, update.record.tree);
+    const root = tree?.kind === "directory" ? tree.root : undefined;
+    const applied = applyChanges(this.#store, root, changes.value.changes);
+    if (applied.kind === "conflict") return this.#finish(update, "conflict", applied.paths);
+    const entry = applied.root === undefined ? undefined : { kind: "directory" as const, root: applied.root, count: applied.count };
+    const now = this.#store.edit(trees, new Map([[update.record.tree, entry]]));
+    this.#state = { ...this.#state, trees: now?.root };
+    this.#finish(update, "published");
+    this.#recordHistory(changes.value);
+  }
+
+  #recordHistory({ tree, changes }: ChangeList): void {
+    const stamp = bigEndian(this.#state.tsMs, 6);
+    for (const { path } of changes) this.#writes.set(stateKeys.history(tree, path, this.#state.height), stamp);
+  }
+
+  #finish(update: SignedUpdate, outcome: OutcomeCode, conflicts: readonly string[] = []): void {
+    const isPublished = outcome === "published";
+    const height = isPublished ? Height(this.#state.height + 1) : Height(0);
+    const { publisher, tree, changes } = update.record;
+    this.#pending.delete(update.id);
+    const leaf = this.#append({
+      kind: "update",
+      id: update.id,
+      publisher,
+      tree,
+      changes: changes.digest,
+      outcome,
+      height,
+      conflicts,
+    });
+    const record = { outcome, height, leaf, conflicts, wire: update.wire };
+    this.#writes.set(stateKeys.update(update.id), encodeOutcome(record));
+    if (isPublished) this.#rise({ by: update.id, tree, changes: changes.digest, changesBytes: changes.bytes });
+    this.#events.push({ type: "finished", id: update.id, outcome, height });
+  }
+
+  #onPolicy({ bytes, author }: OrderedMessage): void {
+    const read = readPolicy(bytes, this.#config.group, this.#config.verifier);
+    if (!read.ok) return this.#ignore(read.error.code, author);
+    if (this.#isKnown(read.value.id)) return this.#ignore("DUPLICATE_UPDATE", author);
+    const changed = changePolicy(this.#state.policy, read.value.record);
+    if (changed.ok) {
+      this.#state = { ...this.#state, policy: changed.value };
+      return this.#finishPolicy(read.value, "published");
+    }
+    if (changed.error.code === "NOT_ADMINISTRATOR") return this.#ignore(changed.error.code, author);
+    this.#finishPolicy(read.value, changed.error.code === "STALE_POLICY" ? "stale-policy" : "malformed");
+  }
+
+  #finishPolicy({ id, wire }: SignedPolicy, outcome: OutcomeCode): void {
+    const height = outcome === "published" ? Height(this.#state.height + 1) : Height(0);
+    const leaf = this.#append({ kind: "policy", id, outcome, height });
+    this.#writes.set(stateKeys.update(id), encodeOutcome({ outcome, height, leaf, conflicts: [], wire }));
+    if (outcome === "published") this.#rise({ by: id, tree: "", changes: undefined, changesBytes: 0 });
+    this.#events.push({ type: "finished", id, outcome, height });
+  }
+
+  /** One height more: the state after this change has its own root, and its leaf in the log. */
+  #rise(by: Pick<HeightRecord, "by" | "tree" | "changes" | "changesBytes">): void {
+    const { tsMs, trees, policy } = this.#state;
+    const height = Height(this.#state.height + 1);
+    this.#state = { ...this.#state, height };
+    const leaf = this.#append({ kind: "state", height, state: stateDigest(stateBodyOf(height, trees, policy)), tsMs });
+    const record: HeightRecord = { height, trees, policy: policyDigest(policy), tsMs, leaf, ...by };
+    this.#writes.set(stateKeys.height(height), encodeHeightRecord(record));
+    this.#events.push({ type: "height", record });
+  }
+
+  #expire(): void {
+    const before = this.#state.tsMs - limits.pendingUpdateMs;
+    for (const pending of [...this.#pending.values()]) {
+      if (pending.acceptedMs >= before) return;
+      this.#finish(this.#pendingUpdate(pending), "expired");
+    }
+  }
+
+  /** Due at sizes that every host agrees on, so that cosignatures meet (`dag.md` §13). */
+  #checkpoint(): void {
+    const finished = this.#events.some((event) => event.type === "finished");
+    const { tsMs, checkpointMs, isDirty } = this.#state;
+    if (!finished && !(isDirty && tsMs >= checkpointMs + checkpointEveryMs)) return;
+    const due: DueRecord = {
+      size: this.#state.log.size,
+      root: rootOf(this.#state.log),
+      height: this.#state.height,
+      commit: this.#state.commit.index,
+    };
+    this.#state = { ...this.#state, checkpointMs: tsMs, isDirty: false };
+    this.#writes.set(stateKeys.due(due.size), encodeDue(due));
+    this.#events.push({ type: "checkpoint-due", due });
+  }
+}

@@ -1,0 +1,56 @@
+export { blobsOf, type Change, type ChangeList, changesDigest, decodeChanges, encodeChanges } from "./changes.ts";
+export {
+  type DirectoryNode,
+  DirectoryStore,
+  MissingNodeError,
+  type NodeReader,
+  type NodeWriter,
+  nodeDigest,
+  readNode,
+} from "./directory.ts";
+export { type Entry, fingerprint, type Leaf, type NamedEntry, sameLeaf } from "./entry.ts";
+export {
+  execute,
+  type Executed,
+  type MirrorConfig,
+  type MirrorEvent,
+  type MirrorView,
+  type OrderedBatch,
+  type OrderedMessage,
+} from "./execute.ts";
+export { historyPrefix, padded, stateKeys } from "./keys.ts";
+export {
+  decodeLeaf,
+  decodeStateBody,
+  encodeLeaf,
+  encodeStateBody,
+  type LogLeaf,
+  type OutcomeCode,
+  type StateBody,
+  stateDigest,
+} from "./leaves.ts";
+export { exportCollisions, isTreeName, nameFault, parsePath } from "./path.ts";
+export { isTreePattern, mayWrite, type Policy, policyDigest, policyStateShape, policyValue, type Publisher } from "./policy.ts";
+export {
+  decodeDue,
+  decodeHeightRecord,
+  decodeOutcome,
+  type DueRecord,
+  type HeightRecord,
+  type OutcomeRecord,
+} from "./records.ts";
+export { decodeState, encodeState, genesisState, type MirrorState, type PendingUpdate } from "./state.ts";
+export { applyChanges, type Difference, differences, leavesOf, lookup } from "./tree.ts";
+export {
+  encodeHeld,
+  messageKinds,
+  readHeld,
+  readPolicy,
+  readUpdate,
+  type SignedPolicy,
+  type SignedUpdate,
+  signPolicy,
+  signUpdate,
+  type PolicyRecord,
+  type UpdateRecord,
+} from "./update.ts";

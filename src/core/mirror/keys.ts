@@ -1,0 +1,34 @@
+import { type Digest, type Height, utf8 } from "../base/index.ts";
+import { sha256 } from "../crypto/index.ts";
+
+/**
+ * The names under which the mirror keeps its state in the ordered key–value store. Numbers are fixed-width
+ * hexadecimal, so keys of one kind sort as their numbers do and arrive in order.
+ */
+export function padded(value: number): string {
+  return value.toString(16).padStart(12, "0");
+}
+
+export const stateKeys = {
+  /** The whole {@link MirrorState}. */
+  mirror: "mirror",
+  node: (root: Digest): string => `n/${root}`,
+  /** What a height is: see {@link HeightRecord}. */
+  height: (height: number): string => `h/${padded(height)}`,
+  update: (id: Digest): string => `u/${id}`,
+  leaf: (index: number): string => `l/${padded(index)}`,
+  hash: (level: number, index: number): string => `m/${level.toString(16).padStart(2, "0")}/${padded(index)}`,
+  /** When a path last changed, as of each height that changed it. */
+  history: (tree: string, path: string, height: Height | number): string =>
+    `${historyPrefix(tree, path)}${padded(height)}`,
+  /** Size and root at which a checkpoint is due. */
+  due: (size: number): string => `s/${padded(size)}`,
+  /** A certified checkpoint, as a note. */
+  checkpoint: (size: number): string => `k/${padded(size)}`,
+  /** First index of application messages → the commit that holds it. */
+  messages: (index: number): string => `a/${padded(index)}`,
+} as const;
+
+export function historyPrefix(tree: string, path: string): string {
+  return `p/${sha256(utf8(`${tree}/${path}`)).slice(0, 40)}/`;
+}

@@ -1,0 +1,151 @@
+import { type Digest, fromHex, Height, type PublicKey } from "../base/index.ts";
+import { digest, encode, fields, list, natural, optional, publicKey, read, require, type Shape, text } from "../codec/index.ts";
+import { taggedDigest } from "../crypto/index.ts";
+import { type Policy, policyDigest } from "./policy.ts";
+
+/** What the log holds, one leaf each, in order (`dag.md` §13). */
+export type LogLeaf =
+  | { readonly kind: "commit"; readonly index: number; readonly digest: Digest; readonly tsMs: number }
+  | {
+      readonly kind: "update";
+      readonly id: Digest;
+      readonly publisher: PublicKey;
+      readonly tree: string;
+      readonly changes: Digest;
+      readonly outcome: OutcomeCode;
+      /** The height it made; 0 if it was refused. */
+      readonly height: Height;
+      /** Paths in conflict, where that is the outcome. */
+      readonly conflicts: readonly string[];
+    }
+  | { readonly kind: "policy"; readonly id: Digest; readonly outcome: OutcomeCode; readonly height: Height }
+  | { readonly kind: "state"; readonly height: Height; readonly state: Digest; readonly tsMs: number };
+
+/** What became of an update or a policy change. */
+export const outcomeCodes = [
+  "published",
+  "conflict",
+  "not-permitted",
+  "malformed",
+  "expired",
+  "busy",
+  "stale-policy",
+] as const;
+export type OutcomeCode = (typeof outcomeCodes)[number];
+
+export function encodeLeaf(leaf: LogLeaf): Uint8Array {
+  switch (leaf.kind) {
+    case "commit":
+      return encode([0, leaf.index, fromHex(leaf.digest), leaf.tsMs]);
+    case "update":
+      return encode([
+        1,
+        fromHex(leaf.id),
+        fromHex(leaf.publisher),
+        leaf.tree,
+        fromHex(leaf.changes),
+        outcomeCodes.indexOf(leaf.outcome),
+        leaf.height,
+        leaf.conflicts,
+      ]);
+    case "state":
+      return encode([2, leaf.height, fromHex(leaf.state), leaf.tsMs]);
+    case "policy":
+      return encode([3, fromHex(leaf.id), outcomeCodes.indexOf(leaf.outcome), leaf.height]);
+  }
+}
+
+const outcomeShape: Shape<OutcomeCode> = (value, what) => {
+  const code = outcomeCodes[natural(outcomeCodes.length - 1)(value, what)];
+  require(code !== undefined, `${what} is an outcome`);
+  return code;
+};
+const heightShape: Shape<Height> = (value, what) => Height(natural()(value, what));
+const tsShape = natural(2 ** 48 - 1);
+
+const leafShapes: readonly Shape<LogLeaf>[] = [
+  (value, what) => {
+    const [, index, hash, tsMs] = fields(4)(value, what);
+    return {
+      kind: "commit",
+      index: natural()(index, `${what}.index`),
+      digest: digest(hash, `${what}.digest`),
+      tsMs: tsShape(tsMs, `${what}.tsMs`),
+    };
+  },
+  (value, what) => {
+    const [, id, publisher, tree, changes, outcome, height, conflicts] = fields(8)(value, what);
+    return {
+      kind: "update",
+      id: digest(id, `${what}.id`),
+      publisher: publicKey(publisher, `${what}.publisher`),
+      tree: text(64)(tree, `${what}.tree`),
+      changes: digest(changes, `${what}.changes`),
+      outcome: outcomeShape(outcome, `${what}.outcome`),
+      height: heightShape(height, `${what}.height`),
+      conflicts: list(text(4096), 100)(conflicts, `${what}.conflicts`),
+    };
+  },
+  (value, what) => {
+    const [, height, state, tsMs] = fields(4)(value, what);
+    return {
+      kind: "state",
+      height: heightShape(height, `${what}.height`),
+      state: digest(state, `${what}.state`),
+      tsMs: tsShape(tsMs, `${what}.tsMs`),
+    };
+  },
+  (value, what) => {
+    const [, id, outcome, height] = fields(4)(value, what);
+    return {
+      kind: "policy",
+      id: digest(id, `${what}.id`),
+      outcome: outcomeShape(outcome, `${what}.outcome`),
+      height: heightShape(height, `${what}.height`),
+    };
+  },
+];
+
+const leafShape: Shape<LogLeaf> = (value, what) => {
+  require(Array.isArray(value) && typeof value[0] === "number", `${what} has a kind`);
+  const shape = leafShapes[value[0]];
+  require(shape !== undefined, `${what} is of a known kind`);
+  return shape(value, what);
+};
+
+export function decodeLeaf(bytes: Uint8Array): ReturnType<typeof read<LogLeaf>> {
+  return read(bytes, leafShape, "leaf");
+}
+
+/** What a state leaf stands for: the trees and the policy at one height. */
+export interface StateBody {
+  readonly height: Height;
+  /** Directory of all trees; `undefined` while there is none. */
+  readonly trees: Digest | undefined;
+  readonly policy: Digest;
+}
+
+export function encodeStateBody(body: StateBody): Uint8Array {
+  return encode([body.height, body.trees === undefined ? null : fromHex(body.trees), fromHex(body.policy)]);
+}
+
+export function stateDigest(body: StateBody): Digest {
+  return taggedDigest("state", encodeStateBody(body));
+}
+
+export function stateBodyOf(height: Height, trees: Digest | undefined, policy: Policy): StateBody {
+  return { height, trees, policy: policyDigest(policy) };
+}
+
+const stateBodyShape: Shape<StateBody> = (value, what) => {
+  const [height, trees, policy] = fields(3)(value, what);
+  return {
+    height: heightShape(height, `${what}.height`),
+    trees: optional(digest)(trees, `${what}.trees`) ?? undefined,
+    policy: digest(policy, `${what}.policy`),
+  };
+};
+
+export function decodeStateBody(bytes: Uint8Array): ReturnType<typeof read<StateBody>> {
+  return read(bytes, stateBodyShape, "state");
+}

@@ -1,0 +1,80 @@
+import { compareText, type Digest, fail, fromHex, limits, ok, type PublicKey, type Result } from "../base/index.ts";
+import { encode, fields, list, natural, publicKey, type Shape, text, type Value } from "../codec/index.ts";
+import { isSoundKey, taggedDigest } from "../crypto/index.ts";
+import { isTreeName } from "./path.ts";
+import type { PolicyRecord } from "./update.ts";
+
+/** Who may write which trees: part of the ordered state. */
+export interface Policy {
+  /** Rises with each change. */
+  readonly version: number;
+  readonly administrators: readonly PublicKey[];
+  /** In key order. */
+  readonly publishers: readonly Publisher[];
+}
+
+export interface Publisher {
+  readonly key: PublicKey;
+  readonly name: string;
+  /** Names of trees, or prefixes that end in `*`. */
+  readonly trees: readonly string[];
+}
+
+export function isTreePattern(pattern: string): boolean {
+  return pattern === "*" || isTreeName(pattern.endsWith("*") ? pattern.slice(0, -1) : pattern);
+}
+
+function covers(pattern: string, tree: string): boolean {
+  return pattern.endsWith("*") ? tree.startsWith(pattern.slice(0, -1)) : pattern === tree;
+}
+
+export function mayWrite(policy: Policy, key: PublicKey, tree: string): boolean {
+  const publisher = policy.publishers.find((known) => known.key === key);
+  return publisher?.trees.some((pattern) => covers(pattern, tree)) === true;
+}
+
+/** The policy after a record whose signature was checked. Faults: NOT_ADMINISTRATOR, STALE_POLICY, BAD_GRANT. */
+export function changePolicy(policy: Policy, record: PolicyRecord): Result<Policy> {
+  if (!policy.administrators.includes(record.administrator)) {
+    return fail("NOT_ADMINISTRATOR", "the key is not an administrator's");
+  }
+  if (record.version !== policy.version) {
+    return fail("STALE_POLICY", `made for policy ${record.version}; the policy is at ${policy.version}`);
+  }
+  if (!record.trees.every(isTreePattern)) return fail("BAD_GRANT", "a grant names a tree, or a prefix and *");
+  if (!isSoundKey(record.publisher)) return fail("BAD_GRANT", "the publisher's key proves nothing");
+  const others = policy.publishers.filter((known) => known.key !== record.publisher);
+  if (others.length >= limits.publishersMax) return fail("BAD_GRANT", "too many publishers");
+  const { publisher: key, name, trees } = record;
+  const publishers = trees.length === 0 ? others : [...others, { key, name, trees }];
+  publishers.sort((a, b) => compareText(a.key, b.key));
+  return ok({ ...policy, version: policy.version + 1, publishers });
+}
+
+export function policyValue(policy: Policy): Value {
+  return [
+    policy.version,
+    policy.administrators.map(fromHex),
+    policy.publishers.map(({ key, name, trees }) => [fromHex(key), name, trees]),
+  ];
+}
+
+export const policyStateShape: Shape<Policy> = (value, what) => {
+  const [version, administrators, publishers] = fields(3)(value, what);
+  return {
+    version: natural()(version, `${what}.version`),
+    administrators: list(publicKey, limits.grantsMax)(administrators, `${what}.administrators`),
+    publishers: list((item, name) => {
+      const [key, label, trees] = fields(3)(item, name);
+      return {
+        key: publicKey(key, `${name}.key`),
+        name: text(limits.treeNameBytesMax)(label, `${name}.name`),
+        trees: list(text(limits.treeNameBytesMax + 1), limits.grantsMax)(trees, `${name}.trees`),
+      };
+    }, limits.publishersMax)(publishers, `${what}.publishers`),
+  };
+};
+
+export function policyDigest(policy: Policy): Digest {
+  return taggedDigest("policy", encode(policyValue(policy)));
+}

@@ -1,0 +1,104 @@
+import { type Author, Author as toAuthor, type Digest, fromHex, Height } from "../base/index.ts";
+import { bytes, digest, encode, exactBytes, fields, list, natural, optional, read, require, type Shape, type Value } from "../codec/index.ts";
+import { emptyFrontier, type Frontier } from "../crypto/index.ts";
+import { type Policy, policyStateShape, policyValue } from "./policy.ts";
+
+/** An update that is accepted and not yet published. */
+export interface PendingUpdate {
+  readonly id: Digest;
+  readonly wire: Uint8Array;
+  readonly acceptedMs: number;
+  readonly heldBy: ReadonlySet<Author>;
+}
+
+/** The replicated state between two commits: small, immutable, the same at every correct host. */
+export interface MirrorState {
+  readonly height: Height;
+  readonly trees: Digest | undefined;
+  readonly policy: Policy;
+  /** The last executed commit. */
+  readonly commit: { readonly index: number; readonly digest: Digest };
+  readonly tsMs: number;
+  /** Application messages ordered so far. */
+  readonly messages: number;
+  readonly log: Frontier;
+  /** In the order of acceptance. */
+  readonly pending: ReadonlyMap<Digest, PendingUpdate>;
+  /** Order time of the last checkpoint that was due. */
+  readonly checkpointMs: number;
+  /** Something worth a checkpoint happened since. */
+  readonly isDirty: boolean;
+}
+
+export interface MirrorGenesis {
+  readonly policy: Policy;
+  readonly commit: Digest;
+  readonly timeMs: number;
+}
+
+export function genesisState({ policy, commit, timeMs }: MirrorGenesis): MirrorState {
+  return {
+    height: Height(0),
+    trees: undefined,
+    policy,
+    commit: { index: 0, digest: commit },
+    tsMs: timeMs,
+    messages: 0,
+    log: emptyFrontier,
+    pending: new Map(),
+    checkpointMs: 0,
+    isDirty: false,
+  };
+}
+
+export function encodeState(state: MirrorState): Uint8Array {
+  const pending: Value[] = [];
+  for (const { id, wire, acceptedMs, heldBy } of state.pending.values()) {
+    pending.push([fromHex(id), wire, acceptedMs, [...heldBy].sort((a, b) => a - b)]);
+  }
+  return encode([
+    state.height,
+    state.trees === undefined ? null : fromHex(state.trees),
+    policyValue(state.policy),
+    [state.commit.index, fromHex(state.commit.digest)],
+    state.tsMs,
+    state.messages,
+    [state.log.size, state.log.hashes],
+    pending,
+    state.checkpointMs,
+    state.isDirty,
+  ]);
+}
+
+const pendingShape: Shape<PendingUpdate> = (value, what) => {
+  const [id, wire, acceptedMs, heldBy] = fields(4)(value, what);
+  return {
+    id: digest(id, `${what}.id`),
+    wire: bytes(65536)(wire, `${what}.wire`),
+    acceptedMs: natural()(acceptedMs, `${what}.acceptedMs`),
+    heldBy: new Set(list(natural(65535), 64)(heldBy, `${what}.heldBy`).map(toAuthor)),
+  };
+};
+
+const stateShape: Shape<MirrorState> = (value, what) => {
+  const [height, trees, policy, commit, tsMs, messages, log, pending, checkpointMs, isDirty] = fields(10)(value, what);
+  const [index, hash] = fields(2)(commit, `${what}.commit`);
+  const [size, hashes] = fields(2)(log, `${what}.log`);
+  require(typeof isDirty === "boolean", `${what}.isDirty is a boolean`);
+  return {
+    height: Height(natural()(height, `${what}.height`)),
+    trees: optional(digest)(trees, `${what}.trees`) ?? undefined,
+    policy: policyStateShape(policy, `${what}.policy`),
+    commit: { index: natural()(index, `${what}.index`), digest: digest(hash, `${what}.digest`) },
+    tsMs: natural()(tsMs, `${what}.tsMs`),
+    messages: natural()(messages, `${what}.messages`),
+    log: { size: natural()(size, `${what}.size`), hashes: list(exactBytes(32), 64)(hashes, `${what}.hashes`) },
+    pending: new Map(list(pendingShape, 65536)(pending, `${what}.pending`).map((update) => [update.id, update])),
+    checkpointMs: natural()(checkpointMs, `${what}.checkpointMs`),
+    isDirty,
+  };
+};
+
+export function decodeState(encoded: Uint8Array): ReturnType<typeof read<MirrorState>> {
+  return read(encoded, stateShape, "mirror state");
+}

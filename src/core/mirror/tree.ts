@@ -1,0 +1,142 @@
+import { compareText, type Digest, limits } from "../base/index.ts";
+import type { Change } from "./changes.ts";
+import type { DirectoryStore } from "./directory.ts";
+import { type Entry, fingerprint, type Leaf, sameLeaf } from "./entry.ts";
+
+/** The entry at a path of a tree, or `undefined`; the empty path is the tree's root directory. */
+export function lookup(store: DirectoryStore, root: Digest | undefined, names: readonly string[]): Entry | undefined {
+  let entry: Entry | undefined = root === undefined ? undefined : { kind: "directory", root, count: 0 };
+  for (const name of names) {
+    if (entry?.kind !== "directory") return undefined;
+    entry = store.get(entry.root, name);
+  }
+  return entry;
+}
+
+/** All leaves below a directory, depth first in name order, with their paths. */
+export function* leavesOf(
+  store: DirectoryStore,
+  root: Digest | undefined,
+  prefix = "",
+): Generator<{ readonly path: string; readonly leaf: Leaf }> {
+  for (const { name, entry } of store.list(root)) {
+    if (entry.kind === "directory") yield* leavesOf(store, entry.root, `${prefix}${name}/`);
+    else yield { path: prefix + name, leaf: entry };
+  }
+}
+
+/** What differs between two directories: `before` and `after` are `undefined` where the path is absent. */
+export interface Difference {
+  readonly path: string;
+  readonly before: Leaf | undefined;
+  readonly after: Leaf | undefined;
+}
+
+/** Differences between two trees in path order; equal subtrees are not visited. */
+export function* differences(
+  store: DirectoryStore,
+  roots: { readonly before: Digest | undefined; readonly after: Digest | undefined },
+  prefix = "",
+): Generator<Difference> {
+  if (roots.before === roots.after) return;
+  const before = new Map(store.list(roots.before).map(({ name, entry }) => [name, entry]));
+  const after = new Map(store.list(roots.after).map(({ name, entry }) => [name, entry]));
+  for (const name of [...new Set([...before.keys(), ...after.keys()])].sort(compareText)) {
+    const [old, now] = [before.get(name), after.get(name)];
+    const leaves = { before: leafOf(old), after: leafOf(now) };
+    if (!sameOrBothAbsent(leaves.before, leaves.after)) yield { path: prefix + name, ...leaves };
+    yield* differences(store, { before: rootOfEntry(old), after: rootOfEntry(now) }, `${prefix}${name}/`);
+  }
+}
+
+function leafOf(entry: Entry | undefined): Leaf | undefined {
+  return entry === undefined || entry.kind === "directory" ? undefined : entry;
+}
+
+function rootOfEntry(entry: Entry | undefined): Digest | undefined {
+  return entry?.kind === "directory" ? entry.root : undefined;
+}
+
+function sameOrBothAbsent(a: Leaf | undefined, b: Leaf | undefined): boolean {
+  return a === undefined || b === undefined ? a === b : sameLeaf(a, b);
+}
+
+export type Applied =
+  | { readonly kind: "applied"; readonly root: Digest | undefined; readonly count: number }
+  | { readonly kind: "conflict"; readonly paths: readonly string[] };
+
+/**
+ * Makes all changes or none. A change conflicts if its path does not hold what the publisher saw there
+ * (unless it already holds what he wants), or if a file would stand where a directory is needed.
+ */
+export function applyChanges(store: DirectoryStore, root: Digest | undefined, changes: readonly Change[]): Applied {
+  const work = new Application(store);
+  const child = work.directory(root, changes.map((change) => ({ change, names: change.path.split("/") })), 0);
+  if (work.conflicts.length > 0) return { kind: "conflict", paths: work.conflicts.slice(0, limits.conflictPathsMax) };
+  return { kind: "applied", root: child?.root, count: child?.count ?? 0 };
+}
+
+interface Step {
+  readonly change: Change;
+  readonly names: readonly string[];
+}
+
+class Application {
+  readonly conflicts: string[] = [];
+  readonly #store: DirectoryStore;
+
+  constructor(store: DirectoryStore) {
+    this.#store = store;
+  }
+
+  directory(root: Digest | undefined, steps: readonly Step[], depth: number): { root: Digest; count: number } | undefined {
+    const groups = new Map<string, { direct: Change | undefined; nested: Step[] }>();
+    for (const step of steps) {
+      const name = step.names[depth] ?? "";
+      const group = groups.get(name) ?? { direct: undefined, nested: [] };
+      if (step.names.length === depth + 1) group.direct = step.change;
+      else group.nested.push(step);
+      groups.set(name, group);
+    }
+    const edits = new Map<string, Entry | undefined>();
+    for (const [name, group] of groups) {
+      const old = this.#store.get(root, name);
+      const now = this.#entry(old, group, depth);
+      if (old !== undefined || now !== undefined) edits.set(name, now);
+    }
+    return this.#store.edit(root, edits);
+  }
+
+  #entry(
+    old: Entry | undefined,
+    { direct, nested }: { readonly direct: Change | undefined; readonly nested: readonly Step[] },
+    depth: number,
+  ): Entry | undefined {
+    if (direct !== undefined && !meetsExpectation(old, direct)) this.conflicts.push(direct.path);
+    if (nested.length === 0) return this.#replace(old, direct);
+    const standsInTheWay = old !== undefined && old.kind !== "directory" && direct === undefined;
+    if (standsInTheWay) this.conflicts.push(...nested.map((step) => step.change.path));
+    const child = this.directory(old?.kind === "directory" ? old.root : undefined, nested, depth + 1);
+    if (direct?.leaf !== undefined && child !== undefined) this.conflicts.push(direct.path);
+    if (child !== undefined) return { kind: "directory", ...child };
+    return direct?.leaf;
+  }
+
+  #replace(old: Entry | undefined, direct: Change | undefined): Entry | undefined {
+    if (direct === undefined) return old;
+    if (old?.kind === "directory") {
+      if (!this.conflicts.includes(direct.path)) this.conflicts.push(direct.path);
+      return old;
+    }
+    return direct.leaf;
+  }
+}
+
+/** Optimistic concurrency, path by path: what the publisher saw must still be so, or be what he wants. */
+function meetsExpectation(old: Entry | undefined, change: Change): boolean {
+  if (change.expect === "anything") return true;
+  const seen = leafOf(old);
+  if (change.leaf === undefined ? seen === undefined : seen !== undefined && sameLeaf(seen, change.leaf)) return true;
+  if (change.expect === "absent") return seen === undefined && old?.kind !== "directory";
+  return seen !== undefined && fingerprint(seen) === change.expect;
+}

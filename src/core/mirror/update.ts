@@ -1,0 +1,163 @@
+import { type Digest, fail, fromHex, limits, ok, type PublicKey, type Result, toHex } from "../base/index.ts";
+import { bytes, digest, encode, exactBytes, fields, list, natural, publicKey, read, type Shape, text } from "../codec/index.ts";
+import { type Kind, type Signer, signingBytes, taggedDigest, type Verifier } from "../crypto/index.ts";
+
+/** What the kinds of segments in the order carry. */
+export const messageKinds = {
+  /** Opaque bytes of the totally ordered broadcast. */
+  application: 0,
+  /** A publisher's {@link UpdateRecord}. */
+  update: 1,
+  /** "I have every byte of these updates", by the block's author. */
+  held: 2,
+  /** An administrator's {@link PolicyRecord}. */
+  policy: 3,
+} as const;
+
+/** A publisher's signed announcement of one change list; the list itself never travels in blocks. */
+export interface UpdateRecord {
+  readonly group: Digest;
+  readonly publisher: PublicKey;
+  readonly tree: string;
+  readonly changes: { readonly digest: Digest; readonly bytes: number };
+  /** 16 random bytes: makes equal change lists distinct updates. */
+  readonly nonce: string;
+}
+
+/** A record with its identity and signature. */
+export interface Signed<T> {
+  readonly id: Digest;
+  readonly record: T;
+  readonly wire: Uint8Array;
+}
+
+export type SignedUpdate = Signed<UpdateRecord>;
+
+const updateShape: Shape<UpdateRecord> = (value, what) => {
+  const [group, publisher, tree, changes, length, nonce] = fields(6)(value, what);
+  return {
+    group: digest(group, `${what}.group`),
+    publisher: publicKey(publisher, `${what}.publisher`),
+    tree: text(limits.treeNameBytesMax)(tree, `${what}.tree`),
+    changes: {
+      digest: digest(changes, `${what}.changes`),
+      bytes: natural(limits.changeListBytesMax)(length, `${what}.bytes`),
+    },
+    nonce: toHex(exactBytes(16)(nonce, `${what}.nonce`)),
+  };
+};
+
+export function signUpdate(record: UpdateRecord, signer: Signer): SignedUpdate {
+  const body = encode([
+    fromHex(record.group),
+    fromHex(record.publisher),
+    record.tree,
+    fromHex(record.changes.digest),
+    record.changes.bytes,
+    fromHex(record.nonce),
+  ]);
+  return signBody("update", { record, body, signer });
+}
+
+export function readUpdate(wire: Uint8Array, group: Digest, verifier: Verifier): Result<SignedUpdate> {
+  return readSigned(wire, { kind: "update", shape: updateShape, group, verifier, by: (record) => record.publisher });
+}
+
+/** Grants or takes away a publisher's right to write trees. */
+export interface PolicyRecord {
+  readonly group: Digest;
+  readonly administrator: PublicKey;
+  /** The policy version this record replaces; a stale one is refused, so records cannot be replayed. */
+  readonly version: number;
+  readonly publisher: PublicKey;
+  readonly name: string;
+  /** Names of trees, or prefixes that end in `*`; an empty list takes all rights away. */
+  readonly trees: readonly string[];
+}
+
+export type SignedPolicy = Signed<PolicyRecord>;
+
+const policyShape: Shape<PolicyRecord> = (value, what) => {
+  const [group, administrator, version, publisher, name, trees] = fields(6)(value, what);
+  return {
+    group: digest(group, `${what}.group`),
+    administrator: publicKey(administrator, `${what}.administrator`),
+    version: natural()(version, `${what}.version`),
+    publisher: publicKey(publisher, `${what}.publisher`),
+    name: text(limits.treeNameBytesMax)(name, `${what}.name`),
+    trees: list(text(limits.treeNameBytesMax + 1), limits.grantsMax)(trees, `${what}.trees`),
+  };
+};
+
+export function signPolicy(record: PolicyRecord, signer: Signer): SignedPolicy {
+  const body = encode([
+    fromHex(record.group),
+    fromHex(record.administrator),
+    record.version,
+    fromHex(record.publisher),
+    record.name,
+    record.trees,
+  ]);
+  return signBody("policy-change", { record, body, signer });
+}
+
+export function readPolicy(wire: Uint8Array, group: Digest, verifier: Verifier): Result<SignedPolicy> {
+  return readSigned(wire, {
+    kind: "policy-change",
+    shape: policyShape,
+    group,
+    verifier,
+    by: (record) => record.administrator,
+  });
+}
+
+function signBody<T>(
+  kind: Kind,
+  { record, body, signer }: { readonly record: T; readonly body: Uint8Array; readonly signer: Signer },
+): Signed<T> {
+  const id = taggedDigest(kind, body);
+  const signature = signer.sign(signingBytes(kind, id));
+  return { id, record, wire: encode([body, signature]) };
+}
+
+const envelopeShape: Shape<{ body: Uint8Array; signature: Uint8Array }> = (value, what) => {
+  const [body, signature] = fields(2)(value, what);
+  return {
+    body: bytes(limits.messageBytesMax)(body, `${what}.body`),
+    signature: exactBytes(64)(signature, `${what}.signature`),
+  };
+};
+
+function readSigned<T extends { readonly group: Digest }>(
+  wire: Uint8Array,
+  how: {
+    readonly kind: Kind;
+    readonly shape: Shape<T>;
+    readonly group: Digest;
+    readonly verifier: Verifier;
+    readonly by: (record: T) => PublicKey;
+  },
+): Result<Signed<T>> {
+  const envelope = read(wire, envelopeShape, how.kind);
+  if (!envelope.ok) return envelope;
+  const { body, signature } = envelope.value;
+  const record = read(body, how.shape, how.kind);
+  if (!record.ok) return record;
+  if (record.value.group !== how.group) return fail("WRONG_GROUP", "the record is for another network");
+  const id = taggedDigest(how.kind, body);
+  if (!how.verifier.verify(how.by(record.value), signingBytes(how.kind, id), signature)) {
+    return fail("BAD_SIGNATURE", "the record is not signed by the key it names");
+  }
+  return ok({ id, record: record.value, wire });
+}
+
+const heldShape: Shape<readonly Digest[]> = list(digest, 1024);
+
+/** The message by which a writer says that it has every byte of some updates. */
+export function encodeHeld(ids: readonly Digest[]): Uint8Array {
+  return encode(ids.map(fromHex));
+}
+
+export function readHeld(wire: Uint8Array): Result<readonly Digest[]> {
+  return read(wire, heldShape, "held");
+}

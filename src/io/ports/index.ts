@@ -1,0 +1,79 @@
+import type { Digest } from "../../core/base/index.ts";
+
+/** Where a record stands in a {@link RecordLog}. */
+export interface Position {
+  readonly segment: number;
+  /** Bytes from the start of the segment. */
+  readonly offset: number;
+}
+
+export interface LogRecord {
+  readonly position: Position;
+  readonly type: number;
+  readonly bytes: Uint8Array;
+}
+
+/** An append-only, checksummed log. Appended records are durable once a later `sync` has resolved. */
+export interface RecordLog {
+  /** Where the next record will stand. */
+  readonly end: Position;
+  append(type: number, bytes: Uint8Array): Position;
+  /** Makes everything appended so far durable. Rejects with STORAGE_* once, and then always. */
+  sync(): Promise<void>;
+  /** The record at a position; STORAGE_LOG_CORRUPT if its checksum does not hold. */
+  read(position: Position): Promise<LogRecord>;
+  /** Records from a position on, in order. */
+  scan(from: Position): AsyncGenerator<LogRecord>;
+  close(): Promise<void>;
+}
+
+/** An ordered map from text to bytes with atomic batches; every value is checked when it is read. */
+export interface StateStore {
+  get(key: string): Uint8Array | undefined;
+  /** All or nothing; visible at once, durable soon (the log is what durability stands on). */
+  write(entries: Iterable<readonly [string, Uint8Array]>): void;
+  /** Entries with `start` ≤ key < `end` in key order, or downwards. */
+  range(range: {
+    readonly start: string;
+    readonly end: string;
+    readonly reverse?: boolean;
+    readonly limit?: number;
+  }): Iterable<readonly [string, Uint8Array]>;
+  /** Resolves when everything written so far is durable. */
+  flushed(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Content by SHA-256; everything is verified before it is kept and again before it is handed out. */
+export interface BlobStore {
+  has(digest: Digest): boolean;
+  /** Size in bytes, or `undefined` if the blob is not here. */
+  size(digest: Digest): number | undefined;
+  /** Keeps small blobs; resolves when they are durable. A blob that is not its digest is refused. */
+  putSmall(blobs: readonly { readonly digest: Digest; readonly bytes: Uint8Array }[]): Promise<void>;
+  /** Bytes of a large blob that an interrupted {@link putLarge} left behind. */
+  partialSize(digest: Digest): Promise<number>;
+  /**
+   * Appends `content` to what is there of a large blob from `offset` on; when all `size` bytes are there, they are
+   * verified, made durable and kept. Returns whether the blob is complete now.
+   */
+  putLarge(
+    blob: { readonly digest: Digest; readonly size: number; readonly offset: number },
+    content: AsyncIterable<Uint8Array>,
+  ): Promise<boolean>;
+  /** The whole of a blob of moderate size; BLOB_CORRUPT if the disk changed it, BLOB_MISSING. */
+  read(digest: Digest): Promise<Uint8Array>;
+  /** Bytes `start` to `end` (exclusive), in verified pieces. */
+  stream(digest: Digest, start: number, end: number): AsyncGenerator<Uint8Array>;
+  close(): Promise<void>;
+}
+
+/** An operator's problem with the disk: stop signing for good. `code` is stable (docs/reference/errors.md). */
+export class StorageError extends Error {
+  override readonly name = "StorageError";
+  readonly code: string;
+  constructor(code: string, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.code = code;
+  }
+}

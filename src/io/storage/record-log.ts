@@ -1,0 +1,257 @@
+import { constants } from "node:fs";
+import { type FileHandle, mkdir, open, readdir, unlink } from "node:fs/promises";
+import { join } from "node:path";
+import { crc32 } from "node:zlib";
+import { limits } from "../../core/base/index.ts";
+import { type LogRecord, type Position, type RecordLog, StorageError } from "../ports/index.ts";
+import { syncDirectory } from "./durable.ts";
+
+/** length u32 · type u8 · crc32 u32 (over type and bytes), big-endian. */
+const headBytes = 9;
+const recordBytesMax = 2 ** 31 - 1;
+const scanChunkBytes = 1 << 20;
+
+interface Segment {
+  readonly number: number;
+  readonly path: string;
+  readonly handle: FileHandle;
+}
+
+function segmentName(number: number): string {
+  return `${number.toString(16).padStart(8, "0")}.log`;
+}
+
+function checksum(type: number, bytes: Uint8Array): number {
+  return crc32(bytes, crc32(Uint8Array.of(type)));
+}
+
+export interface RecordLogOptions {
+  readonly directory: string;
+  /**
+   * Everything before it was durable once: damage there is bit rot and an error. Damage after it is the torn
+   * end of a write that nobody was told about, and is cut off.
+   */
+  readonly durable: Position;
+  /** Segments start a new file after so many bytes. */
+  readonly segmentBytes?: number;
+}
+
+/** Opens a log, creating it if need be. Throws STORAGE_LOG_CORRUPT, naming file and offset. */
+export async function openRecordLog(options: RecordLogOptions): Promise<FileRecordLog> {
+  await mkdir(options.directory, { recursive: true, mode: 0o700 });
+  const names = (await readdir(options.directory)).filter((name) => /^[0-9a-f]{8}\.log$/.test(name)).sort();
+  const segments: Segment[] = [];
+  for (const name of names) {
+    const path = join(options.directory, name);
+    const number = Number.parseInt(name, 16);
+    if (number !== segments.length) {
+      throw new StorageError("STORAGE_LOG_CORRUPT", `${options.directory} lacks segment ${segmentName(segments.length)}`);
+    }
+    segments.push({ number, path, handle: await open(path, constants.O_RDWR | constants.O_NOFOLLOW) });
+  }
+  const log = new FileRecordLog(options, segments);
+  await log.recover();
+  return log;
+}
+
+export class FileRecordLog implements RecordLog {
+  readonly #options: RecordLogOptions;
+  readonly #segments: Segment[];
+  #offset = 0;
+  #buffer: Uint8Array[] = [];
+  #bufferedFrom = 0;
+  #buffered = 0;
+  #next: Segment | undefined;
+  #failure: StorageError | undefined;
+
+  constructor(options: RecordLogOptions, segments: Segment[]) {
+    this.#options = options;
+    this.#segments = segments;
+  }
+
+  get end(): Position {
+    return { segment: Math.max(0, this.#segments.length - 1), offset: this.#offset };
+  }
+
+  /** Finds the end of the last segment and cuts off what a crash tore. */
+  async recover(): Promise<void> {
+    await this.#dropEmptySegments();
+    const last = this.#segments.at(-1);
+    if (last === undefined) {
+      this.#segments.push(await this.#createSegment(0));
+      return;
+    }
+    const { durable } = this.#options;
+    const from = durable.segment === last.number ? durable.offset : 0;
+    const size = (await last.handle.stat()).size;
+    if (size < from) throw corrupt(last.path, size, "the file is shorter than it once was");
+    this.#offset = size;
+    let end = from;
+    try {
+      for await (const record of this.scan({ segment: last.number, offset: from })) {
+        end = record.position.offset + headBytes + record.bytes.length;
+      }
+    } catch (error) {
+      if (!(error instanceof StorageError) || durable.segment > last.number) throw error;
+      await last.handle.truncate(end);
+      await last.handle.datasync();
+    }
+    this.#offset = end;
+    this.#bufferedFrom = end;
+  }
+
+  /** A segment that was made and not begun: the torn end, if any, is in the one before. */
+  async #dropEmptySegments(): Promise<void> {
+    for (let last = this.#segments.at(-1); last !== undefined; last = this.#segments.at(-1)) {
+      if ((await last.handle.stat()).size > 0) return;
+      this.#segments.pop();
+      await last.handle.close();
+      await unlink(last.path);
+    }
+  }
+
+  append(type: number, bytes: Uint8Array): Position {
+    const position = this.end;
+    const head = Buffer.alloc(headBytes);
+    head.writeUInt32BE(bytes.length, 0);
+    head.writeUInt8(type, 4);
+    head.writeUInt32BE(checksum(type, bytes), 5);
+    this.#buffer.push(head, bytes);
+    this.#buffered += headBytes + bytes.length;
+    this.#offset += headBytes + bytes.length;
+    return position;
+  }
+
+  /** One write and one fdatasync for everything appended. A failed sync is never tried again: the pages may be lost. */
+  async sync(): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure;
+    const last = this.#last();
+    const buffer = this.#buffer;
+    const [at, length] = [this.#bufferedFrom, this.#buffered];
+    this.#buffer = [];
+    this.#buffered = 0;
+    this.#bufferedFrom = at + length;
+    try {
+      if (length > 0) await writeAll(last.handle, buffer, { at, length });
+      await last.handle.datasync();
+      if (this.#offset >= (this.#options.segmentBytes ?? limits.segmentBytesMax)) await this.#rotate();
+    } catch (error) {
+      this.#failure = new StorageError("STORAGE_WRITE_FAILED", `cannot write ${last.path}: ${messageOf(error)}`, {
+        cause: error,
+      });
+      throw this.#failure;
+    }
+  }
+
+  async read(position: Position): Promise<LogRecord> {
+    const segment = this.#segments[position.segment];
+    if (segment === undefined) throw corrupt(this.#options.directory, position.offset, "there is no such segment");
+    const head = Buffer.alloc(headBytes);
+    await readFully(segment, head, position.offset);
+    const length = head.readUInt32BE(0);
+    const available = (await segment.handle.stat()).size - position.offset - headBytes;
+    if (length > available) throw corrupt(segment.path, position.offset, "the record is longer than the file");
+    const bytes = Buffer.allocUnsafe(length);
+    await readFully(segment, bytes, position.offset + headBytes);
+    return checked(segment, { head, bytes, offset: position.offset });
+  }
+
+  async *scan(from: Position): AsyncGenerator<LogRecord> {
+    for (const segment of this.#segments.slice(from.segment)) {
+      const end = segment.number === this.#segments.length - 1 ? this.#offset : (await segment.handle.stat()).size;
+      const start = segment.number === from.segment ? from.offset : 0;
+      yield* scanSegment(segment, start, end);
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const segment of this.#segments) await segment.handle.close();
+    await this.#next?.handle.close();
+  }
+
+  #last(): Segment {
+    const last = this.#segments.at(-1);
+    if (last === undefined) throw corrupt(this.#options.directory, 0, "the log is not open");
+    return last;
+  }
+
+  /** Goes on in a new file, unless records came in while it was made: they belong to the old one. */
+  async #rotate(): Promise<void> {
+    this.#next ??= await this.#createSegment(this.#segments.length);
+    if (this.#buffered > 0 || this.#next.number !== this.#segments.length) return;
+    this.#segments.push(this.#next);
+    this.#next = undefined;
+    this.#offset = 0;
+    this.#bufferedFrom = 0;
+  }
+
+  async #createSegment(number: number): Promise<Segment> {
+    const path = join(this.#options.directory, segmentName(number));
+    const flags = constants.O_RDWR | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
+    const handle = await open(path, flags, 0o600);
+    await syncDirectory(this.#options.directory);
+    return { number, path, handle };
+  }
+}
+
+async function writeAll(
+  handle: FileHandle,
+  buffer: readonly Uint8Array[],
+  { at, length }: { readonly at: number; readonly length: number },
+): Promise<void> {
+  const partsMax = 1000;
+  let position = at;
+  for (let i = 0; i < buffer.length; i += partsMax) {
+    const parts = buffer.slice(i, i + partsMax);
+    const expected = parts.reduce((sum, part) => sum + part.length, 0);
+    const { bytesWritten } = await handle.writev(parts, position);
+    if (bytesWritten !== expected) throw new Error(`short write: ${bytesWritten} of ${expected} bytes`);
+    position += bytesWritten;
+  }
+  if (position !== at + length) throw new Error("the log buffer changed while it was written");
+}
+
+async function* scanSegment(segment: Segment, start: number, end: number): AsyncGenerator<LogRecord> {
+  let chunk: Buffer = Buffer.alloc(0);
+  let chunkAt = start;
+  const need = async (offset: number, length: number): Promise<Buffer> => {
+    if (offset + length > end) throw corrupt(segment.path, offset, "a record is cut short");
+    if (offset < chunkAt || offset + length > chunkAt + chunk.length) {
+      chunk = Buffer.allocUnsafe(Math.min(Math.max(length, scanChunkBytes), end - offset));
+      chunkAt = offset;
+      await readFully(segment, chunk, offset);
+    }
+    return chunk.subarray(offset - chunkAt, offset - chunkAt + length);
+  };
+  let offset = start;
+  while (offset < end) {
+    const head = Buffer.from(await need(offset, headBytes));
+    const length = head.readUInt32BE(0);
+    if (length > recordBytesMax) throw corrupt(segment.path, offset, "an impossible length");
+    const bytes = await need(offset + headBytes, length);
+    yield checked(segment, { head, bytes: Buffer.from(bytes), offset });
+    offset += headBytes + length;
+  }
+}
+
+function checked(
+  segment: Segment,
+  { head, bytes, offset }: { readonly head: Buffer; readonly bytes: Buffer; readonly offset: number },
+): LogRecord {
+  const type = head.readUInt8(4);
+  if (head.readUInt32BE(5) !== checksum(type, bytes)) throw corrupt(segment.path, offset, "the checksum does not hold");
+  return { position: { segment: segment.number, offset }, type, bytes };
+}
+
+async function readFully(segment: Segment, into: Buffer, at: number): Promise<void> {
+  const { bytesRead } = await segment.handle.read(into, 0, into.length, at);
+  if (bytesRead !== into.length) throw corrupt(segment.path, at, "the file ends too early");
+}
+
+function corrupt(path: string, offset: number, why: string): StorageError {
+  return new StorageError("STORAGE_LOG_CORRUPT", `${path} is damaged at byte ${offset}: ${why}`);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

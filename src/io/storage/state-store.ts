@@ -1,0 +1,82 @@
+import { mkdir } from "node:fs/promises";
+import { type RootDatabase, open } from "lmdb";
+import { utf8 } from "../../core/base/index.ts";
+import { sha256Bytes } from "../../core/crypto/index.ts";
+import { type StateStore, StorageError } from "../ports/index.ts";
+
+const checkBytes = 8;
+
+function check(key: string, value: Uint8Array): Uint8Array {
+  return sha256Bytes(utf8(`${key}\n`), value).subarray(0, checkBytes);
+}
+
+/** The embedded ordered store (LMDB); a checksum over key and value stands before every value. */
+export async function openStateStore(directory: string): Promise<LmdbStateStore> {
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  try {
+    const database = open<Buffer, string>({ path: directory, encoding: "binary", compression: false, noSubdir: false });
+    return new LmdbStateStore(directory, database);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new StorageError("STORAGE_STATE_CORRUPT", `cannot open the state store ${directory}: ${reason}`, { cause: error });
+  }
+}
+
+export class LmdbStateStore implements StateStore {
+  readonly #directory: string;
+  readonly #database: RootDatabase<Buffer, string>;
+
+  constructor(directory: string, database: RootDatabase<Buffer, string>) {
+    this.#directory = directory;
+    this.#database = database;
+  }
+
+  get(key: string): Uint8Array | undefined {
+    const stored = this.#database.get(key);
+    return stored === undefined ? undefined : this.#checked(key, stored);
+  }
+
+  write(entries: Iterable<readonly [string, Uint8Array]>): void {
+    try {
+      this.#database.transactionSync(() => {
+        for (const [key, value] of entries) void this.#database.put(key, Buffer.concat([check(key, value), value]));
+      });
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new StorageError("STORAGE_WRITE_FAILED", `cannot write ${this.#directory}: ${reason}`, { cause: error });
+    }
+  }
+
+  *range(range: {
+    readonly start: string;
+    readonly end: string;
+    readonly reverse?: boolean;
+    readonly limit?: number;
+  }): Iterable<readonly [string, Uint8Array]> {
+    const { start, end, reverse = false } = range;
+    let left = range.limit ?? Number.POSITIVE_INFINITY;
+    // Downwards the store begins at `end` itself, which is not part of the range.
+    for (const { key, value } of this.#database.getRange(reverse ? { start: end, reverse } : { start })) {
+      if (key >= end && reverse) continue;
+      if (key >= end || key < start || left-- <= 0) return;
+      yield [key, this.#checked(key, value)];
+    }
+  }
+
+  async flushed(): Promise<void> {
+    await this.#database.flushed;
+  }
+
+  async close(): Promise<void> {
+    await this.#database.close();
+  }
+
+  #checked(key: string, stored: Buffer): Uint8Array {
+    const value = Buffer.from(stored.subarray(checkBytes));
+    if (Buffer.compare(stored.subarray(0, checkBytes), check(key, value)) === 0) return value;
+    throw new StorageError(
+      "STORAGE_STATE_CORRUPT",
+      `the state store ${this.#directory} is damaged at key ${key}; remove the directory to rebuild it from the log`,
+    );
+  }
+}

@@ -1,0 +1,48 @@
+import { limits } from "../../core/base/index.ts";
+
+/** Cuts a byte stream into frames: length u32 big-endian, then so many bytes. */
+export class FrameReader {
+  #chunks: Buffer[] = [];
+  #buffered = 0;
+
+  /** Frames that are complete now, or the reason to close the link. */
+  push(chunk: Buffer): { readonly frames: readonly Buffer[] } | { readonly fault: string } {
+    this.#chunks.push(chunk);
+    this.#buffered += chunk.length;
+    const frames: Buffer[] = [];
+    while (this.#buffered >= 4) {
+      const length = this.#peekLength();
+      if (length > limits.frameBytesMax) return { fault: `a frame of ${length} bytes` };
+      if (this.#buffered < 4 + length) break;
+      frames.push(this.#take(4 + length).subarray(4));
+    }
+    return { frames };
+  }
+
+  #peekLength(): number {
+    const [first] = this.#chunks;
+    if (first !== undefined && first.length >= 4) return first.readUInt32BE(0);
+    this.#chunks = [Buffer.concat(this.#chunks)];
+    return this.#chunks[0]?.readUInt32BE(0) ?? 0;
+  }
+
+  #take(length: number): Buffer {
+    this.#buffered -= length;
+    const [first] = this.#chunks;
+    if (first !== undefined && first.length >= length) {
+      if (first.length === length) this.#chunks.shift();
+      else this.#chunks[0] = first.subarray(length);
+      return first.subarray(0, length);
+    }
+    const all = Buffer.concat(this.#chunks);
+    this.#chunks = all.length > length ? [all.subarray(length)] : [];
+    return all.subarray(0, length);
+  }
+}
+
+/** The four bytes that go before a frame. */
+export function frameHead(frame: Uint8Array): Buffer {
+  const head = Buffer.allocUnsafe(4);
+  head.writeUInt32BE(frame.length, 0);
+  return head;
+}

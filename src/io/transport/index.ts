@@ -1,0 +1,1 @@
+export { type LinkEvents, type LinkPeer, Links, openLinks } from "./links.ts";

@@ -1,0 +1,221 @@
+import { connect, createServer, type Server, type TLSSocket } from "node:tls";
+import type { Author, PublicKey } from "../../core/base/index.ts";
+import { limits } from "../../core/base/index.ts";
+import { type Certificate, rawKeyOf, selfSigned } from "./certificate.ts";
+import { FrameReader, frameHead } from "./frames.ts";
+
+export interface LinkPeer {
+  readonly author: Author;
+  readonly nodeKey: PublicKey;
+  /** `host:port`. */
+  readonly address: string;
+}
+
+export interface LinkEvents {
+  up(peer: Author): void;
+  down(peer: Author, reason: string): void;
+  /** Returns bytes now queued for `peer`; above `peerInboxBytesMax` reading from it pauses until {@link Links.drained}. */
+  frame(peer: Author, frame: Buffer): number;
+  /** A connection that was refused, for the log and the metrics. */
+  refused(reason: string): void;
+}
+
+const handshakeMs = 5000;
+const firstBackoffMs = 100;
+const longestBackoffMs = 5000;
+const strangersMax = 64;
+const protocol = "smalti/1";
+
+interface Link {
+  readonly socket: TLSSocket;
+  readonly peer: Author;
+}
+
+/** Links between writers: TLS 1.3, both ends proven to be the identity that the genesis names, nothing else. */
+export async function openLinks(options: {
+  readonly identity: { readonly publicKey: PublicKey; readonly seed: Uint8Array };
+  readonly self: Author;
+  readonly listen: { readonly host: string; readonly port: number };
+  readonly peers: readonly LinkPeer[];
+  readonly events: LinkEvents;
+}): Promise<Links> {
+  const links = new Links(options, await selfSigned(options.identity));
+  await links.open();
+  return links;
+}
+
+export class Links {
+  readonly #self: Author;
+  readonly #listen: { readonly host: string; readonly port: number };
+  readonly #peers: readonly LinkPeer[];
+  readonly #events: LinkEvents;
+  readonly #certificate: Certificate;
+  readonly #server: Server;
+  readonly #links = new Map<Author, Link>();
+  readonly #timers = new Map<Author, NodeJS.Timeout>();
+  readonly #bannedUntil = new Map<Author, number>();
+  readonly #connecting = new Set<TLSSocket>();
+  #isClosed = false;
+
+  constructor(
+    options: {
+      readonly self: Author;
+      readonly listen: { readonly host: string; readonly port: number };
+      readonly peers: readonly LinkPeer[];
+      readonly events: LinkEvents;
+    },
+    certificate: Certificate,
+  ) {
+    this.#self = options.self;
+    this.#listen = options.listen;
+    this.#peers = options.peers;
+    this.#events = options.events;
+    this.#certificate = certificate;
+    this.#server = createServer(
+      {
+        ...certificate,
+        minVersion: "TLSv1.3",
+        requestCert: true,
+        // The certificate is self-signed by design; the key in it is compared below.
+        rejectUnauthorized: false,
+        handshakeTimeout: handshakeMs,
+        ALPNProtocols: [protocol],
+      },
+      (socket) => this.#onIncoming(socket),
+    );
+    this.#server.maxConnections = this.#peers.length * 2 + strangersMax;
+    this.#server.on("tlsClientError", (error) => this.#events.refused(`handshake: ${error.message}`));
+  }
+
+  /** Listens, and dials every peer with a higher index; the others dial us. */
+  async open(): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once("error", reject);
+      this.#server.listen(this.#listen.port, this.#listen.host, () => resolve());
+    });
+    for (const peer of this.#peers) if (peer.author > this.#self) this.#dial(peer, firstBackoffMs);
+  }
+
+  /** The port that is listened on. */
+  get port(): number {
+    const address = this.#server.address();
+    return typeof address === "object" && address !== null ? address.port : 0;
+  }
+
+  /** Sends a frame, or drops the link if the peer does not take what it is sent. */
+  send(peer: Author, frame: Uint8Array): void {
+    const link = this.#links.get(peer);
+    if (link === undefined) return;
+    if (link.socket.writableLength + frame.length > limits.peerQueueBytesMax) {
+      return this.#drop(link, "the peer is too slow");
+    }
+    link.socket.cork();
+    link.socket.write(frameHead(frame));
+    link.socket.write(frame);
+    process.nextTick(() => link.socket.uncork());
+  }
+
+  broadcast(frame: Uint8Array): void {
+    for (const peer of [...this.#links.keys()]) this.send(peer, frame);
+  }
+
+  /** The queue for this peer is short again. */
+  drained(peer: Author): void {
+    this.#links.get(peer)?.socket.resume();
+  }
+
+  /** Closes the link of a peer that misbehaved and avoids it for a while. */
+  ban(peer: Author, forMs: number, reason: string): void {
+    this.#bannedUntil.set(peer, Date.now() + forMs);
+    const link = this.#links.get(peer);
+    if (link !== undefined) this.#drop(link, reason);
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    for (const timer of this.#timers.values()) clearTimeout(timer);
+    for (const socket of this.#connecting) socket.destroy();
+    for (const link of this.#links.values()) link.socket.destroy();
+    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+  }
+
+  #isBanned(peer: Author): boolean {
+    return (this.#bannedUntil.get(peer) ?? 0) > Date.now();
+  }
+
+  #dial(peer: LinkPeer, backoffMs: number): void {
+    if (this.#isClosed) return;
+    const colon = peer.address.lastIndexOf(":");
+    const socket = connect({
+      host: peer.address.slice(0, colon),
+      port: Number(peer.address.slice(colon + 1)),
+      ...this.#certificate,
+      minVersion: "TLSv1.3",
+      rejectUnauthorized: false,
+      ALPNProtocols: [protocol],
+    });
+    this.#connecting.add(socket);
+    socket.setTimeout(handshakeMs, () => socket.destroy(new Error("no answer to the handshake")));
+    let isUp = false;
+    socket.once("secureConnect", () => {
+      socket.setTimeout(0);
+      if (this.#keyOf(socket) !== peer.nodeKey) {
+        this.#events.refused(`${peer.address} is not the writer ${peer.author} of the genesis`);
+        return void socket.destroy();
+      }
+      isUp = true;
+      this.#adopt(socket, peer.author);
+    });
+    socket.on("error", () => undefined);
+    socket.once("close", () => {
+      this.#connecting.delete(socket);
+      const next = isUp ? firstBackoffMs : Math.min(backoffMs * 2, longestBackoffMs);
+      // Jitter keeps many hosts from knocking at once.
+      const timer = setTimeout(() => this.#dial(peer, next), next * (0.5 + Math.random()));
+      this.#timers.set(peer.author, timer);
+    });
+  }
+
+  #keyOf(socket: TLSSocket): PublicKey | undefined {
+    const certificate = socket.getPeerX509Certificate();
+    return certificate === undefined ? undefined : rawKeyOf(certificate.publicKey);
+  }
+
+  #onIncoming(socket: TLSSocket): void {
+    socket.on("error", () => undefined);
+    const key = this.#keyOf(socket);
+    const peer = this.#peers.find((known) => known.nodeKey === key);
+    if (peer === undefined || peer.author > this.#self) {
+      this.#events.refused(`a stranger from ${socket.remoteAddress ?? "?"}`);
+      return void socket.destroy();
+    }
+    this.#adopt(socket, peer.author);
+  }
+
+  #adopt(socket: TLSSocket, peer: Author): void {
+    if (this.#isBanned(peer)) return void socket.destroy();
+    const old = this.#links.get(peer);
+    if (old !== undefined) this.#drop(old, "replaced by a newer link");
+    const link: Link = { socket, peer };
+    this.#links.set(peer, link);
+    socket.setNoDelay(true);
+    socket.setKeepAlive(true, 10_000);
+    const reader = new FrameReader();
+    socket.on("data", (chunk: Buffer) => {
+      const read = reader.push(chunk);
+      if ("fault" in read) return this.#drop(link, read.fault);
+      let queued = 0;
+      for (const frame of read.frames) queued = this.#events.frame(peer, frame);
+      if (queued > limits.peerInboxBytesMax) socket.pause();
+    });
+    socket.once("close", () => this.#drop(link, "closed"));
+    this.#events.up(peer);
+  }
+
+  #drop(link: Link, reason: string): void {
+    link.socket.destroy();
+    if (this.#links.get(link.peer) !== link) return;
+    this.#links.delete(link.peer);
+    this.#events.down(link.peer, reason);
+  }
+}
