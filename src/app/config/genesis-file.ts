@@ -1,11 +1,20 @@
 import { readFile } from "node:fs/promises";
 import * as v from "valibot";
 import { isPublicKey, type PublicKey } from "../../core/base/index.ts";
-import { type Genesis, type Network, networkOf } from "../../core/membership/index.ts";
+import { type Genesis, type GenesisWriter, type Network, networkOf } from "../../core/membership/index.ts";
 import { ConfigError, issueText } from "./config-error.ts";
 
 const key = v.custom<PublicKey>(isPublicKey, "64 lower-case hex digits");
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
+
+const writerSchema = v.object({
+  name: v.string(),
+  nodeKey: key,
+  blockKey: key,
+  cosignKey: key,
+  address: v.string(),
+  http: v.string(),
+});
 
 const genesisSchema = v.strictObject({
   version: v.literal(1),
@@ -17,16 +26,7 @@ const genesisSchema = v.strictObject({
   }),
   leadersPerRound: count,
   writers: v.pipe(
-    v.array(
-      v.strictObject({
-        name: v.string(),
-        nodeKey: key,
-        blockKey: key,
-        cosignKey: key,
-        address: v.string(),
-        http: v.string(),
-      }),
-    ),
+    v.array(writerSchema),
     v.minLength(1),
   ),
   administrators: v.array(key),
@@ -46,6 +46,13 @@ export function parseGenesis(text: string, source: string): Network {
   const network = networkOf(parsed.output);
   if (!network.ok) throw new ConfigError(network.error.code, `${source}: ${network.error.detail}`);
   return network.value;
+}
+
+/** One writer's entry, as `smalti init -o json` prints it. Throws GENESIS_MALFORMED. */
+export function parseWriterEntry(text: string, source: string): GenesisWriter {
+  const parsed = v.safeParse(v.pipe(v.string(), v.parseJson(), writerSchema), text);
+  if (!parsed.success) throw new ConfigError("GENESIS_MALFORMED", `${source}: ${issueText(parsed.issues)}`);
+  return parsed.output;
 }
 
 /** {@link parseGenesis} from a file. */

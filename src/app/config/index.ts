@@ -9,4 +9,4 @@ export {
   splitEndpoint,
 } from "./config.ts";
 export { ConfigError } from "./config-error.ts";
-export { formatGenesis, loadGenesis, parseGenesis } from "./genesis-file.ts";
+export { formatGenesis, loadGenesis, parseGenesis, parseWriterEntry } from "./genesis-file.ts";

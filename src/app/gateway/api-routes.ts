@@ -4,7 +4,7 @@ import { messageCount, segmentShape, segmentValue } from "../../core/acceptance/
 import { type Digest, isDigest, limits, type Result } from "../../core/base/index.ts";
 import { encode, read } from "../../core/codec/index.ts";
 import { messageKinds } from "../../core/mirror/index.ts";
-import { bulkHead } from "../client/transfer.ts";
+import { bulkHead } from "../client/index.ts";
 import type { GatewayHost } from "./host-api.ts";
 import { receiptOf } from "./receipt.ts";
 import { sendBlob } from "./tree-routes.ts";

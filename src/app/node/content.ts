@@ -2,7 +2,7 @@ import { type Digest, limits, Prng } from "../../core/base/index.ts";
 import { sha256 } from "../../core/crypto/index.ts";
 import { blobsOf, decodeChanges } from "../../core/mirror/index.ts";
 import { type BlobStore, StorageError } from "../../io/ports/index.ts";
-import { ask, askBulk } from "../client/transfer.ts";
+import { ask, askBulk } from "../client/index.ts";
 import type { Log } from "./log.ts";
 
 /** A change list by name. */

@@ -12,7 +12,7 @@ import {
 } from "../../core/mirror/index.ts";
 import type { BlobStore } from "../../io/ports/index.ts";
 import { BlobError } from "../../io/storage/index.ts";
-import { readAll, readBulk } from "../client/transfer.ts";
+import { readAll, readBulk } from "../client/index.ts";
 import type { PublishDesk } from "../gateway/index.ts";
 
 /** Updates that publishers are bringing at once; the one untouched for longest makes room. */

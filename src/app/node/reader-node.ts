@@ -5,7 +5,7 @@ import type { CommitRange } from "../../core/acceptance/index.ts";
 import type { FollowerHost, HostEffect } from "../../core/host/index.ts";
 import type { MirrorState } from "../../core/mirror/index.ts";
 import { StorageError } from "../../io/ports/index.ts";
-import { askBytes, ServerError } from "../client/transfer.ts";
+import { askBytes } from "../client/index.ts";
 import type { NodeCore, NodeRole } from "./node-core.ts";
 
 /** Sources that are asked at once: one that lies by silence cannot hold the others up. */

@@ -1,0 +1,177 @@
+import { createHash, type Hash } from "node:crypto";
+import { createReadStream, constants } from "node:fs";
+import { type FileHandle, lstat, mkdir, open, rename, rm, symlink } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { type Digest, limits } from "../../core/base/index.ts";
+import { exportCollisions, type Leaf } from "../../core/mirror/index.ts";
+import type { MirrorClient } from "./mirror-client.ts";
+
+/** A tree cannot be written to this directory safely; names the paths and why. Nothing outside it was touched. */
+export class ExportError extends Error {
+  override readonly name = "ExportError";
+  readonly code: string;
+  constructor(code: string, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+export interface ExportResult {
+  readonly files: number;
+  readonly bytes: number;
+  /** Files that were there already with the right content. */
+  readonly unchanged: number;
+}
+
+type File = Extract<Leaf, { kind: "file" }>;
+
+/**
+ * Writes leaves below `directory`: every byte verified before it gets its name, nothing followed out of the
+ * directory. Refuses names that would overwrite one another on a case-folding or normalising file system.
+ */
+export async function exportTree(
+  client: MirrorClient,
+  leaves: ReadonlyMap<string, Leaf>,
+  directory: string,
+  onProgress: (done: number, total: number) => void = () => undefined,
+): Promise<ExportResult> {
+  refuseCollisions(leaves.keys());
+  await mkdir(directory, { recursive: true });
+  const target = new Target(directory);
+  const small = new Map<Digest, { path: string; file: File }[]>();
+  const large: { path: string; file: File }[] = [];
+  const result = { files: 0, bytes: 0, unchanged: 0 };
+  const count = (file: File): void => {
+    result.bytes += file.size;
+    onProgress(++result.files, leaves.size);
+  };
+  for (const [path, leaf] of leaves) {
+    await target.prepare(path);
+    if (leaf.kind === "link") {
+      await target.link(path, leaf.target);
+      onProgress(++result.files, leaves.size);
+    } else if (await target.has(path, leaf)) {
+      result.unchanged++;
+      onProgress(++result.files, leaves.size);
+    } else if (leaf.size > limits.packedBlobBytesMax) large.push({ path, file: leaf });
+    else small.set(leaf.digest, [...(small.get(leaf.digest) ?? []), { path, file: leaf }]);
+  }
+  for await (const { digest, bytes } of client.smallBlobs([...small.keys()])) {
+    for (const { path, file } of small.get(digest) ?? []) {
+      await target.write(path, bytes, file.executable);
+      count(file);
+    }
+  }
+  for (const { path, file } of large) {
+    await target.writeLarge(client, path, file);
+    count(file);
+  }
+  return result;
+}
+
+function refuseCollisions(paths: Iterable<string>): void {
+  const [first, ...more] = exportCollisions(paths);
+  if (first === undefined) return;
+  const others = more.length > 0 ? ` (and ${more.length} more such groups)` : "";
+  throw new ExportError(
+    "NAMES_COLLIDE",
+    `these names would be one on a file system that folds case or Unicode: ${first.map((path) => JSON.stringify(path)).join(", ")}${others}; get them one by one with: smalti cat`,
+  );
+}
+
+/** The directory that is written to; it never goes through a symbolic link. */
+class Target {
+  readonly #root: string;
+  readonly #made = new Set<string>();
+
+  constructor(root: string) {
+    this.#root = root;
+  }
+
+  /** Makes the directories above a path; a link or a file in the way is refused. */
+  async prepare(path: string): Promise<void> {
+    const parent = dirname(path);
+    if (parent === "." || this.#made.has(parent)) return;
+    await this.prepare(parent);
+    const directory = join(this.#root, parent);
+    const stat = await lstat(directory).catch(() => undefined);
+    if (stat === undefined) await mkdir(directory);
+    else if (!stat.isDirectory()) {
+      throw new ExportError("UNSAFE_TARGET", `${directory} is in the way: it is not a directory (links are not followed); remove it`);
+    }
+    this.#made.add(parent);
+  }
+
+  async has(path: string, file: File): Promise<boolean> {
+    const full = join(this.#root, path);
+    const stat = await lstat(full).catch(() => undefined);
+    if (!stat?.isFile() || stat.size !== file.size || ((stat.mode & 0o111) !== 0) !== file.executable) return false;
+    return (await hashOf(full)).digest("hex") === file.digest;
+  }
+
+  async link(path: string, target: string): Promise<void> {
+    const full = join(this.#root, path);
+    await this.#clear(full);
+    await symlink(target, full);
+  }
+
+  /** What stands at the name is removed unless it is a directory. */
+  async #clear(full: string): Promise<void> {
+    const stat = await lstat(full).catch(() => undefined);
+    if (stat?.isDirectory()) throw new ExportError("UNSAFE_TARGET", `${full} is a directory where a file belongs; remove it`);
+    if (stat !== undefined) await rm(full);
+  }
+
+  async write(path: string, bytes: Uint8Array, executable: boolean): Promise<void> {
+    const full = join(this.#root, path);
+    const temporary = `${full}.smalti-part`;
+    await rm(temporary, { force: true });
+    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+    const handle = await open(temporary, flags, executable ? 0o755 : 0o644);
+    try {
+      await handle.writeFile(bytes);
+    } finally {
+      await handle.close();
+    }
+    await this.#clear(full);
+    await rename(temporary, full);
+  }
+
+  /** Keeps what an interrupted download left, and goes on from there. */
+  async writeLarge(client: MirrorClient, path: string, file: File): Promise<void> {
+    const full = join(this.#root, path);
+    const temporary = `${full}.smalti-part`;
+    const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
+    const handle = await open(temporary, flags, file.executable ? 0o755 : 0o644);
+    try {
+      await client.large(file, sinkTo(handle, temporary));
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await this.#clear(full);
+    await rename(temporary, full);
+  }
+}
+
+function sinkTo(handle: FileHandle, path: string): Parameters<MirrorClient["large"]>[1] {
+  let at = 0;
+  return {
+    offset: async () => {
+      at = (await handle.stat()).size;
+      return at;
+    },
+    hash: () => hashOf(path),
+    write: async (piece) => {
+      await handle.write(piece, 0, piece.length, at);
+      at += piece.length;
+    },
+    reset: () => handle.truncate(0),
+  };
+}
+
+async function hashOf(path: string): Promise<Hash> {
+  const hash = createHash("sha256");
+  for await (const piece of createReadStream(path, { highWaterMark: limits.blobChunkBytes })) hash.update(piece as Buffer);
+  return hash;
+}

@@ -1,0 +1,266 @@
+import { createHash } from "node:crypto";
+import { type Digest, limits, type Result } from "../../core/base/index.ts";
+import { type DirectoryNode, DirectoryStore, type Entry, type Leaf, leavesOf, lookup, MissingNodeError, nodeDigest, parsePath, readNode } from "../../core/mirror/index.ts";
+import { ask, askBulk, askJson, readAll, ServerError, stallMs } from "./transfer.ts";
+import { isBlob, type Trust, type VerifiedHead, verifyHead } from "./trust.ts";
+
+/** A server said something that does not verify. */
+export interface Lie {
+  readonly server: string;
+  readonly code: string;
+  readonly detail: string;
+}
+
+/** No server gave an answer that verifies; `lies` says who was refused and why. */
+export class NoHonestServerError extends Error {
+  override readonly name = "NoHonestServerError";
+  readonly code: string;
+  readonly lies: readonly Lie[];
+  constructor(what: string, lies: readonly Lie[], reasons: readonly string[]) {
+    const told = [...lies.map((lie) => `${lie.server}: refused, ${lie.detail}`), ...reasons];
+    super(`no server could give ${what}\n  ${told.join("\n  ")}`);
+    this.code = lies.length > 0 ? "VERIFICATION_FAILED" : "NO_SERVER";
+    this.lies = lies;
+  }
+}
+
+/** The tree or path that was asked for is not there, provably. */
+export class AbsentError extends Error {
+  override readonly name = "AbsentError";
+  readonly code = "NOT_FOUND";
+}
+
+const bulkCount = 1024;
+
+/** Reads trees from servers that nobody trusts: what it returns has been verified against the genesis. */
+export class MirrorClient {
+  readonly #trust: Trust;
+  readonly #servers: readonly string[];
+  readonly #onLie: (lie: Lie) => void;
+  readonly #nodes = new Map<Digest, Uint8Array>();
+  readonly #liars = new Set<string>();
+  readonly lies: Lie[] = [];
+
+  constructor(options: { readonly trust: Trust; readonly servers: readonly string[]; readonly onLie?: (lie: Lie) => void }) {
+    this.#trust = options.trust;
+    this.#servers = options.servers.map((server) => server.replace(/\/+$/, ""));
+    this.#onLie = options.onLie ?? (() => undefined);
+  }
+
+  get servers(): readonly string[] {
+    return this.#servers;
+  }
+
+  #lie(server: string, code: string, detail: string): Lie {
+    const lie = { server, code, detail };
+    this.#liars.add(server);
+    this.lies.push(lie);
+    this.#onLie(lie);
+    return lie;
+  }
+
+  /** Asks servers one after the other until one gives an answer that verifies; liars are asked last. */
+  async #first<T>(what: string, attempt: (server: string) => Promise<Result<T>>): Promise<T> {
+    const order = [...this.#servers].sort((a, b) => Number(this.#liars.has(a)) - Number(this.#liars.has(b)));
+    const lies: Lie[] = [];
+    const reasons: string[] = [];
+    for (const server of order) {
+      try {
+        const result = await attempt(server);
+        if (result.ok) return result.value;
+        lies.push(this.#lie(server, result.error.code, result.error.detail));
+      } catch (error) {
+        reasons.push(error instanceof ServerError ? error.message : `${server}: ${reasonOf(error)}`);
+      }
+    }
+    throw new NoHonestServerError(what, lies, reasons);
+  }
+
+  /** The newest state that the first answering server can prove, or the state at `height`. */
+  head(height?: number): Promise<VerifiedHead> {
+    const query = height === undefined ? "" : `?height=${height}`;
+    const what = height === undefined ? "the newest state" : `the state at height ${height}`;
+    return this.#first(what, async (server) =>
+      verifyHead(this.#trust, await askJson<unknown>(`${server}/.smalti/head${query}`), height),
+    );
+  }
+
+  /** The newest among what all servers can prove: one stale server cannot hold a client back. */
+  async newestHead(): Promise<VerifiedHead> {
+    const answers = await Promise.allSettled(this.#servers.map((server) => this.#headOf(server)));
+    let newest: VerifiedHead | undefined;
+    for (const answer of answers) {
+      if (answer.status === "fulfilled" && answer.value !== undefined && answer.value.height > (newest?.height ?? -1)) {
+        newest = answer.value;
+      }
+    }
+    return newest ?? this.head();
+  }
+
+  async #headOf(server: string): Promise<VerifiedHead | undefined> {
+    const verified = verifyHead(this.#trust, await askJson<unknown>(`${server}/.smalti/head`, { patienceMs: stallMs / 3 }));
+    if (verified.ok) return verified.value;
+    this.#lie(server, verified.error.code, verified.error.detail);
+    return undefined;
+  }
+
+  // ── trees ──
+
+  /** The entry at `path` of a tree; the empty path is its root directory. Throws {@link AbsentError}. */
+  async entry(head: VerifiedHead, tree: string, path: string): Promise<Entry> {
+    const trimmed = path.replace(/\/$/, "");
+    const names = trimmed === "" ? { ok: true as const, value: [] } : parsePath(trimmed);
+    if (!names.ok) throw new AbsentError(`${path} cannot be a path: ${names.error.detail}`);
+    const list = names.value;
+    const entry = await this.#withNodes((store) => lookup(store, head.trees, [tree, ...list]));
+    if (entry === undefined) throw new AbsentError(`${tree}/${path} is not in height ${head.height}`);
+    return entry;
+  }
+
+  /** The entries of a directory. */
+  async list(root: Digest | undefined): Promise<ReturnType<DirectoryStore["list"]>> {
+    await this.#load(root, false);
+    return this.#withNodes((store) => store.list(root));
+  }
+
+  /** All leaves of a tree by path; an absent tree has none. */
+  async leaves(head: VerifiedHead, tree: string): Promise<ReadonlyMap<string, Leaf>> {
+    const entry = await this.#withNodes((store) => lookup(store, head.trees, [tree]));
+    if (entry?.kind !== "directory") return new Map();
+    return this.leavesBelow(entry.root);
+  }
+
+  async leavesBelow(root: Digest): Promise<ReadonlyMap<string, Leaf>> {
+    await this.#load(root, true);
+    const leaves = new Map<string, Leaf>();
+    for (const { path, leaf } of leavesOf(this.#store, root)) leaves.set(path, leaf);
+    return leaves;
+  }
+
+  get #store(): DirectoryStore {
+    return new DirectoryStore((root) => this.#nodes.get(root), () => undefined);
+  }
+
+  /** Runs a lookup, fetching the nodes that it misses. */
+  async #withNodes<T>(work: (store: DirectoryStore) => T): Promise<T> {
+    for (;;) {
+      try {
+        return work(this.#store);
+      } catch (error) {
+        if (!(error instanceof MissingNodeError)) throw error;
+        await this.#fetchNodes([error.root]);
+      }
+    }
+  }
+
+  /** Fetches a directory's nodes level by level, many at a time; `deep` goes into subdirectories too. */
+  async #load(root: Digest | undefined, deep: boolean): Promise<void> {
+    let level: Digest[] = root === undefined ? [] : [root];
+    while (level.length > 0) {
+      const missing = level.filter((digest) => !this.#nodes.has(digest));
+      for (let i = 0; i < missing.length; i += bulkCount) await this.#fetchNodes(missing.slice(i, i + bulkCount));
+      const next: Digest[] = [];
+      for (const digest of level) next.push(...childrenOf(this.#nodes.get(digest), deep));
+      level = next;
+    }
+  }
+
+  async #fetchNodes(digests: readonly Digest[]): Promise<void> {
+    await this.#first<undefined>(`${digests.length} directory nodes`, async (server) => {
+      for await (const { digest, bytes } of askBulk(server, "nodes", digests)) {
+        if (nodeDigest(bytes) !== digest || !readNode(bytes).ok) return wrong(`directory node ${digest} has other bytes`);
+        this.#nodes.set(digest, Buffer.from(bytes));
+      }
+      const missing = digests.filter((digest) => !this.#nodes.has(digest));
+      if (missing.length > 0) throw new ServerError(server, 404, "NOT_FOUND", `${missing.length} directory nodes are not there`);
+      return { ok: true, value: undefined };
+    });
+  }
+
+  // ── content ──
+
+  /** Many small blobs; each is handed out as soon as it is verified, in no order. */
+  async *smallBlobs(digests: readonly Digest[]): AsyncGenerator<{ readonly digest: Digest; readonly bytes: Uint8Array }> {
+    for (let i = 0; i < digests.length; i += bulkCount) {
+      let missing = new Set(digests.slice(i, i + bulkCount));
+      while (missing.size > 0) {
+        const wanted = missing;
+        const got = await this.#first(`${wanted.size} files`, (server) => this.#bulkFrom(server, wanted));
+        yield* got;
+        missing = new Set([...wanted].filter((digest) => !got.some((item) => item.digest === digest)));
+      }
+    }
+  }
+
+  async #bulkFrom(
+    server: string,
+    wanted: ReadonlySet<Digest>,
+  ): Promise<Result<readonly { readonly digest: Digest; readonly bytes: Uint8Array }[]>> {
+    const got: { digest: Digest; bytes: Uint8Array }[] = [];
+    for await (const { digest, bytes } of askBulk(server, "blobs", [...wanted])) {
+      if (!wanted.has(digest) || !isBlob(bytes, digest)) return wrong(`blob ${digest.slice(0, 16)}… has other bytes`);
+      got.push({ digest, bytes: Buffer.from(bytes) });
+    }
+    if (got.length === 0) throw new ServerError(server, 404, "NOT_FOUND", "none of the files is there");
+    return { ok: true, value: got };
+  }
+
+  /** A blob of up to `packedBlobBytesMax`, through the path that people use, verified before it is returned. */
+  small(digest: Digest, url: string): Promise<Uint8Array> {
+    return this.#first<Uint8Array>(`blob ${digest.slice(0, 16)}…`, async (server) => {
+      const { body } = await ask(`${server}${url}`);
+      const bytes = await readAll(body, limits.packedBlobBytesMax, server);
+      return isBlob(bytes, digest) ? { ok: true, value: bytes } : wrong(`${url} has other bytes than height and path say`);
+    });
+  }
+
+  /**
+   * Streams a large blob into `sink` from an offset on and verifies the whole of it: `seed` must hash what is there
+   * already. Returns after the digest is proven; on a lie the sink is told to begin again.
+   */
+  async large(
+    blob: { readonly digest: Digest; readonly size: number },
+    sink: { offset(): Promise<number>; hash(): Promise<ReturnType<typeof createHash>>; write(piece: Uint8Array): Promise<void>; reset(): Promise<void> },
+  ): Promise<void> {
+    await this.#first<undefined>(`blob ${blob.digest.slice(0, 16)}…`, async (server) => {
+      let at = await sink.offset();
+      const hash = await sink.hash();
+      const headers: Record<string, string> = at > 0 ? { range: `bytes=${at}-` } : {};
+      if (at < blob.size) {
+        const { body, statusCode } = await ask(`${server}/.smalti/blob/sha256/${blob.digest}`, { headers });
+        if (at > 0 && statusCode !== 206) return this.#again(sink, "ignored the range");
+        for await (const piece of body as AsyncIterable<Uint8Array>) {
+          at += piece.length;
+          if (at > blob.size) return this.#again(sink, "sent more bytes than the file has");
+          hash.update(piece);
+          await sink.write(piece);
+        }
+      }
+      if (at < blob.size) throw new ServerError(server, 200, "CUT_SHORT", `only ${at} of ${blob.size} bytes came`);
+      if (hash.digest("hex") === blob.digest) return { ok: true, value: undefined };
+      return this.#again(sink, `blob ${blob.digest.slice(0, 16)}… has other bytes`);
+    });
+  }
+
+  async #again(sink: { reset(): Promise<void> }, detail: string): Promise<Result<never>> {
+    await sink.reset();
+    return wrong(detail);
+  }
+}
+
+function wrong(detail: string): Result<never> {
+  return { ok: false, error: { code: "WRONG_BYTES", detail } };
+}
+
+function reasonOf(error: unknown): string {
+  const { cause } = error as { cause?: { code?: string } };
+  return cause?.code ?? (error instanceof Error ? error.message : String(error));
+}
+
+function childrenOf(bytes: Uint8Array | undefined, deep: boolean): Digest[] {
+  const node = bytes === undefined ? undefined : readNode(bytes);
+  if (node?.ok !== true) return [];
+  const value: DirectoryNode = node.value;
+  if (value.kind === "inner") return value.children.flatMap((child) => child?.root ?? []);
+  return deep ? value.entries.flatMap(({ entry }) => (entry.kind === "directory" ? [entry.root] : [])) : [];
+}

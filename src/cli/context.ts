@@ -1,0 +1,71 @@
+import { existsSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import type { Command } from "commander";
+import { type Lie, MirrorClient, type Trust } from "../app/client/index.ts";
+import { ConfigError, loadGenesis } from "../app/config/index.ts";
+import { Ed25519Verifier } from "../core/crypto/index.ts";
+import { type KeyRole, type LoadedKey, loadKeyFile } from "../io/storage/index.ts";
+import { type Format, note } from "./output.ts";
+
+/** Options that several verbs share. */
+export interface CommonOptions {
+  readonly home?: string;
+  readonly genesis?: string;
+  readonly from?: readonly string[];
+  readonly key?: string;
+  readonly output?: Format;
+}
+
+export function homeDirectory(options: CommonOptions): string {
+  return options.home ?? process.env["SMALTI_HOME"] ?? join(homedir(), ".smalti");
+}
+
+export function withHome(command: Command): Command {
+  return command.option("--home <dir>", "home directory (or SMALTI_HOME)");
+}
+
+export function withOutput(command: Command): Command {
+  return command.option("-o, --output <format>", "table or json", parseFormat, "table");
+}
+
+function parseFormat(text: string): Format {
+  if (text !== "table" && text !== "json") throw new ConfigError("USAGE", `-o takes table or json, not ${text}`);
+  return text;
+}
+
+export function withTrust(command: Command): Command {
+  return withHome(command)
+    .option("--genesis <file>", "the network's genesis (or SMALTI_GENESIS)")
+    .option("--from <url...>", "servers to ask; none of them is trusted (default: the writers of the genesis)");
+}
+
+function firstExisting(candidates: readonly (string | undefined)[]): string | undefined {
+  return candidates.find((path) => path !== undefined && existsSync(path));
+}
+
+/** The genesis that everything is verified against. */
+export async function trustOf(options: CommonOptions): Promise<Trust> {
+  const home = homeDirectory(options);
+  const candidates = [join(home, "config", "genesis.json"), join(home, "genesis.json")];
+  const path = options.genesis ?? process.env["SMALTI_GENESIS"] ?? firstExisting(candidates) ?? candidates[0] ?? "";
+  return { network: await loadGenesis(path), verifier: new Ed25519Verifier() };
+}
+
+export function serversOf(options: CommonOptions, trust: Trust): readonly string[] {
+  const servers = options.from ?? trust.network.writers.map((writer) => writer.http);
+  return servers.map((server) => server.replace(/\/+$/, ""));
+}
+
+/** A client that tells on standard error which server it refused. */
+export async function clientOf(options: CommonOptions): Promise<{ readonly trust: Trust; readonly client: MirrorClient }> {
+  const trust = await trustOf(options);
+  const onLie = ({ server, detail }: Lie): void => note(`smalti: refused ${server}: ${detail}`);
+  return { trust, client: new MirrorClient({ trust, servers: serversOf(options, trust), onLie }) };
+}
+
+export async function keyOf(options: CommonOptions, role: KeyRole): Promise<LoadedKey> {
+  const home = homeDirectory(options);
+  const candidates = [join(home, "config", "keys", `${role}.json`), join(home, "keys", `${role}.json`)];
+  return loadKeyFile(options.key ?? firstExisting(candidates) ?? candidates[0] ?? "", role);
+}

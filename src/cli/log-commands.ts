@@ -1,0 +1,62 @@
+import { createInterface } from "node:readline";
+import type { Command } from "commander";
+import { appendMessages, tailMessages } from "../app/client/index.ts";
+import { ConfigError } from "../app/config/index.ts";
+import { type CommonOptions, serversOf, trustOf, withOutput, withTrust } from "./context.ts";
+import { say, sayJson } from "./output.ts";
+
+/** Lines that are appended in one batch. */
+const batchLines = 1000;
+
+function indexFlag(text: string): number {
+  if (!/^\d{1,15}$/.test(text)) throw new ConfigError("USAGE", `${text} is not an index`);
+  return Number(text);
+}
+
+/** `smalti log append|tail`: the totally ordered broadcast by itself. */
+export function logCommands(program: Command): void {
+  const log = program.commands.find((command) => command.name() === "log");
+  if (log === undefined) throw new Error("the log command exists");
+  withOutput(withTrust(log.command("append [messages...]").description("order messages (or the lines of standard input)"))).action(
+    async (messages: string[], options: CommonOptions) => {
+      const trust = await trustOf(options);
+      const [writer = ""] = serversOf(options, trust);
+      const append = async (texts: readonly string[]): Promise<void> => {
+        const placed = await appendMessages(writer, texts.map((text) => Buffer.from(text)));
+        if (options.output === "json") sayJson(placed);
+        else say(`${placed.index}${placed.count > 1 ? `…${placed.index + placed.count - 1}` : ""}`);
+      };
+      if (messages.length > 0) return append(messages);
+      let batch: string[] = [];
+      for await (const line of createInterface({ input: process.stdin })) {
+        batch.push(line);
+        if (batch.length < batchLines) continue;
+        await append(batch);
+        batch = [];
+      }
+      if (batch.length > 0) await append(batch);
+    },
+  );
+  withOutput(withTrust(log.command("tail").description("messages in their total order, for ever")))
+    .option("--index <i>", "from this index on", indexFlag, 0)
+    .option("--count <n>", "end after so many", indexFlag)
+    .action(async (options: CommonOptions & { index: number; count?: number }) => {
+      const trust = await trustOf(options);
+      const [host = ""] = serversOf(options, trust);
+      const stop = new AbortController();
+      let left = options.count ?? Number.POSITIVE_INFINITY;
+      for await (const { index, bytes } of tailMessages(host, options.index, stop.signal)) {
+        if (left-- <= 0) break;
+        const text = Buffer.from(bytes).toString();
+        say(options.output === "json" ? JSON.stringify({ index, message: text }) : `${index}\t${printable(text)}`);
+        if (left <= 0) break;
+      }
+      stop.abort();
+    });
+}
+
+/** Control characters would forge the terminal. */
+function printable(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not reach a terminal
+  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "\ufffd");
+}

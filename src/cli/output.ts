@@ -1,0 +1,96 @@
+import { SingleBar } from "cli-progress";
+import Table from "cli-table3";
+import pc from "picocolors";
+
+export type Format = "table" | "json";
+
+/** What the process ends with; stable (docs/reference/cli.md). */
+export const exitCodes = {
+  ok: 0,
+  error: 1,
+  usage: 2,
+  verification: 3,
+  stale: 4,
+  noQuorum: 5,
+  misbehaviour: 6,
+  incomplete: 7,
+  storage: 8,
+  conflict: 9,
+} as const;
+
+const byCode: Readonly<Record<string, number>> = {
+  VERIFICATION_FAILED: exitCodes.verification,
+  WRONG_PROOF: exitCodes.verification,
+  MALFORMED_PROOF: exitCodes.verification,
+  MALFORMED_NOTE: exitCodes.verification,
+  WRONG_ORIGIN: exitCodes.verification,
+  BAD_SIGNATURE: exitCodes.verification,
+  TREE_DIFFERS: exitCodes.verification,
+  NO_QUORUM: exitCodes.noQuorum,
+  NO_SERVER: exitCodes.noQuorum,
+  BUSY: exitCodes.noQuorum,
+  NOT_SIGNING: exitCodes.noQuorum,
+  CONFLICT: exitCodes.conflict,
+};
+
+/** The exit code for an error, by its stable code. */
+export function exitCodeOf(error: unknown): number {
+  const { code } = error as { code?: unknown };
+  if (typeof code !== "string") return exitCodes.error;
+  if (/^(STORAGE_|IDENTITY_IN_USE)/.test(code)) return exitCodes.storage;
+  if (/^(CONFIG_|GENESIS_|RULE_|KEY_|NOT_IN_GENESIS|ROLE_MISMATCH|USAGE)/.test(code)) return exitCodes.usage;
+  return byCode[code] ?? exitCodes.error;
+}
+
+export function say(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+export function note(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+/** The same facts for machines, one JSON document. */
+export function sayJson(value: unknown): void {
+  say(JSON.stringify(value, null, 2));
+}
+
+export function sayTable(head: readonly string[], rows: readonly (readonly string[])[]): void {
+  const table = new Table({
+    head: head.map((cell) => pc.bold(cell)),
+    style: { head: [], border: [], compact: true },
+    chars: { top: "", "top-mid": "", "top-left": "", "top-right": "", bottom: "", "bottom-mid": "", "bottom-left": "", "bottom-right": "", left: "", "left-mid": "", mid: "", "mid-mid": "", right: "", "right-mid": "", middle: "  " },
+  });
+  for (const row of rows) table.push([...row]);
+  say(table.toString());
+}
+
+/** A progress bar on a terminal, nothing elsewhere. */
+export function progressBar(label: string): { update(done: number, total: number): void; stop(): void } {
+  if (!process.stderr.isTTY) return { update: () => undefined, stop: () => undefined };
+  const bar = new SingleBar({ format: `${label} {bar} {percentage}% {value}/{total}`, hideCursor: true, stream: process.stderr, clearOnComplete: true });
+  let isStarted = false;
+  return {
+    update: (done, total) => {
+      if (!isStarted) bar.start(total, done);
+      isStarted = true;
+      bar.setTotal(total);
+      bar.update(done);
+    },
+    stop: () => {
+      if (isStarted) bar.stop();
+    },
+  };
+}
+
+export function bytesText(bytes: number): string {
+  if (bytes < 1024) return `${bytes} B`;
+  const units = ["KiB", "MiB", "GiB", "TiB"];
+  let value = bytes / 1024;
+  let unit = 0;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  return `${value.toFixed(1)} ${units[unit] ?? ""}`;
+}

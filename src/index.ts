@@ -1,0 +1,40 @@
+/**
+ * smalti as a library: start a host, publish, fetch and verify, or use only the totally ordered broadcast.
+ *
+ * @packageDocumentation
+ */
+export {
+  AbsentError,
+  appendMessages,
+  changePublisher,
+  ConflictError,
+  ExportError,
+  type ExportResult,
+  exportTree,
+  type Lie,
+  type LocalLeaf,
+  type LoggedMessage,
+  MirrorClient,
+  NoHonestServerError,
+  type Plan,
+  planPublish,
+  publishChanges,
+  type Published,
+  type PublishProgress,
+  RefusedError,
+  scanDirectory,
+  ServerError,
+  tailMessages,
+  type Trust,
+  type VerifiedHead,
+  type VerifiedReceipt,
+  verifyHead,
+  verifyReceipt,
+} from "./app/client/index.ts";
+export { type Config, ConfigError, formatGenesis, loadGenesis, parseGenesis } from "./app/config/index.ts";
+export { createTestnet, type Testnet, type TestnetOptions } from "./app/setup/index.ts";
+export { type RunningNode, startNode, version } from "./app/node/index.ts";
+export { Ed25519Verifier, type Signer, type Verifier } from "./core/crypto/index.ts";
+export type { Genesis, Network } from "./core/membership/index.ts";
+export type { Change, Entry, Leaf } from "./core/mirror/index.ts";
+export { createKeyFile, type KeyRole, type LoadedKey, loadKeyFile } from "./io/storage/index.ts";
