@@ -1,0 +1,77 @@
+import assert from "node:assert/strict";
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { type Net, startNet } from "../support/net.ts";
+
+describe("the walking path, with real processes", () => {
+  let net: Net;
+  let work: string;
+
+  before(async () => {
+    net = await startNet({ writers: 4, readers: 2, liars: ["r1"] });
+    work = await mkdtemp(join(tmpdir(), "smalti-walk-"));
+    await mkdir(join(work, "src", "sub"), { recursive: true });
+    await writeFile(join(work, "src", "one.txt"), "one\n");
+    await writeFile(join(work, "src", "sub", "two.bin"), Buffer.alloc(400_000, 7));
+    await symlink("one.txt", join(work, "src", "link"));
+  });
+  after(async () => {
+    await net.stop();
+    await rm(work, { recursive: true, force: true });
+  });
+
+  test("publish, agree, get, verify, receipt offline", async () => {
+    const receipt = join(work, "receipt.json");
+    await net.must("publish", join(work, "src"), "demo", "--receipt", receipt);
+    const states = await net.agree(1);
+    assert.equal(new Set(states.map((state) => state.stateDigest)).size, 1);
+    assert.equal(states.length, 6);
+    const out = join(work, "out");
+    await net.must("get", "demo", out, "--from", net.host("r0").http);
+    assert.equal(await readFile(join(out, "one.txt"), "utf8"), "one\n");
+    assert.match(await net.must("verify", out, "demo"), /verified/);
+    const offline = await net.run("verify", "--receipt", receipt, "--genesis", net.testnet.genesisFile, "--from", "http://127.0.0.1:1");
+    assert.equal(offline.code, 0, offline.stderr);
+    const forged = JSON.parse(await readFile(receipt, "utf8")) as { record: string };
+    forged.record = forged.record.replace(/[A-Z]/, (letter) => (letter === "A" ? "B" : "A"));
+    await writeFile(receipt, JSON.stringify(forged));
+    assert.equal((await net.run("verify", "--receipt", receipt)).code, 3);
+  });
+
+  test("a second publish through another writer moves only what changed; past heights stay", async () => {
+    await writeFile(join(work, "src", "one.txt"), "one, changed\n");
+    const [, w1] = net.writers;
+    const ran = JSON.parse(await net.must("publish", join(work, "src"), "demo", "-o", "json", "--from", w1?.http ?? "")) as {
+      changed: number;
+      uploadedBytes: number;
+      height: number;
+    };
+    assert.deepEqual([ran.changed, ran.uploadedBytes, ran.height], [1, 13, 2]);
+    await net.agree(2);
+    const old = join(work, "old");
+    await net.must("get", "demo", old, "--height", "1", "--from", net.host("r0").http);
+    assert.equal(await readFile(join(old, "one.txt"), "utf8"), "one\n");
+    assert.equal(await net.must("cat", "demo/one.txt", "--from", net.host("r0").http), "one, changed\n");
+  });
+
+  test("a lying reader is refused and named, and another server is used", async () => {
+    const liar = net.host("r1").http;
+    const ran = await net.run("cat", "demo/one.txt", "--from", liar, net.host("r0").http);
+    assert.equal(ran.code, 0, ran.stderr);
+    assert.equal(ran.stdout, "one, changed\n");
+    assert.match(ran.stderr, new RegExp(`refused ${liar}`));
+    const alone = await net.run("cat", "demo/one.txt", "--from", liar);
+    assert.equal(alone.code, 3, alone.stderr);
+    assert.equal(alone.stdout, "");
+  });
+
+  test("the totally ordered broadcast by itself", async () => {
+    const [w0, w1] = net.writers;
+    assert.equal((await net.must("log", "append", "hello", "world", "--from", w0?.http ?? "")).trim(), "0…1");
+    assert.equal((await net.must("log", "append", "again", "--from", w1?.http ?? "")).trim(), "2");
+    const tail = await net.must("log", "tail", "--index", "1", "--count", "2", "--from", net.host("r0").http);
+    assert.equal(tail, "1\tworld\n2\tagain\n");
+  });
+});
