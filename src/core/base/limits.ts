@@ -25,6 +25,8 @@ export const limits = {
   roundsAheadMax: 500,
   /** Blocks waiting for parents, per author. The one farthest from the clock is evicted. */
   suspendedBlocksMax: 600,
+  /** Payload of those blocks, per author. Likewise. */
+  suspendedBytesMax: 16_777_216,
   /** Bytes of payload waiting to be proposed. Above it `append` and `publish` answer 503. */
   pendingPayloadBytesMax: 16_777_216,
   /** Commits behind the quorum after which blocks are dropped and commit sync takes over. */

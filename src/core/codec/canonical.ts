@@ -32,14 +32,18 @@ export function decode(bytes: Uint8Array): Result<Value> {
   } catch (error) {
     return fail("MALFORMED_CBOR", error instanceof Error ? error.message : "undecodable");
   }
-  if (!isValue(value)) return fail("MALFORMED_CBOR", "only arrays, integers, text, bytes, booleans and null");
+  if (!isValue(value, 0)) return fail("MALFORMED_CBOR", "only arrays, integers, text, bytes, booleans and null");
   if (!equalBytes(encode(value), bytes)) return fail("NOT_CANONICAL", "the bytes are not the canonical form");
   return ok(value);
 }
 
-function isValue(value: unknown): value is Value {
+/** Deeper nesting is refused, whatever the stack would bear: the answer is the same on every host. */
+const depthMax = 16;
+
+function isValue(value: unknown, depth: number): value is Value {
+  if (depth > depthMax) return false;
   if (value === null || typeof value === "string" || typeof value === "boolean") return true;
   if (typeof value === "number") return Number.isSafeInteger(value);
   if (value instanceof Uint8Array) return true;
-  return Array.isArray(value) && value.every(isValue);
+  return Array.isArray(value) && value.every((item) => isValue(item, depth + 1));
 }

@@ -5,8 +5,8 @@ import type { Ref } from "../acceptance/index.ts";
 interface Claim {
   /** The newest block of this host that the peer has. */
   readonly mine: Ref | undefined;
-  /** Largest verified round in the claim: of this host's block or of the peer's own newest. */
-  readonly round: number;
+  /** The peer's own newest block. */
+  readonly theirs: Ref | undefined;
 }
 
 /**
@@ -42,15 +42,16 @@ export class SafeReturn {
     this.#claims.set(peer, claim);
   }
 
-  /** Where signing may go on, once enough peers answered and the host has seen all that they named. */
-  resume(clockRound: number): { readonly minRound: number; readonly own: Ref | undefined } | undefined {
-    if (!this.#isOpen || this.#claims.size < this.#needed) return undefined;
-    const claims = [...this.#claims.values()];
-    const highest = Math.max(0, ...claims.map((claim) => claim.round));
-    if (clockRound < highest) return undefined;
+  /**
+   * The round from which signing is safe, once enough peers answered with blocks that this host has seen. A claim
+   * whose blocks never come (an invented round) does not count, neither for the quorum nor for the round.
+   */
+  resume(hasSeen: (ref: Ref) => boolean): number | undefined {
+    if (!this.#isOpen) return undefined;
+    const claims = [...this.#claims.values()].map(({ mine, theirs }) => [mine, theirs].filter((ref) => ref !== undefined));
+    const seen = claims.filter((refs) => refs.every(hasSeen));
+    if (seen.length < this.#needed) return undefined;
     this.#isOpen = false;
-    let own: Ref | undefined;
-    for (const { mine } of claims) if (mine !== undefined && mine.round > (own?.round ?? 0)) own = mine;
-    return { minRound: highest + 2, own };
+    return Math.max(0, ...seen.flat().map((ref) => ref.round)) + 2;
   }
 }

@@ -266,7 +266,7 @@ export class WriterHost {
   #learnOfSelf(peer: Peer, hello: Extract<PeerMessage, { type: "hello" }>, nowMs: number): void {
     const mine = this.#verified(hello.newestOfYou, this.#options.author);
     const theirs = this.#verified(hello.newestOfMe, peer.author);
-    this.#safeReturn.claim(peer.author, { mine, round: Math.max(mine?.round ?? 0, theirs?.round ?? 0) });
+    this.#safeReturn.claim(peer.author, { mine, theirs });
     if (mine === undefined || mine.round <= this.#dag.signedRound || this.#safeReturn.isOpen) return;
     this.#safeReturn.reopen();
     this.#accept({ type: "suspend" }, nowMs);
@@ -359,6 +359,8 @@ export class WriterHost {
       }
       case "dropped":
         return void this.#effects.push({ type: "dropped", code: effect.code, peer: effect.from });
+      case "amnesia":
+        return this.#safeReturn.reopen();
       default:
         return unreachable(effect);
     }
@@ -397,8 +399,9 @@ export class WriterHost {
   // ── after every input: what is missing, how far behind, may it sign again ──
 
   #afterwards(nowMs: number): void {
-    const resume = this.#safeReturn.resume(this.#dag.round);
-    if (resume !== undefined) this.#accept({ type: "resume", ...resume }, nowMs);
+    const hasSeen = (ref: Ref): boolean => ref.round <= this.#dag.horizon || this.#dag.block(ref) !== undefined;
+    const minRound = this.#safeReturn.resume(hasSeen);
+    if (minRound !== undefined) this.#accept({ type: "resume", minRound }, nowMs);
     this.#fetch(nowMs);
     this.#sync(nowMs);
     const certified: CommitCertificate | undefined = this.#dag.certified;

@@ -95,6 +95,8 @@ export function commitRule(name: RuleName, budget: FaultBudget): Result<CommitRu
   }
   if (n < 1 || n > limits.committeeWritersMax) return fail("RULE_BUDGET", "a committee has 1…64 writers");
   if (n > 1 && f < 1) return fail("RULE_BUDGET", "a committee of several writers tolerates at least one fault");
+  if (name === "three" && c + k > 0) return fail("RULE_BUDGET", "three has no crash-only budget and no slack: c = k = 0");
+  if (name === "two" && k > 0) return fail("RULE_BUDGET", "two has no slack: k = 0");
   const fewest = fewestWriters[name](budget);
   if (n < fewest) return fail("RULE_BUDGET", `${name} with f=${f} c=${c} k=${k} needs ${fewest} writers, not ${n}`);
   return checkRule(rows[name](budget));
@@ -108,7 +110,7 @@ export function checkRule(rule: CommitRule): Result<CommitRule> {
   const lines: readonly (readonly [name: string, holds: boolean, why: string])[] = [
     ["A1", cert === undefined || 2 * cert > bound, "a slot has one certificate"],
     ["A2", cert === undefined || fast === undefined || cert + fast > bound, "a fast commit excludes a rival certificate"],
-    ["A3", fast === undefined || weak === undefined || fast + weak > bound, "a fast commit starves rivals"],
+    ["A3", fast === undefined || (weak !== undefined && fast + weak > bound), "a fast commit starves rivals"],
     ["A4", fast === undefined || weak === undefined || fast + rule.parentQuorum - bound >= weak, "a fast commit survives in any anchor"],
     ["A5", commit === undefined || commit + rule.parentQuorum > bound, "a slow commit leaves a certificate in any anchor"],
     ["A6", n - rule.skipQuorum + f < survivors, "a direct skip is never overturned"],

@@ -2,13 +2,13 @@ import { type Digest, fail, limits, ok, type Result } from "../../base/index.ts"
 import { bytes, fields, list, type Shape, type Value } from "../../codec/index.ts";
 import type { Verifier } from "../../crypto/index.ts";
 import {
-  blockFromWire,
   type DagConfig,
   sameRef,
   type SignedHeader,
   signedHeaderShape,
   signedHeaderValue,
   type VerifiedBlock,
+  verifyBlock,
   verifySignedHeader,
 } from "./block.ts";
 import { type Commit, commitDigest, commitShape, commitValue } from "./commit.ts";
@@ -51,8 +51,8 @@ export const commitRangeShape: Shape<CommitRange> = (value, what) => {
 
 /**
  * Verifies a range that shall follow commit (`after.index`, `after.digest`): an unbroken chain, every block
- * the one its commit names, and the last commit endorsed by a quorum of distinct writers. Blocks need no
- * signature check of their own: their identity stands in a commit that the quorum endorsed.
+ * the one its commit names, and the last commit endorsed by a quorum of distinct writers. Signatures are
+ * checked too: identity does not cover them, and what is kept here will be served to others.
  * Faults: NOT_NEXT, BROKEN_CHAIN, WRONG_BLOCK, NO_QUORUM, EMPTY_RANGE.
  */
 export function verifyCommitRange(
@@ -65,7 +65,7 @@ export function verifyCommitRange(
   for (const { commit, blocks } of range.commits) {
     if (commit.index !== last.index + 1) return fail("NOT_NEXT", `commit ${commit.index} does not follow ${last.index}`);
     if (commit.prev !== last.digest) return fail("BROKEN_CHAIN", `commit ${commit.index} continues another history`);
-    const decoded = blocksOf(commit, blocks);
+    const decoded = blocksOf(commit, blocks, by);
     if (!decoded.ok) return decoded;
     last = { index: commit.index, digest: commitDigest(commit) };
     certified.push({ commit, digest: last.digest, blocks: decoded.value });
@@ -77,11 +77,15 @@ export function verifyCommitRange(
   return ok(certified);
 }
 
-function blocksOf(commit: Commit, wires: readonly Uint8Array[]): Result<VerifiedBlock[]> {
+function blocksOf(
+  commit: Commit,
+  wires: readonly Uint8Array[],
+  by: { readonly config: DagConfig; readonly verifier: Verifier },
+): Result<VerifiedBlock[]> {
   const blocks: VerifiedBlock[] = [];
   if (wires.length !== commit.blocks.length) return fail("WRONG_BLOCK", `commit ${commit.index} lacks blocks`);
   for (const [i, ref] of commit.blocks.entries()) {
-    const block = blockFromWire(wires[i] ?? new Uint8Array(0));
+    const block = verifyBlock(wires[i] ?? new Uint8Array(0), by.config, by.verifier);
     if (!block.ok) return block;
     if (!sameRef(block.value.ref, ref)) return fail("WRONG_BLOCK", `commit ${commit.index} names another block`);
     blocks.push(block.value);

@@ -26,7 +26,7 @@ export type DagInput =
   /** The writers with which this host has links, itself not counted. */
   | { readonly type: "reachable"; readonly authors: ReadonlySet<Author> }
   /** Signing is safe from this round on (`dag.md` §12). */
-  | { readonly type: "resume"; readonly minRound: number; readonly own: Ref | undefined }
+  | { readonly type: "resume"; readonly minRound: number }
   /** Somebody has a newer block of this host than the host itself: it must not sign (`dag.md` §12). */
   | { readonly type: "suspend" }
   | { readonly type: "tick" };
@@ -54,5 +54,7 @@ export type DagEffect =
   | { readonly type: "equivocation"; readonly first: SignedHeader; readonly second: SignedHeader; readonly author: Author }
   /** More than f writers cheat: stop, keep everything, tell the operator. */
   | { readonly type: "violation"; readonly detail: string }
+  /** A block of this host turned up that it does not remember: it follows until it is told to resume. */
+  | { readonly type: "amnesia"; readonly round: number }
   | { readonly type: "wake"; readonly atMs: number }
   | { readonly type: "dropped"; readonly code: DropCode; readonly from: Author };

@@ -37,9 +37,31 @@ export class WaitingRoom {
     return this.#waiters.has(refKey(ref));
   }
 
-  /** Parks a block; returns the parents that nothing waited for before. */
+  /**
+   * True if a block of another author waits for `ref`, or for a block that waits for it: an author's own blocks
+   * cannot vouch for its twins.
+   */
+  isWantedByOthers(ref: Ref): boolean {
+    const stack = [refKey(ref)];
+    const seen = new Set(stack);
+    for (let key = stack.pop(); key !== undefined; key = stack.pop()) {
+      for (const waiter of this.#waiters.get(key)?.keys ?? []) {
+        if (this.#waiting.get(waiter)?.block.ref.author !== ref.author) return true;
+        if (!seen.has(waiter)) stack.push(waiter);
+        seen.add(waiter);
+      }
+    }
+    return false;
+  }
+
+  /** The block called `key` was refused: blocks that wait for it can never be complete and leave. */
+  refuseDemand(key: string): void {
+    for (const waiterKey of [...(this.#waiters.get(key)?.keys ?? [])]) this.remove(waiterKey);
+  }
+
+  /** Parks a block, or refuses it if it is the farthest and there is no room; returns parents nothing waited for before. */
   park(block: VerifiedBlock, missing: readonly Ref[]): Ref[] {
-    this.#makeRoom(block.ref.author, block.ref.round);
+    if (!this.#makeRoom(block)) return [];
     const key = refKey(block.ref);
     this.#waiting.set(key, { block, key, lacks: new Set(missing.map(refKey)) });
     const fresh: Ref[] = [];
@@ -93,12 +115,18 @@ export class WaitingRoom {
     if (waiting !== undefined) this.#evict(waiting);
   }
 
-  #makeRoom(author: Author, round: number): void {
-    const own = [...this.#waiting.values()].filter(({ block }) => block.ref.author === author);
-    if (own.length < limits.suspendedBlocksMax) return;
-    const farthest = own.reduce((a, b) => (a.block.ref.round >= b.block.ref.round ? a : b));
-    if (farthest.block.ref.round >= round) this.#evict(farthest);
-    else this.#evict(own.reduce((a, b) => (a.block.ref.round <= b.block.ref.round ? a : b)));
+  /** Evicts the author's blocks that are farther from the clock than `block`; false if that is not enough. */
+  #makeRoom(block: VerifiedBlock): boolean {
+    const own = [...this.#waiting.values()].filter((waiting) => waiting.block.ref.author === block.ref.author);
+    own.sort((a, b) => a.block.ref.round - b.block.ref.round);
+    let bytes = own.reduce((sum, waiting) => sum + waiting.block.payload.length, block.payload.length);
+    for (let count = own.length + 1; count > limits.suspendedBlocksMax || bytes > limits.suspendedBytesMax; count--) {
+      const farthest = own.pop();
+      if (farthest === undefined || farthest.block.ref.round <= block.ref.round) return own.length === 0 && count === 1;
+      bytes -= farthest.block.payload.length;
+      this.#evict(farthest);
+    }
+    return true;
   }
 
   #evict(waiting: Waiting): void {

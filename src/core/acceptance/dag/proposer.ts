@@ -1,0 +1,191 @@
+import { assert, Author, Round } from "../../base/index.ts";
+import { sha256 } from "../../crypto/index.ts";
+import { encodePayload } from "../segment.ts";
+import {
+  type Block,
+  blockSigningBytes,
+  type CommitVote,
+  type DagConfig,
+  encodeHeader,
+  genesisRef,
+  type Header,
+  headerDigest,
+  type Ref,
+  type VerifiedBlock,
+} from "./block.ts";
+import type { Entry } from "./entry.ts";
+import { type Graph, leadersOf } from "./graph.ts";
+import type { Absence, Pacing, RoundClock } from "./pacing.ts";
+import type { PayloadQueue, Submission } from "./payload-queue.ts";
+
+/** The one place where a block is signed. */
+export interface DagSigner {
+  readonly author: Author;
+  sign(message: Uint8Array): Uint8Array;
+}
+
+/** Least time between own blocks when the only reason is that others began a round, milliseconds. */
+const joinMs = 1000;
+
+export interface ProposerParts {
+  readonly config: DagConfig;
+  readonly pacing: Pacing;
+  readonly signer: DagSigner;
+  readonly graph: Graph<Entry>;
+  readonly clock: RoundClock;
+  readonly absence: Absence;
+  readonly queue: PayloadQueue;
+}
+
+/** A block ready to be released, or when to ask again; `undefined` if there is nothing to propose. */
+export type Proposal =
+  | { readonly kind: "block"; readonly block: VerifiedBlock; readonly submissions: readonly Submission[] }
+  | { readonly kind: "wait"; readonly untilMs: number };
+
+/** When to propose, upon which parents, and what was signed (`dag.md` §6, §12). */
+export class Proposer {
+  readonly #parts: ProposerParts;
+  /** Writers proven to cheat: not awaited, and referenced only where the quorum needs them. */
+  readonly #corrupt = new Set<Author>();
+  /** Newest block of each author that an own block already has in its past. */
+  readonly #included = new Map<Author, number>();
+  #lastOwn: { readonly ref: Ref; readonly atMs: number } | undefined;
+  #signedRound: number;
+  #minRound: number;
+  #reachable = 0;
+  #wantedSinceMs: number | undefined;
+
+  constructor(parts: ProposerParts, from: { readonly signedRound: number; readonly maySign: boolean }) {
+    this.#parts = parts;
+    this.#signedRound = from.signedRound;
+    this.#minRound = from.maySign ? 1 : Number.POSITIVE_INFINITY;
+  }
+
+  get isSigning(): boolean {
+    return Number.isFinite(this.#minRound);
+  }
+
+  /** Highest round this identity is known here to have signed. */
+  get signedRound(): number {
+    return this.#signedRound;
+  }
+
+  set reachable(count: number) {
+    this.#reachable = count;
+  }
+
+  markCorrupt(author: Author): void {
+    this.#corrupt.add(author);
+  }
+
+  suspend(): void {
+    this.#minRound = Number.POSITIVE_INFINITY;
+  }
+
+  /** Signing goes on above everything that this identity can have signed, upon its newest block in the graph. */
+  resume(minRound: number): void {
+    const known = this.#parts.graph.newestOf(this.#parts.signer.author, Number.POSITIVE_INFINITY)?.ref;
+    if (known !== undefined) this.#learnOwn(known);
+    this.#minRound = Math.max(minRound, this.#signedRound + 1);
+  }
+
+  /** An own block from before: read back from the log, or told by others. Returns whether it was news. */
+  noticeOwn(round: number): boolean {
+    const isNews = round > this.#signedRound;
+    this.#signedRound = Math.max(this.#signedRound, round);
+    return isNews;
+  }
+
+  recoverOwn(block: VerifiedBlock): void {
+    this.noticeOwn(block.ref.round);
+    this.#learnOwn(block.ref);
+    for (const parent of block.header.parents) this.#included.set(parent.author, parent.round);
+  }
+
+  #learnOwn(ref: Ref): void {
+    if (ref.round >= (this.#lastOwn?.ref.round ?? 0)) this.#lastOwn = { ref, atMs: Number.NEGATIVE_INFINITY };
+    this.#signedRound = Math.max(this.#signedRound, ref.round);
+  }
+
+  /** `isWanted`: something of consequence waits for another round; a round begun by others is joined in any case. */
+  next(state: { readonly isWanted: boolean; readonly votes: () => readonly CommitVote[] }, now: { paceMs: number; wallMs: number }): Proposal | undefined {
+    const { clock, config, pacing } = this.#parts;
+    const { round } = clock;
+    if (round < this.#minRound || round <= this.#signedRound) return undefined;
+    if (this.#reachable < config.rule.parentQuorum - 1) return undefined;
+    if (!state.isWanted && !clock.isBegun) {
+      this.#wantedSinceMs = undefined;
+      return undefined;
+    }
+    this.#wantedSinceMs ??= now.paceMs;
+    const gapMs = state.isWanted ? pacing.minRoundMs : joinMs;
+    const earliest = (this.#lastOwn?.atMs ?? Number.NEGATIVE_INFINITY) + gapMs;
+    if (now.paceMs < earliest) return { kind: "wait", untilMs: earliest };
+    const patience = Math.max(clock.advancedAtMs, this.#wantedSinceMs) + pacing.leaderTimeoutMs;
+    if (now.paceMs < patience && !this.#hasLeaders(round - 1)) return { kind: "wait", untilMs: patience };
+    return this.#sign(Round(round), state.votes(), now);
+  }
+
+  #hasLeaders(round: number): boolean {
+    if (round < 1) return true;
+    const { config, graph, absence, signer } = this.#parts;
+    const leaders = leadersOf(round, config.rule.n, config.leadersPerRound);
+    return leaders.every(({ author }) => {
+      const isAwaited = author !== signer.author && !this.#corrupt.has(author) && absence.isAwaited(author);
+      return !isAwaited || graph.atSlot(round, author).length > 0;
+    });
+  }
+
+  #sign(round: Round, votes: readonly CommitVote[], now: { paceMs: number; wallMs: number }): Proposal {
+    assert(round > this.#signedRound, "no round is signed twice");
+    const { config, signer, queue } = this.#parts;
+    const submissions = queue.take();
+    const segments = submissions.map((submission) => submission.segment);
+    const payload = encodePayload(segments);
+    const header: Header = {
+      group: config.group,
+      epoch: config.epoch,
+      author: signer.author,
+      round,
+      tsMs: now.wallMs,
+      parents: this.#parents(round),
+      payload: { digest: sha256(payload), bytes: payload.length, segments: segments.length },
+      commitVotes: votes,
+      evidence: [],
+    };
+    const bytes = encodeHeader(header);
+    const digest = headerDigest(bytes);
+    const signed = { bytes, signature: signer.sign(blockSigningBytes(digest)) };
+    const block: Block = { ref: { round, author: signer.author, digest }, header, signed, payload, segments };
+    this.#signedRound = round;
+    this.#lastOwn = { ref: block.ref, atMs: now.paceMs };
+    this.#wantedSinceMs = undefined;
+    for (const parent of header.parents) this.#included.set(parent.author, parent.round);
+    return { kind: "block", block: block as VerifiedBlock, submissions };
+  }
+
+  /** Own newest block, then for each other author its newest not yet included, in author order. */
+  #parents(round: number): Ref[] {
+    const { config, signer } = this.#parts;
+    const own = this.#lastOwn?.ref ?? genesisRef(config, signer.author);
+    const candidates: Ref[] = [];
+    for (let i = 0; i < config.rule.n; i++) {
+      const parent = i === signer.author ? undefined : this.#parentOf(Author(i), round);
+      if (parent !== undefined) candidates.push(parent);
+    }
+    const isDirect = (ref: Ref): boolean => ref.round === round - 1;
+    const honest = candidates.filter((ref) => !this.#corrupt.has(ref.author));
+    const needed = config.rule.parentQuorum - Number(isDirect(own));
+    const chosen = honest.filter(isDirect).length >= needed ? honest : candidates;
+    assert(chosen.filter(isDirect).length >= needed, "a block names a quorum of parents");
+    return [own, ...chosen];
+  }
+
+  #parentOf(author: Author, round: number): Ref | undefined {
+    const { config, graph } = this.#parts;
+    if (round === 1) return genesisRef(config, author);
+    const newest = graph.newestOf(author, round)?.ref;
+    if (newest === undefined || newest.round <= (this.#included.get(author) ?? 0)) return undefined;
+    return round - newest.round > config.gcRounds ? undefined : newest;
+  }
+}
