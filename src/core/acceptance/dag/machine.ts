@@ -279,6 +279,7 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
 
   #settle({ effects, lost, isPruned }: OrderingOutcome, paceMs: number): void {
     this.#effects.push(...effects);
+    if (effects.some((effect) => effect.type === "accept" && effect.batch.payloads.length > 0)) this.#proposer?.worked();
     // Own blocks that fell below the horizon unordered can never be ordered: their payload goes again.
     if (lost.length > 0) this.#queue.unshift(lost);
     const released = isPruned ? this.#waiting.onHorizon(this.horizon) : [];

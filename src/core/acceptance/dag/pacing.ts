@@ -87,3 +87,35 @@ export class MonotonicClock {
     return paceMs - this.#takenOutMs;
   }
 }
+
+/** Joins that are made at once in a row, when nothing but a begun round asks for them. */
+const joinsMax = 16;
+/** Joins earned by ordering payload: real work may need some rounds more to settle. */
+const joinsPerWork = 4;
+/** Time that earns one join, milliseconds: the pace at which one cheater can drive an idle network. */
+const joinEveryMs = 1000;
+
+/**
+ * Pays for joining rounds that others began without need: joined at once while there is credit, so that no
+ * leader is missed; at heartbeat pace once somebody abuses that.
+ */
+export class JoinBudget {
+  #credit = joinsMax;
+  #filledAtMs = 0;
+
+  earn(): void {
+    this.#credit = Math.min(joinsMax, this.#credit + joinsPerWork);
+  }
+
+  /** Takes one join, or says when there will be one. */
+  take(nowMs: number): { readonly ok: true } | { readonly ok: false; readonly atMs: number } {
+    const earned = Math.floor((nowMs - this.#filledAtMs) / joinEveryMs);
+    if (earned > 0) {
+      this.#credit = Math.min(joinsMax, this.#credit + earned);
+      this.#filledAtMs = nowMs;
+    }
+    if (this.#credit < 1) return { ok: false, atMs: this.#filledAtMs + joinEveryMs };
+    this.#credit--;
+    return { ok: true };
+  }
+}

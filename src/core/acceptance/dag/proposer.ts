@@ -15,7 +15,7 @@ import {
 } from "./block.ts";
 import type { Entry } from "./entry.ts";
 import { type Graph, leadersOf } from "./graph.ts";
-import type { Absence, Pacing, RoundClock } from "./pacing.ts";
+import { type Absence, JoinBudget, type Pacing, type RoundClock } from "./pacing.ts";
 import type { PayloadQueue, Submission } from "./payload-queue.ts";
 
 /** The one place where a block is signed. */
@@ -23,9 +23,6 @@ export interface DagSigner {
   readonly author: Author;
   sign(message: Uint8Array): Uint8Array;
 }
-
-/** Least time between own blocks when the only reason is that others began a round, milliseconds. */
-const joinMs = 1000;
 
 export interface ProposerParts {
   readonly config: DagConfig;
@@ -53,7 +50,7 @@ export class Proposer {
   #signedRound: number;
   #minRound: number;
   #reachable = 0;
-  #wantedSinceMs: number | undefined;
+  readonly #joins = new JoinBudget();
 
   constructor(parts: ProposerParts, from: { readonly signedRound: number; readonly maySign: boolean }) {
     this.#parts = parts;
@@ -72,6 +69,11 @@ export class Proposer {
 
   set reachable(count: number) {
     this.#reachable = count;
+  }
+
+  /** Payload was ordered: the rounds around it were worth their cost. */
+  worked(): void {
+    this.#joins.earn();
   }
 
   markCorrupt(author: Author): void {
@@ -113,16 +115,13 @@ export class Proposer {
     const { round } = clock;
     if (round < this.#minRound || round <= this.#signedRound) return undefined;
     if (this.#reachable < config.rule.parentQuorum - 1) return undefined;
-    if (!state.isWanted && !clock.isBegun) {
-      this.#wantedSinceMs = undefined;
-      return undefined;
-    }
-    this.#wantedSinceMs ??= now.paceMs;
-    const gapMs = state.isWanted ? pacing.minRoundMs : joinMs;
-    const earliest = (this.#lastOwn?.atMs ?? Number.NEGATIVE_INFINITY) + gapMs;
+    if (!state.isWanted && !clock.isBegun) return undefined;
+    const earliest = (this.#lastOwn?.atMs ?? Number.NEGATIVE_INFINITY) + pacing.minRoundMs;
     if (now.paceMs < earliest) return { kind: "wait", untilMs: earliest };
-    const patience = Math.max(clock.advancedAtMs, this.#wantedSinceMs) + pacing.leaderTimeoutMs;
+    const patience = clock.advancedAtMs + pacing.leaderTimeoutMs;
     if (now.paceMs < patience && !this.#hasLeaders(round - 1)) return { kind: "wait", untilMs: patience };
+    const join = state.isWanted ? undefined : this.#joins.take(now.paceMs);
+    if (join?.ok === false) return { kind: "wait", untilMs: join.atMs };
     return this.#sign(Round(round), state.votes(), now);
   }
 
@@ -132,7 +131,8 @@ export class Proposer {
     const leaders = leadersOf(round, config.rule.n, config.leadersPerRound);
     return leaders.every(({ author }) => {
       const isAwaited = author !== signer.author && !this.#corrupt.has(author) && absence.isAwaited(author);
-      return !isAwaited || graph.atSlot(round, author).length > 0;
+      // A writer that is in a later round already has left this one out for good.
+      return !isAwaited || (graph.newestOf(author, Number.POSITIVE_INFINITY)?.ref.round ?? 0) >= round;
     });
   }
 
@@ -159,7 +159,6 @@ export class Proposer {
     const block: Block = { ref: { round, author: signer.author, digest }, header, signed, payload, segments };
     this.#signedRound = round;
     this.#lastOwn = { ref: block.ref, atMs: now.paceMs };
-    this.#wantedSinceMs = undefined;
     for (const parent of header.parents) this.#included.set(parent.author, parent.round);
     return { kind: "block", block: block as VerifiedBlock, submissions };
   }
