@@ -20,7 +20,11 @@ export interface BroadcastRow {
   readonly workHash: string;
 }
 
-async function measure(net: Net, name: string, order: Omit<LoadOrder, "writers">): Promise<BroadcastRow> {
+async function measure(
+  net: Net,
+  name: string,
+  order: Omit<LoadOrder, "writers">,
+): Promise<BroadcastRow> {
   const pids = net.writers.map((writer) => writer.pid);
   const before = pids.map(usageOf);
   const at = performance.now();
@@ -42,13 +46,24 @@ async function measure(net: Net, name: string, order: Omit<LoadOrder, "writers">
 }
 
 /** n writers as processes on loopback, durable, authenticated; 100-byte messages; clients in a process of their own. */
-export async function benchBroadcast(options: { readonly writers: number; readonly runMs: number }): Promise<BroadcastRow[]> {
+export async function benchBroadcast(options: {
+  readonly writers: number;
+  readonly runMs: number;
+}): Promise<BroadcastRow[]> {
   const net = await startNet({ writers: options.writers, readers: 0, logLevel: "silent" });
-  const common = { messageBytes: 100, warmMs: Math.min(2000, options.runMs / 2), runMs: options.runMs };
+  const common = {
+    messageBytes: 100,
+    warmMs: Math.min(2000, options.runMs / 2),
+    runMs: options.runMs,
+  };
   try {
     return [
       await measure(net, "light: one outstanding", { ...common, batch: 1, outstanding: 1 }),
-      await measure(net, "100 clients, one message each", { ...common, batch: 1, outstanding: 100 }),
+      await measure(net, "100 clients, one message each", {
+        ...common,
+        batch: 1,
+        outstanding: 100,
+      }),
       await measure(net, "saturated: 16 × 1000", { ...common, batch: 1000, outstanding: 16 }),
       await measure(net, "saturated: 64 × 1000", { ...common, batch: 1000, outstanding: 64 }),
     ];

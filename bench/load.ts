@@ -36,7 +36,9 @@ async function load(order: LoadOrder): Promise<LoadResult> {
   let messages = 0;
   const slot = async (i: number): Promise<void> => {
     const writer = order.writers[i % order.writers.length] ?? "";
-    const batch = Array.from({ length: order.batch }, (_, k) => Buffer.alloc(order.messageBytes, `${i}.${k} `));
+    const batch = Array.from({ length: order.batch }, (_, k) =>
+      Buffer.alloc(order.messageBytes, `${i}.${k} `),
+    );
     for (let at = performance.now(); at < endsAt; at = performance.now()) {
       const { index, count } = await appendMessages(writer, batch);
       const now = performance.now();
@@ -57,4 +59,6 @@ async function load(order: LoadOrder): Promise<LoadResult> {
   };
 }
 
-process.stdout.write(`${JSON.stringify(await load(JSON.parse(process.argv[2] ?? "{}") as LoadOrder))}\n`);
+process.stdout.write(
+  `${JSON.stringify(await load(JSON.parse(process.argv[2] ?? "{}") as LoadOrder))}\n`,
+);

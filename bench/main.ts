@@ -1,10 +1,21 @@
-import { benchBroadcast } from "./broadcast.ts";
 import { sayTable } from "../src/cli/output.ts";
+import { benchBroadcast } from "./broadcast.ts";
 
 const runMs = Number(process.env["SMALTI_BENCH_MS"] ?? 8000);
-const rows = await benchBroadcast({ writers: Number(process.env["SMALTI_BENCH_WRITERS"] ?? 4), runMs });
+const rows = await benchBroadcast({
+  writers: Number(process.env["SMALTI_BENCH_WRITERS"] ?? 4),
+  runMs,
+});
 sayTable(
-  ["broadcast, 100 B", "messages/s", "p50 ms", "p99 ms", "writers' CPU", "peak MiB a writer", "work"],
+  [
+    "broadcast, 100 B",
+    "messages/s",
+    "p50 ms",
+    "p99 ms",
+    "writers' CPU",
+    "peak MiB a writer",
+    "work",
+  ],
   rows.map((row) => [
     row.name,
     String(row.messagesPerS),

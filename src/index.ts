@@ -6,8 +6,8 @@
 export {
   AbsentError,
   appendMessages,
-  changePublisher,
   ConflictError,
+  changePublisher,
   ExportError,
   type ExportResult,
   exportTree,
@@ -17,23 +17,29 @@ export {
   MirrorClient,
   NoHonestServerError,
   type Plan,
-  planPublish,
-  publishChanges,
   type Published,
   type PublishProgress,
+  planPublish,
+  publishChanges,
   RefusedError,
-  scanDirectory,
   ServerError,
-  tailMessages,
+  scanDirectory,
   type Trust,
+  tailMessages,
   type VerifiedHead,
   type VerifiedReceipt,
   verifyHead,
   verifyReceipt,
 } from "./app/client/index.ts";
-export { type Config, ConfigError, formatGenesis, loadGenesis, parseGenesis } from "./app/config/index.ts";
-export { createTestnet, type Testnet, type TestnetOptions } from "./app/setup/index.ts";
+export {
+  type Config,
+  ConfigError,
+  formatGenesis,
+  loadGenesis,
+  parseGenesis,
+} from "./app/config/index.ts";
 export { type RunningNode, startNode, version } from "./app/node/index.ts";
+export { createTestnet, type Testnet, type TestnetOptions } from "./app/setup/index.ts";
 export { Ed25519Verifier, type Signer, type Verifier } from "./core/crypto/index.ts";
 export type { Genesis, Network } from "./core/membership/index.ts";
 export type { Change, Entry, Leaf } from "./core/mirror/index.ts";

@@ -30,14 +30,18 @@ export function withOutput(command: Command): Command {
 }
 
 function parseFormat(text: string): Format {
-  if (text !== "table" && text !== "json") throw new ConfigError("USAGE", `-o takes table or json, not ${text}`);
+  if (text !== "table" && text !== "json")
+    throw new ConfigError("USAGE", `-o takes table or json, not ${text}`);
   return text;
 }
 
 export function withTrust(command: Command): Command {
   return withHome(command)
     .option("--genesis <file>", "the network's genesis (or SMALTI_GENESIS)")
-    .option("--from <url...>", "servers to ask; none of them is trusted (default: the writers of the genesis)");
+    .option(
+      "--from <url...>",
+      "servers to ask; none of them is trusted (default: the writers of the genesis)",
+    );
 }
 
 function firstExisting(candidates: readonly (string | undefined)[]): string | undefined {
@@ -48,7 +52,12 @@ function firstExisting(candidates: readonly (string | undefined)[]): string | un
 export async function trustOf(options: CommonOptions): Promise<Trust> {
   const home = homeDirectory(options);
   const candidates = [join(home, "config", "genesis.json"), join(home, "genesis.json")];
-  const path = options.genesis ?? process.env["SMALTI_GENESIS"] ?? firstExisting(candidates) ?? candidates[0] ?? "";
+  const path =
+    options.genesis ??
+    process.env["SMALTI_GENESIS"] ??
+    firstExisting(candidates) ??
+    candidates[0] ??
+    "";
   return { network: await loadGenesis(path), verifier: new Ed25519Verifier() };
 }
 
@@ -58,7 +67,9 @@ export function serversOf(options: CommonOptions, trust: Trust): readonly string
 }
 
 /** A client that tells on standard error which server it refused. */
-export async function clientOf(options: CommonOptions): Promise<{ readonly trust: Trust; readonly client: MirrorClient }> {
+export async function clientOf(
+  options: CommonOptions,
+): Promise<{ readonly trust: Trust; readonly client: MirrorClient }> {
   const trust = await trustOf(options);
   const onLie = ({ server, detail }: Lie): void => note(`smalti: refused ${server}: ${detail}`);
   return { trust, client: new MirrorClient({ trust, servers: serversOf(options, trust), onLie }) };
@@ -66,6 +77,9 @@ export async function clientOf(options: CommonOptions): Promise<{ readonly trust
 
 export async function keyOf(options: CommonOptions, role: KeyRole): Promise<LoadedKey> {
   const home = homeDirectory(options);
-  const candidates = [join(home, "config", "keys", `${role}.json`), join(home, "keys", `${role}.json`)];
+  const candidates = [
+    join(home, "config", "keys", `${role}.json`),
+    join(home, "keys", `${role}.json`),
+  ];
   return loadKeyFile(options.key ?? firstExisting(candidates) ?? candidates[0] ?? "", role);
 }

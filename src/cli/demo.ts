@@ -6,7 +6,16 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { Command } from "commander";
 import pc from "picocolors";
-import { askJson, type Lie, MirrorClient, planPublish, type Published, publishChanges, scanDirectory, type Trust } from "../app/client/index.ts";
+import {
+  askJson,
+  type Lie,
+  MirrorClient,
+  type Published,
+  planPublish,
+  publishChanges,
+  scanDirectory,
+  type Trust,
+} from "../app/client/index.ts";
 import { loadGenesis } from "../app/config/index.ts";
 import type { HostStatus } from "../app/gateway/index.ts";
 import { createTestnet, type Testnet, type TestnetHost } from "../app/setup/index.ts";
@@ -49,12 +58,16 @@ class Demo {
 
   start(name: string): void {
     const log = ["ignore", "ignore", "inherit"] as const;
-    const child = spawn(process.execPath, [main, "start", "--home", this.host(name).home], { stdio: [...log] });
+    const child = spawn(process.execPath, [main, "start", "--home", this.host(name).home], {
+      stdio: [...log],
+    });
     this.#children.set(name, child);
   }
 
   async status(name: string): Promise<HostStatus | undefined> {
-    return askJson<HostStatus>(`${this.host(name).http}/.smalti/status.json`, { patienceMs: 2000 }).catch(() => undefined);
+    return askJson<HostStatus>(`${this.host(name).http}/.smalti/status.json`, {
+      patienceMs: 2000,
+    }).catch(() => undefined);
   }
 
   async startAll(): Promise<void> {
@@ -77,7 +90,8 @@ class Demo {
   async until(what: string, isTrue: () => Promise<boolean>): Promise<void> {
     const deadline = Date.now() + patienceMs;
     while (!(await isTrue())) {
-      if (Date.now() > deadline) throw new Error(`waited ${patienceMs / 1000} s in vain until ${what}`);
+      if (Date.now() > deadline)
+        throw new Error(`waited ${patienceMs / 1000} s in vain until ${what}`);
       await sleep(50);
     }
   }
@@ -104,7 +118,9 @@ class Demo {
     }).finally(() => bar.stop());
     const { added, changed, deleted } = plan;
     const counts = `${added.length} added, ${changed.length} changed, ${deleted.length} deleted`;
-    this.fact(`through ${writer}: ${counts}; ${bytesText(published.uploadedBytes)} sent; height ${published.verified.height}`);
+    this.fact(
+      `through ${writer}: ${counts}; ${bytesText(published.uploadedBytes)} sent; height ${published.verified.height}`,
+    );
     return published;
   }
 
@@ -114,10 +130,26 @@ class Demo {
     await this.until(`all hosts serve height ${height}`, async () => {
       rows = await Promise.all([...this.#children.keys()].map((name) => this.status(name)));
       const [first] = rows;
-      return rows.every((s) => s !== undefined && s.height >= height && s.height === first?.height && s.stateDigest === first.stateDigest);
+      return rows.every(
+        (s) =>
+          s !== undefined &&
+          s.height >= height &&
+          s.height === first?.height &&
+          s.stateDigest === first.stateDigest,
+      );
     });
-    const known = rows.flatMap((status) => status ?? []).sort((a, b) => b.role.localeCompare(a.role) || a.moniker.localeCompare(b.moniker));
-    sayTable(["         host", "role", "height", "root of all trees"], known.map((s) => [`         ${s.moniker}`, s.role, String(s.height), s.stateDigest.slice(0, 32)]));
+    const known = rows
+      .flatMap((status) => status ?? [])
+      .sort((a, b) => b.role.localeCompare(a.role) || a.moniker.localeCompare(b.moniker));
+    sayTable(
+      ["         host", "role", "height", "root of all trees"],
+      known.map((s) => [
+        `         ${s.moniker}`,
+        s.role,
+        String(s.height),
+        s.stateDigest.slice(0, 32),
+      ]),
+    );
   }
 
   kill(name: string): Promise<void> {
@@ -145,7 +177,11 @@ async function editedCopy(source: string, work: string): Promise<string> {
 }
 
 /** Publishes small updates until told to stop; returns how many went through and the longest one took. */
-async function publishing(demo: Demo, directory: string, isOver: () => boolean): Promise<{ count: number; slowestMs: number }> {
+async function publishing(
+  demo: Demo,
+  directory: string,
+  isOver: () => boolean,
+): Promise<{ count: number; slowestMs: number }> {
   let count = 0;
   let slowestMs = 0;
   while (!isOver() || count < 3) {
@@ -168,11 +204,16 @@ async function showCrash(demo: Demo, directory: string): Promise<void> {
   await sleep(1500);
   isOver = true;
   const { count, slowestMs } = await flow;
-  demo.fact(`${count} updates were published meanwhile; the slowest took ${Math.round(slowestMs)} ms: nothing stops`);
+  demo.fact(
+    `${count} updates were published meanwhile; the slowest took ${Math.round(slowestMs)} ms: nothing stops`,
+  );
   demo.step("It comes back and catches up");
   demo.start("w3");
   const goal = (await demo.status("w0"))?.height ?? 0;
-  await demo.until("w3 has caught up", async () => ((await demo.status("w3"))?.height ?? -1) >= goal);
+  await demo.until(
+    "w3 has caught up",
+    async () => ((await demo.status("w3"))?.height ?? -1) >= goal,
+  );
   await demo.until("w3 signs again", async () => (await demo.status("w3"))?.isSigning === true);
   demo.fact(`w3 serves height ${goal} again and takes part`);
   await demo.agree(goal);
@@ -185,30 +226,51 @@ async function showLiar(demo: Demo): Promise<void> {
   const client = demo.client([liar, honest], (lie) => lies.push(lie));
   const head = await client.head();
   const leaves = await client.leaves(head, tree);
-  const [path, leaf] = [...leaves].find(([, l]) => l.kind === "file" && l.size > 0 && l.size <= limits.packedBlobBytesMax) ?? [];
-  if (path === undefined || leaf?.kind !== "file") throw new Error("the tree has no small file to try this with");
+  const [path, leaf] =
+    [...leaves].find(
+      ([, l]) => l.kind === "file" && l.size > 0 && l.size <= limits.packedBlobBytesMax,
+    ) ?? [];
+  if (path === undefined || leaf?.kind !== "file")
+    throw new Error("the tree has no small file to try this with");
   const url = `/@${head.height}/${tree}/${path.split("/").map(encodeURIComponent).join("/")}`;
   const bytes = await client.small(leaf.digest, url);
   const [lie] = lies;
   if (lie?.server !== liar) throw new Error("the client did not notice the lie");
   demo.fact(`the client refused ${pc.red(`r1 (${lie.server})`)}: ${lie.detail}`);
-  demo.fact(`and has the right ${bytes.length} bytes of ${path} from ${pc.green(`r0 (${honest})`)}`);
+  demo.fact(
+    `and has the right ${bytes.length} bytes of ${path} from ${pc.green(`r0 (${honest})`)}`,
+  );
 }
 
 async function run(source: string, keep: boolean): Promise<void> {
   const work = await mkdtemp(join(tmpdir(), "smalti-demo-"));
-  const net = await createTestnet({ directory: join(work, "net"), writers: 4, readers: 2, liars: ["r1"], logLevel: "silent" });
-  const trust: Trust = { network: await loadGenesis(net.genesisFile), verifier: new Ed25519Verifier() };
+  const net = await createTestnet({
+    directory: join(work, "net"),
+    writers: 4,
+    readers: 2,
+    liars: ["r1"],
+    logLevel: "silent",
+  });
+  const trust: Trust = {
+    network: await loadGenesis(net.genesisFile),
+    verifier: new Ed25519Verifier(),
+  };
   const demo = new Demo(net, trust);
   try {
-    demo.step("Four writers (one may be a traitor) and two readers start, each a process of its own");
+    demo.step(
+      "Four writers (one may be a traitor) and two readers start, each a process of its own",
+    );
     await demo.startAll();
-    demo.fact(`6 hosts, network ${trust.network.group.slice(0, 16)}…, TLS links between the writers`);
+    demo.fact(
+      `6 hosts, network ${trust.network.group.slice(0, 16)}…, TLS links between the writers`,
+    );
     demo.step(`A publisher signs and publishes ${source}`);
     const directory = await editedCopy(source, work);
     const first = await demo.publish(directory, "w0");
     const signers = first.verified.signers.map((name) => name.split("/").at(-1)).join(", ");
-    demo.fact(`receipt verified offline: cosigned by ${signers} (${trust.network.quorum} of 4 are needed)`);
+    demo.fact(
+      `receipt verified offline: cosigned by ${signers} (${trust.network.quorum} of 4 are needed)`,
+    );
     await demo.agree(first.verified.height);
     demo.step("An update goes through another writer; only what changed moves");
     await writeFile(join(directory, "NEWS.txt"), `changed at ${new Date().toISOString()}\n`);
@@ -219,7 +281,10 @@ async function run(source: string, keep: boolean): Promise<void> {
     demo.step(pc.green(`All of it was so. ${demo.seconds} s`));
     if (!keep) return;
     say("\nThe network keeps running (Ctrl-C ends it):");
-    sayTable(["host", "role", "browse"], net.hosts.map((host) => [host.name, host.role, `${host.http}/${tree}/`]));
+    sayTable(
+      ["host", "role", "browse"],
+      net.hosts.map((host) => [host.name, host.role, `${host.http}/${tree}/`]),
+    );
     say(`\nTry:  node ${main} status --home ${net.directory}`);
     await new Promise((done) => process.once("SIGINT", done));
   } finally {

@@ -1,17 +1,37 @@
 import { copyFile, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
-import { setTimeout as sleep } from "node:timers/promises";
 import { dirname, join, resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
 import pc from "picocolors";
 import { askJson } from "../app/client/index.ts";
-import { ConfigError, homeOf, loadConfig, loadGenesis, parseWriterEntry } from "../app/config/index.ts";
+import {
+  ConfigError,
+  homeOf,
+  loadConfig,
+  loadGenesis,
+  parseWriterEntry,
+} from "../app/config/index.ts";
 import type { HostStatus } from "../app/gateway/index.ts";
 import { startNode, version } from "../app/node/index.ts";
-import { checkedGenesis, createHome, createTestnet, defaultLeaders, genesisWriter } from "../app/setup/index.ts";
+import {
+  checkedGenesis,
+  createHome,
+  createTestnet,
+  defaultLeaders,
+  genesisWriter,
+} from "../app/setup/index.ts";
 import { isPublicKey } from "../core/base/index.ts";
 import { defaultRule, type RuleName } from "../core/quorum/index.ts";
 import { createKeyFile, type KeyRole, loadKeyFile } from "../io/storage/index.ts";
-import { type CommonOptions, homeDirectory, serversOf, trustOf, withHome, withOutput, withTrust } from "./context.ts";
+import {
+  type CommonOptions,
+  homeDirectory,
+  serversOf,
+  trustOf,
+  withHome,
+  withOutput,
+  withTrust,
+} from "./context.ts";
 import { exitCodeOf, exitCodes, note, say, sayJson, sayTable } from "./output.ts";
 
 function natural(text: string): number {
@@ -32,13 +52,16 @@ export function hostCommands(program: Command): void {
   statusCommand(program);
   keysCommands(program);
   configCommands(program);
-  withOutput(withHome(program.command("show-node-id").description("print this host's public identity"))).action(
-    async (options: CommonOptions) => {
-      const { publicKey } = await loadKeyFile(join(homeOf(homeDirectory(options)).keysDirectory, "node.json"), "node");
-      if (options.output === "json") sayJson({ nodeKey: publicKey });
-      else say(publicKey);
-    },
-  );
+  withOutput(
+    withHome(program.command("show-node-id").description("print this host's public identity")),
+  ).action(async (options: CommonOptions) => {
+    const { publicKey } = await loadKeyFile(
+      join(homeOf(homeDirectory(options)).keysDirectory, "node.json"),
+      "node",
+    );
+    if (options.output === "json") sayJson({ nodeKey: publicKey });
+    else say(publicKey);
+  });
 }
 
 function testnetCommand(program: Command): void {
@@ -64,7 +87,10 @@ function testnetCommand(program: Command): void {
         ...(options.faults === undefined ? {} : { faults: options.faults }),
       });
       if (options.json) return sayJson(net);
-      sayTable(["host", "role", "http", "home"], net.hosts.map((host) => [host.name, host.role, host.http, host.home]));
+      sayTable(
+        ["host", "role", "http", "home"],
+        net.hosts.map((host) => [host.name, host.role, host.http, host.home]),
+      );
       say(`\nstart each with      smalti start --home ${join(net.directory, "NAME")}`);
       say(`then publish with    smalti publish DIR TREE --home ${net.directory}`);
     });
@@ -84,7 +110,10 @@ interface TestnetFlags {
 function liarOf(text: string): string {
   const [kind, host] = text.split("@");
   if (kind !== "corrupt" || host === undefined || !/^r\d+$/.test(host)) {
-    throw new ConfigError("USAGE", `--byzantine takes corrupt@rN, a reader that serves flipped bytes; not ${text}`);
+    throw new ConfigError(
+      "USAGE",
+      `--byzantine takes corrupt@rN, a reader that serves flipped bytes; not ${text}`,
+    );
   }
   return host;
 }
@@ -95,26 +124,46 @@ function ruleOf(text: string): RuleName {
 }
 
 function initCommand(program: Command): void {
-  withOutput(withHome(program.command("init").description("make a home for one host: keys, guard, config")))
+  withOutput(
+    withHome(program.command("init").description("make a home for one host: keys, guard, config")),
+  )
     .option("--role <role>", "writer or reader", "reader")
     .option("--moniker <name>", "a name for people", "smalti")
     .option("--genesis <file>", "the network's genesis, copied into the home")
     .option("--listen <host:port>", "where its HTTP service listens", "127.0.0.1:8080")
     .option("--net <host:port>", "writers: where the links listen", "127.0.0.1:26656")
-    .action(async (options: CommonOptions & { role: string; moniker: string; listen: string; net: string }) => {
-      const { role, moniker, listen, net } = options;
-      if (role !== "writer" && role !== "reader") throw new ConfigError("USAGE", "--role takes writer or reader");
-      const home = homeOf(homeDirectory(options));
-      if (options.genesis !== undefined) await loadGenesis(options.genesis);
-      const links = role === "writer" ? { net: { listen: net } } : {};
-      const identity = await createHome(home.directory, { version: 1, moniker, role, ...links, http: { listen } });
-      if (options.genesis !== undefined) await copyFile(options.genesis, home.genesisFile);
-      const entry = role === "writer" ? genesisWriter(moniker, identity, { address: net, http: `http://${listen}` }) : identity;
-      if (options.output === "json") return sayJson({ home: home.directory, ...entry });
-      say(`home made: ${home.directory}`);
-      if (role === "writer") say(`its entry for the genesis (smalti genesis make):\n${JSON.stringify(entry)}`);
-      if (options.genesis === undefined) say(`next: put the network's genesis at ${home.genesisFile}, then: smalti start --home ${home.directory}`);
-    });
+    .action(
+      async (
+        options: CommonOptions & { role: string; moniker: string; listen: string; net: string },
+      ) => {
+        const { role, moniker, listen, net } = options;
+        if (role !== "writer" && role !== "reader")
+          throw new ConfigError("USAGE", "--role takes writer or reader");
+        const home = homeOf(homeDirectory(options));
+        if (options.genesis !== undefined) await loadGenesis(options.genesis);
+        const links = role === "writer" ? { net: { listen: net } } : {};
+        const identity = await createHome(home.directory, {
+          version: 1,
+          moniker,
+          role,
+          ...links,
+          http: { listen },
+        });
+        if (options.genesis !== undefined) await copyFile(options.genesis, home.genesisFile);
+        const entry =
+          role === "writer"
+            ? genesisWriter(moniker, identity, { address: net, http: `http://${listen}` })
+            : identity;
+        if (options.output === "json") return sayJson({ home: home.directory, ...entry });
+        say(`home made: ${home.directory}`);
+        if (role === "writer")
+          say(`its entry for the genesis (smalti genesis make):\n${JSON.stringify(entry)}`);
+        if (options.genesis === undefined)
+          say(
+            `next: put the network's genesis at ${home.genesisFile}, then: smalti start --home ${home.directory}`,
+          );
+      },
+    );
 }
 
 function genesisCommand(program: Command): void {
@@ -123,45 +172,59 @@ function genesisCommand(program: Command): void {
     .command("make")
     .description("put writers' entries (from smalti init) together into a genesis")
     .requiredOption("--name <name>", "the network's name")
-    .requiredOption("--writer <json-file...>", "each writer's entry: the JSON that smalti init -o json printed")
+    .requiredOption(
+      "--writer <json-file...>",
+      "each writer's entry: the JSON that smalti init -o json printed",
+    )
     .option("--administrator <key...>", "public keys that may change the policy", [])
     .option("--rule <row>", "three, two or dual", "three")
     .option("--out <file>", "where", "genesis.json")
-    .action(async (options: { name: string; writer: string[]; administrator: string[]; rule: string; out: string }) => {
-      const writers = await Promise.all(
-        options.writer.map(async (file) => parseWriterEntry(await readFile(file, "utf8"), file)),
-      );
-      const preset = defaultRule(writers.length);
-      const administrators = options.administrator.map((key) => {
-        if (!isPublicKey(key)) throw new ConfigError("USAGE", `${key} is not a public key (64 hex digits)`);
-        return key;
-      });
-      const text = checkedGenesis({
-        name: options.name,
-        timeMs: Date.now(),
-        rule: { name: ruleOf(options.rule), budget: preset.budget },
-        leadersPerRound: defaultLeaders(writers.length),
-        writers,
-        administrators,
-        publishers: [],
-      });
-      await writeFile(options.out, text, { flag: "wx" });
-      say(`genesis of ${writers.length} writers written to ${resolve(options.out)}`);
-    });
+    .action(
+      async (options: {
+        name: string;
+        writer: string[];
+        administrator: string[];
+        rule: string;
+        out: string;
+      }) => {
+        const writers = await Promise.all(
+          options.writer.map(async (file) => parseWriterEntry(await readFile(file, "utf8"), file)),
+        );
+        const preset = defaultRule(writers.length);
+        const administrators = options.administrator.map((key) => {
+          if (!isPublicKey(key))
+            throw new ConfigError("USAGE", `${key} is not a public key (64 hex digits)`);
+          return key;
+        });
+        const text = checkedGenesis({
+          name: options.name,
+          timeMs: Date.now(),
+          rule: { name: ruleOf(options.rule), budget: preset.budget },
+          leadersPerRound: defaultLeaders(writers.length),
+          writers,
+          administrators,
+          publishers: [],
+        });
+        await writeFile(options.out, text, { flag: "wx" });
+        say(`genesis of ${writers.length} writers written to ${resolve(options.out)}`);
+      },
+    );
 }
 
 function startCommand(program: Command): void {
-  withHome(program.command("start").description("run the host of a home until SIGTERM")).action(async (options: CommonOptions) => {
-    const node = await startNode(homeDirectory(options));
-    const stop = new Promise<undefined>((done) => {
-      process.once("SIGTERM", () => done(undefined));
-      process.once("SIGINT", () => done(undefined));
-    });
-    const failure = await Promise.race([stop, node.failed]);
-    if (failure === undefined) return node.stop();
-    note(`smalti: ${failure.message}`);
-    process.exit(exitCodeOf(failure) === exitCodes.error ? exitCodes.error : exitCodeOf(failure));
-  });
+  withHome(program.command("start").description("run the host of a home until SIGTERM")).action(
+    async (options: CommonOptions) => {
+      const node = await startNode(homeDirectory(options));
+      const stop = new Promise<undefined>((done) => {
+        process.once("SIGTERM", () => done(undefined));
+        process.once("SIGINT", () => done(undefined));
+      });
+      const failure = await Promise.race([stop, node.failed]);
+      if (failure === undefined) return node.stop();
+      note(`smalti: ${failure.message}`);
+      process.exit(exitCodeOf(failure) === exitCodes.error ? exitCodes.error : exitCodeOf(failure));
+    },
+  );
 }
 
 function statusCommand(program: Command): void {
@@ -171,7 +234,8 @@ function statusCommand(program: Command): void {
       const servers = serversOf(options, await trustOf(options));
       for (;;) {
         const rows = await Promise.all(servers.map(statusRow));
-        if (options.output === "json") sayJson(rows.map(({ server, status, error }) => ({ server, ...(status ?? { error }) })));
+        if (options.output === "json")
+          sayJson(rows.map(({ server, status, error }) => ({ server, ...(status ?? { error }) })));
         else showStatus(rows, options.watch === true);
         if (options.watch !== true) {
           if (rows.some((row) => row.status === undefined)) process.exitCode = exitCodes.incomplete;
@@ -190,7 +254,11 @@ interface StatusRow {
 
 async function statusRow(server: string): Promise<StatusRow> {
   try {
-    return { server, status: await askJson<HostStatus>(`${server}/.smalti/status.json`, { patienceMs: 3000 }), error: undefined };
+    return {
+      server,
+      status: await askJson<HostStatus>(`${server}/.smalti/status.json`, { patienceMs: 3000 }),
+      error: undefined,
+    };
   } catch (error) {
     const { cause } = error as { cause?: { code?: string } };
     return { server, status: undefined, error: cause?.code ?? (error as Error).message };
@@ -202,40 +270,69 @@ function showStatus(rows: readonly StatusRow[], isWatch: boolean): void {
   sayTable(
     ["host", "role", "height", "state", "commit", "round", "links", "note"],
     rows.map(({ server, status, error }) => {
-      if (status === undefined) return [server, "", "", "", "", "", "", pc.red(error ?? "no answer")];
+      if (status === undefined)
+        return [server, "", "", "", "", "", "", pc.red(error ?? "no answer")];
       const { moniker, role, height, stateDigest, commit, round, peers } = status;
       const remark = status.note ?? (status.isSigning === false ? "not signing" : "");
-      return [moniker, role, String(height), stateDigest.slice(0, 16), String(commit), String(round ?? ""), peers.join(" "), remark];
+      return [
+        moniker,
+        role,
+        String(height),
+        stateDigest.slice(0, 16),
+        String(commit),
+        String(round ?? ""),
+        peers.join(" "),
+        remark,
+      ];
     }),
   );
 }
 
 function keysCommands(program: Command): void {
-  const keys = program.command("keys").description("key files: one key a role, 0600, never overwritten");
-  withOutput(withHome(keys.command("gen <role>").description("make a key: publisher or administrator")))
+  const keys = program
+    .command("keys")
+    .description("key files: one key a role, 0600, never overwritten");
+  withOutput(
+    withHome(keys.command("gen <role>").description("make a key: publisher or administrator")),
+  )
     .option("--out <file>", "where (default: the home's keys directory)")
     .action(async (role: string, options: CommonOptions & { out?: string }) => {
       if (role !== "publisher" && role !== "administrator") {
-        throw new ConfigError("USAGE", "keys gen takes publisher or administrator; a host's keys are made by smalti init");
+        throw new ConfigError(
+          "USAGE",
+          "keys gen takes publisher or administrator; a host's keys are made by smalti init",
+        );
       }
-      const path = resolve(options.out ?? join(homeOf(homeDirectory(options)).keysDirectory, `${role}.json`));
+      const path = resolve(
+        options.out ?? join(homeOf(homeDirectory(options)).keysDirectory, `${role}.json`),
+      );
       await mkdir(dirname(path), { recursive: true, mode: 0o700 });
       const key = await createKeyFile(path, role);
       if (options.output === "json") sayJson({ role, publicKey: key.publicKey, file: path });
       else say(`${key.publicKey}  ${path}`);
     });
-  withOutput(withHome(keys.command("ls").description("the public keys of a home"))).action(async (options: CommonOptions) => {
-    const rows = await listKeys(options);
-    if (options.output === "json") sayJson(rows);
-    else sayTable(["role", "public key", "file"], rows.map(({ role, publicKey, file }) => [role, publicKey, file]));
-  });
+  withOutput(withHome(keys.command("ls").description("the public keys of a home"))).action(
+    async (options: CommonOptions) => {
+      const rows = await listKeys(options);
+      if (options.output === "json") sayJson(rows);
+      else
+        sayTable(
+          ["role", "public key", "file"],
+          rows.map(({ role, publicKey, file }) => [role, publicKey, file]),
+        );
+    },
+  );
 }
 
-async function listKeys(options: CommonOptions): Promise<{ role: string; publicKey: string; file: string }[]> {
+async function listKeys(
+  options: CommonOptions,
+): Promise<{ role: string; publicKey: string; file: string }[]> {
   const home = homeDirectory(options);
   const rows: { role: string; publicKey: string; file: string }[] = [];
   for (const directory of [homeOf(home).keysDirectory, join(home, "keys")]) {
-    for (const name of (await readdir(directory).catch(() => [])).filter((file) => file.endsWith(".json")).sort()) {
+    for (const name of (await readdir(directory).catch(() => []))
+      .filter((file) => file.endsWith(".json"))
+      .sort()) {
       const role = name.replace(/\.json$/, "") as KeyRole;
       const key = await loadKeyFile(join(directory, name), role);
       rows.push({ role, publicKey: key.publicKey, file: join(directory, name) });
@@ -246,23 +343,34 @@ async function listKeys(options: CommonOptions): Promise<{ role: string; publicK
 
 function configCommands(program: Command): void {
   const config = program.command("config").description("a home's configuration");
-  withOutput(withHome(config.command("validate").description("check config, genesis and keys without starting"))).action(
-    async (options: CommonOptions) => {
-      const directory = homeDirectory(options);
-      const checked = await loadConfig(directory);
-      const home = homeOf(directory, checked);
-      const network = await loadGenesis(home.genesisFile);
-      const { publicKey } = await loadKeyFile(join(home.keysDirectory, "node.json"), "node");
-      if (checked.role === "writer") {
-        await loadKeyFile(join(home.keysDirectory, "block.json"), "block");
-        await loadKeyFile(join(home.keysDirectory, "cosign.json"), "cosign");
-      }
-      const facts = { ok: true, role: checked.role, nodeKey: publicKey, group: network.group, writers: network.writers.length };
-      if (options.output === "json") sayJson(facts);
-      else say(`${home.configFile}: fine (${checked.role} of ${network.genesis.name}, ${network.writers.length} writers, version ${version})`);
-    },
-  );
-  withOutput(withHome(config.command("show").description("the configuration with all defaults"))).action(
-    async (options: CommonOptions) => sayJson(await loadConfig(homeDirectory(options))),
-  );
+  withOutput(
+    withHome(
+      config.command("validate").description("check config, genesis and keys without starting"),
+    ),
+  ).action(async (options: CommonOptions) => {
+    const directory = homeDirectory(options);
+    const checked = await loadConfig(directory);
+    const home = homeOf(directory, checked);
+    const network = await loadGenesis(home.genesisFile);
+    const { publicKey } = await loadKeyFile(join(home.keysDirectory, "node.json"), "node");
+    if (checked.role === "writer") {
+      await loadKeyFile(join(home.keysDirectory, "block.json"), "block");
+      await loadKeyFile(join(home.keysDirectory, "cosign.json"), "cosign");
+    }
+    const facts = {
+      ok: true,
+      role: checked.role,
+      nodeKey: publicKey,
+      group: network.group,
+      writers: network.writers.length,
+    };
+    if (options.output === "json") sayJson(facts);
+    else
+      say(
+        `${home.configFile}: fine (${checked.role} of ${network.genesis.name}, ${network.writers.length} writers, version ${version})`,
+      );
+  });
+  withOutput(
+    withHome(config.command("show").description("the configuration with all defaults")),
+  ).action(async (options: CommonOptions) => sayJson(await loadConfig(homeDirectory(options))));
 }

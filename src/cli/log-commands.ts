@@ -17,26 +17,33 @@ function indexFlag(text: string): number {
 export function logCommands(program: Command): void {
   const log = program.commands.find((command) => command.name() === "log");
   if (log === undefined) throw new Error("the log command exists");
-  withOutput(withTrust(log.command("append [messages...]").description("order messages (or the lines of standard input)"))).action(
-    async (messages: string[], options: CommonOptions) => {
-      const trust = await trustOf(options);
-      const [writer = ""] = serversOf(options, trust);
-      const append = async (texts: readonly string[]): Promise<void> => {
-        const placed = await appendMessages(writer, texts.map((text) => Buffer.from(text)));
-        if (options.output === "json") sayJson(placed);
-        else say(`${placed.index}${placed.count > 1 ? `…${placed.index + placed.count - 1}` : ""}`);
-      };
-      if (messages.length > 0) return append(messages);
-      let batch: string[] = [];
-      for await (const line of createInterface({ input: process.stdin })) {
-        batch.push(line);
-        if (batch.length < batchLines) continue;
-        await append(batch);
-        batch = [];
-      }
-      if (batch.length > 0) await append(batch);
-    },
-  );
+  withOutput(
+    withTrust(
+      log
+        .command("append [messages...]")
+        .description("order messages (or the lines of standard input)"),
+    ),
+  ).action(async (messages: string[], options: CommonOptions) => {
+    const trust = await trustOf(options);
+    const [writer = ""] = serversOf(options, trust);
+    const append = async (texts: readonly string[]): Promise<void> => {
+      const placed = await appendMessages(
+        writer,
+        texts.map((text) => Buffer.from(text)),
+      );
+      if (options.output === "json") sayJson(placed);
+      else say(`${placed.index}${placed.count > 1 ? `…${placed.index + placed.count - 1}` : ""}`);
+    };
+    if (messages.length > 0) return append(messages);
+    let batch: string[] = [];
+    for await (const line of createInterface({ input: process.stdin })) {
+      batch.push(line);
+      if (batch.length < batchLines) continue;
+      await append(batch);
+      batch = [];
+    }
+    if (batch.length > 0) await append(batch);
+  });
   withOutput(withTrust(log.command("tail").description("messages in their total order, for ever")))
     .option("--index <i>", "from this index on", indexFlag, 0)
     .option("--count <n>", "end after so many", indexFlag)
@@ -48,7 +55,11 @@ export function logCommands(program: Command): void {
       for await (const { index, bytes } of tailMessages(host, options.index, stop.signal)) {
         if (left-- <= 0) break;
         const text = Buffer.from(bytes).toString();
-        say(options.output === "json" ? JSON.stringify({ index, message: text }) : `${index}\t${printable(text)}`);
+        say(
+          options.output === "json"
+            ? JSON.stringify({ index, message: text })
+            : `${index}\t${printable(text)}`,
+        );
         if (left <= 0) break;
       }
       stop.abort();

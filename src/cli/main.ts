@@ -5,6 +5,7 @@ import { version } from "../app/node/index.ts";
 import { hostCommands } from "./host-commands.ts";
 import { logCommands } from "./log-commands.ts";
 import { exitCodeOf, exitCodes, note } from "./output.ts";
+import { publishCommands } from "./publish-commands.ts";
 import { treeCommands } from "./tree-commands.ts";
 
 const program = new Command("smalti")
@@ -12,8 +13,12 @@ const program = new Command("smalti")
   .version(version)
   .exitOverride()
   .showHelpAfterError()
-  .addHelpText("after", "\nExit codes: 0 ok, 1 error, 2 usage, 3 verification failed, 5 no quorum, 7 incomplete, 8 storage, 9 conflict");
+  .addHelpText(
+    "after",
+    "\nExit codes: 0 ok, 1 error, 2 usage, 3 verification failed, 5 no quorum, 7 incomplete, 8 storage, 9 conflict",
+  );
 hostCommands(program);
+publishCommands(program);
 treeCommands(program);
 logCommands(program);
 for (const command of program.commands) inheritExit(command);
@@ -25,15 +30,20 @@ function inheritExit(command: Command): void {
 }
 
 // A reader of our output may close early (head, less).
-process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? exitCodes.ok : exitCodes.error));
+process.stdout.on("error", (error: NodeJS.ErrnoException) =>
+  process.exit(error.code === "EPIPE" ? exitCodes.ok : exitCodes.error),
+);
 
 try {
   await program.parseAsync();
 } catch (error) {
-  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+  if (error instanceof CommanderError)
+    process.exitCode = error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
   else {
     const { code } = error as { code?: unknown };
-    note(`${pc.red("smalti:")} ${error instanceof Error ? error.message : String(error)}${typeof code === "string" ? pc.dim(` [${code}]`) : ""}`);
+    note(
+      `${pc.red("smalti:")} ${error instanceof Error ? error.message : String(error)}${typeof code === "string" ? pc.dim(` [${code}]`) : ""}`,
+    );
     process.exitCode = exitCodeOf(error);
   }
 }

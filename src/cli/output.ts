@@ -38,7 +38,8 @@ export function exitCodeOf(error: unknown): number {
   const { code } = error as { code?: unknown };
   if (typeof code !== "string") return exitCodes.error;
   if (/^(STORAGE_|IDENTITY_IN_USE)/.test(code)) return exitCodes.storage;
-  if (/^(CONFIG_|GENESIS_|RULE_|KEY_|NOT_IN_GENESIS|ROLE_MISMATCH|USAGE)/.test(code)) return exitCodes.usage;
+  if (/^(CONFIG_|GENESIS_|RULE_|KEY_|NOT_IN_GENESIS|ROLE_MISMATCH|USAGE)/.test(code))
+    return exitCodes.usage;
   return byCode[code] ?? exitCodes.error;
 }
 
@@ -59,16 +60,40 @@ export function sayTable(head: readonly string[], rows: readonly (readonly strin
   const table = new Table({
     head: head.map((cell) => pc.bold(cell)),
     style: { head: [], border: [], compact: true },
-    chars: { top: "", "top-mid": "", "top-left": "", "top-right": "", bottom: "", "bottom-mid": "", "bottom-left": "", "bottom-right": "", left: "", "left-mid": "", mid: "", "mid-mid": "", right: "", "right-mid": "", middle: "  " },
+    chars: {
+      top: "",
+      "top-mid": "",
+      "top-left": "",
+      "top-right": "",
+      bottom: "",
+      "bottom-mid": "",
+      "bottom-left": "",
+      "bottom-right": "",
+      left: "",
+      "left-mid": "",
+      mid: "",
+      "mid-mid": "",
+      right: "",
+      "right-mid": "",
+      middle: "  ",
+    },
   });
   for (const row of rows) table.push([...row]);
   say(table.toString());
 }
 
 /** A progress bar on a terminal, nothing elsewhere. */
-export function progressBar(label: string): { update(done: number, total: number): void; stop(): void } {
+export function progressBar(label: string): {
+  update(done: number, total: number): void;
+  stop(): void;
+} {
   if (!process.stderr.isTTY) return { update: () => undefined, stop: () => undefined };
-  const bar = new SingleBar({ format: `${label} {bar} {percentage}% {value}/{total}`, hideCursor: true, stream: process.stderr, clearOnComplete: true });
+  const bar = new SingleBar({
+    format: `${label} {bar} {percentage}% {value}/{total}`,
+    hideCursor: true,
+    stream: process.stderr,
+    clearOnComplete: true,
+  });
   let isStarted = false;
   return {
     update: (done, total) => {

@@ -1,3 +1,4 @@
+// biome-ignore-all lint/complexity/useMaxParams: the platform's own signatures
 // The little of the platform that ring 1 may name: synchronous, deterministic hashing and signing.
 declare module "node:crypto" {
   interface KeyObject {
@@ -10,7 +11,12 @@ declare module "node:crypto" {
     digest(): Uint8Array;
   };
   export function sign(algorithm: null, data: Uint8Array, key: KeyObject): Uint8Array;
-  export function verify(algorithm: null, data: Uint8Array, key: KeyObject, signature: Uint8Array): boolean;
+  export function verify(
+    algorithm: null,
+    data: Uint8Array,
+    key: KeyObject,
+    signature: Uint8Array,
+  ): boolean;
   export function createPrivateKey(input: { key: object; format: "jwk" }): KeyObject;
   export function createPublicKey(input: { key: object; format: "jwk" } | KeyObject): KeyObject;
 }

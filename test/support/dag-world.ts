@@ -14,7 +14,12 @@ import {
   verifyBlock,
 } from "../../src/core/acceptance/index.ts";
 import { Author, Digest, limits, Prng, type PublicKey } from "../../src/core/base/index.ts";
-import { Ed25519Verifier, ed25519Signer, type Signer, type Verifier } from "../../src/core/crypto/index.ts";
+import {
+  Ed25519Verifier,
+  ed25519Signer,
+  type Signer,
+  type Verifier,
+} from "../../src/core/crypto/index.ts";
 import { type CommitRule, commitRule, type RuleName } from "../../src/core/quorum/index.ts";
 
 /** A keyed-hash stand-in for Ed25519: as unforgeable as the tests need, and a hundred times faster. */
@@ -59,7 +64,10 @@ interface Host {
   machine: DagAcceptance;
   readonly signer: Signer;
   readonly batches: AcceptedBatch[];
-  readonly log: { blocks: VerifiedBlock[]; commits: Extract<DagEffect, { type: "persist-commit" }>["commit"][] };
+  readonly log: {
+    blocks: VerifiedBlock[];
+    commits: Extract<DagEffect, { type: "persist-commit" }>["commit"][];
+  };
   signedRound: number;
   up: boolean;
   wakeAt: number;
@@ -118,13 +126,18 @@ export class DagWorld {
 
   #reach(): void {
     for (const i of this.hosts.keys()) {
-      const authors = new Set([...this.hosts.keys()].filter((j) => j !== i && this.hosts[j]?.up).map(Author));
+      const authors = new Set(
+        [...this.hosts.keys()].filter((j) => j !== i && this.hosts[j]?.up).map(Author),
+      );
       if (this.hosts[i]?.up) this.step(i, { type: "reachable", authors });
     }
   }
 
   submit(i: number, texts: readonly string[]): void {
-    const segment: Segment = segmentOf(0, texts.map((text) => Buffer.from(text)));
+    const segment: Segment = segmentOf(
+      0,
+      texts.map((text) => Buffer.from(text)),
+    );
     this.step(i, { type: "submit", ticket: 1, segment });
   }
 
@@ -180,7 +193,8 @@ export class DagWorld {
   #pop(): Event | undefined {
     let best: Event | undefined;
     for (const event of this.#events) {
-      if (!best || event.at < best.at || (event.at === best.at && event.seq < best.seq)) best = event;
+      if (!best || event.at < best.at || (event.at === best.at && event.seq < best.seq))
+        best = event;
     }
     if (best) this.#events = this.#events.filter((event) => event !== best);
     return best;
@@ -239,9 +253,15 @@ export class DagWorld {
   }
 
   /** Hands a block to a host as if it had come over the wire. */
-  deliver(from: number, to: number, block: VerifiedBlock, how: "pushed" | "fetched" = "pushed"): void {
+  deliver(
+    from: number,
+    to: number,
+    block: VerifiedBlock,
+    how: "pushed" | "fetched" = "pushed",
+  ): void {
     const verified = verifyBlock(blockToWire(block), this.config, fakeVerifier);
-    if (verified.ok) this.step(to, { type: "block", block: verified.value, from: Author(from), how });
+    if (verified.ok)
+      this.step(to, { type: "block", block: verified.value, from: Author(from), how });
   }
 
   #fetch(i: number, refs: readonly { readonly digest: Digest }[]): void {

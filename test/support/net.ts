@@ -5,7 +5,12 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { HostStatus } from "../../src/app/gateway/index.ts";
-import { createTestnet, type Testnet, type TestnetHost, type TestnetOptions } from "../../src/app/setup/index.ts";
+import {
+  createTestnet,
+  type Testnet,
+  type TestnetHost,
+  type TestnetOptions,
+} from "../../src/app/setup/index.ts";
 
 const main = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url));
 
@@ -17,13 +22,25 @@ export interface Ran {
 }
 
 /** Runs `smalti …` to its end. */
-export function smalti(args: readonly string[], options: { readonly home?: string; readonly cwd?: string } = {}): Promise<Ran> {
-  const env = { ...process.env, NO_COLOR: "1", ...(options.home === undefined ? {} : { SMALTI_HOME: options.home }) };
+export function smalti(
+  args: readonly string[],
+  options: { readonly home?: string; readonly cwd?: string } = {},
+): Promise<Ran> {
+  const env = {
+    ...process.env,
+    NO_COLOR: "1",
+    ...(options.home === undefined ? {} : { SMALTI_HOME: options.home }),
+  };
   return new Promise((resolve) => {
-    execFile(process.execPath, [main, ...args], { env, cwd: options.cwd, maxBuffer: 1 << 26 }, (error, stdout, stderr) => {
-      const code = error === null ? 0 : typeof error.code === "number" ? error.code : 1;
-      resolve({ code, stdout, stderr });
-    });
+    execFile(
+      process.execPath,
+      [main, ...args],
+      { env, cwd: options.cwd, maxBuffer: 1 << 26 },
+      (error, stdout, stderr) => {
+        const code = error === null ? 0 : typeof error.code === "number" ? error.code : 1;
+        resolve({ code, stdout, stderr });
+      },
+    );
   });
 }
 
@@ -42,7 +59,9 @@ export class HostProcess {
   }
 
   get isRunning(): boolean {
-    return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
+    return (
+      this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null
+    );
   }
 
   get pid(): number {
@@ -50,7 +69,14 @@ export class HostProcess {
   }
 
   spawn(wrap: readonly string[] = []): void {
-    const [command = process.execPath, ...rest] = [...wrap, process.execPath, main, "start", "--home", this.host.home];
+    const [command = process.execPath, ...rest] = [
+      ...wrap,
+      process.execPath,
+      main,
+      "start",
+      "--home",
+      this.host.home,
+    ];
     const child = spawn(command, rest, { stdio: ["ignore", "ignore", "pipe"] });
     child.stderr?.on("data", (text: Buffer) => {
       this.log = (this.log + text.toString()).slice(-200_000);
@@ -61,7 +87,11 @@ export class HostProcess {
   /** Starts the process and waits until it answers. */
   async start(wrap: readonly string[] = []): Promise<void> {
     this.spawn(wrap);
-    await until(async () => (await this.tryStatus()) !== undefined || !this.isRunning, 20_000, `${this.host.name} answers`);
+    await until(
+      async () => (await this.tryStatus()) !== undefined || !this.isRunning,
+      20_000,
+      `${this.host.name} answers`,
+    );
     if (!this.isRunning) throw new Error(`${this.host.name} ended:\n${this.log}`);
   }
 
@@ -83,7 +113,9 @@ export class HostProcess {
 
   async tryStatus(): Promise<HostStatus | undefined> {
     try {
-      const response = await fetch(`${this.http}/.smalti/status.json`, { signal: AbortSignal.timeout(3000) });
+      const response = await fetch(`${this.http}/.smalti/status.json`, {
+        signal: AbortSignal.timeout(3000),
+      });
       return response.ok ? ((await response.json()) as HostStatus) : undefined;
     } catch {
       return undefined;
@@ -92,7 +124,8 @@ export class HostProcess {
 
   async status(): Promise<HostStatus> {
     const status = await this.tryStatus();
-    if (status === undefined) throw new Error(`${this.host.name} does not answer:\n${this.log.slice(-2000)}`);
+    if (status === undefined)
+      throw new Error(`${this.host.name} does not answer:\n${this.log.slice(-2000)}`);
     return status;
   }
 
@@ -137,7 +170,8 @@ export class Net {
   /** Runs a verb that must succeed. */
   async must(...args: string[]): Promise<string> {
     const { code, stdout, stderr } = await this.run(...args);
-    if (code !== 0) throw new Error(`smalti ${args.join(" ")} ended with ${code}:\n${stdout}${stderr}`);
+    if (code !== 0)
+      throw new Error(`smalti ${args.join(" ")} ended with ${code}:\n${stdout}${stderr}`);
     return stdout;
   }
 
@@ -147,10 +181,17 @@ export class Net {
     const isSame = async (): Promise<boolean> => {
       const running = [...this.hosts.values()].filter((host) => host.isRunning);
       last = await Promise.all(running.map((host) => host.status()));
-      return last.every((s) => s.height >= height && s.height === last[0]?.height && s.stateDigest === last[0]?.stateDigest);
+      return last.every(
+        (s) =>
+          s.height >= height &&
+          s.height === last[0]?.height &&
+          s.stateDigest === last[0]?.stateDigest,
+      );
     };
     await until(isSame, waitMs, `all hosts agree at height ${height}`).catch((error: unknown) => {
-      throw new Error(`${String(error)}: ${JSON.stringify(last.map((s) => [s.moniker, s.height, s.stateDigest.slice(0, 8), s.commit]))}`);
+      throw new Error(
+        `${String(error)}: ${JSON.stringify(last.map((s) => [s.moniker, s.height, s.stateDigest.slice(0, 8), s.commit]))}`,
+      );
     });
     return last;
   }
@@ -176,7 +217,11 @@ export async function startNet(options: Omit<TestnetOptions, "directory">): Prom
 }
 
 /** Polls until `isTrue`, or throws after `waitMs`. */
-export async function until(isTrue: () => boolean | Promise<boolean>, waitMs: number, what: string): Promise<void> {
+export async function until(
+  isTrue: () => boolean | Promise<boolean>,
+  waitMs: number,
+  what: string,
+): Promise<void> {
   const deadline = Date.now() + waitMs;
   while (!(await isTrue())) {
     if (Date.now() > deadline) throw new Error(`waited ${waitMs} ms in vain until ${what}`);

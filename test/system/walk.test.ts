@@ -32,7 +32,15 @@ describe("the walking path, with real processes", () => {
     await net.must("get", "demo", out, "--from", net.host("r0").http);
     assert.equal(await readFile(join(out, "one.txt"), "utf8"), "one\n");
     assert.match(await net.must("verify", out, "demo"), /verified/);
-    const offline = await net.run("verify", "--receipt", receipt, "--genesis", net.testnet.genesisFile, "--from", "http://127.0.0.1:1");
+    const offline = await net.run(
+      "verify",
+      "--receipt",
+      receipt,
+      "--genesis",
+      net.testnet.genesisFile,
+      "--from",
+      "http://127.0.0.1:1",
+    );
     assert.equal(offline.code, 0, offline.stderr);
     const forged = JSON.parse(await readFile(receipt, "utf8")) as { record: string };
     forged.record = forged.record.replace(/[A-Z]/, (letter) => (letter === "A" ? "B" : "A"));
@@ -43,7 +51,9 @@ describe("the walking path, with real processes", () => {
   test("a second publish through another writer moves only what changed; past heights stay", async () => {
     await writeFile(join(work, "src", "one.txt"), "one, changed\n");
     const [, w1] = net.writers;
-    const ran = JSON.parse(await net.must("publish", join(work, "src"), "demo", "-o", "json", "--from", w1?.http ?? "")) as {
+    const ran = JSON.parse(
+      await net.must("publish", join(work, "src"), "demo", "-o", "json", "--from", w1?.http ?? ""),
+    ) as {
       changed: number;
       uploadedBytes: number;
       height: number;
@@ -53,7 +63,10 @@ describe("the walking path, with real processes", () => {
     const old = join(work, "old");
     await net.must("get", "demo", old, "--height", "1", "--from", net.host("r0").http);
     assert.equal(await readFile(join(old, "one.txt"), "utf8"), "one\n");
-    assert.equal(await net.must("cat", "demo/one.txt", "--from", net.host("r0").http), "one, changed\n");
+    assert.equal(
+      await net.must("cat", "demo/one.txt", "--from", net.host("r0").http),
+      "one, changed\n",
+    );
   });
 
   test("a lying reader is refused and named, and another server is used", async () => {
@@ -69,9 +82,21 @@ describe("the walking path, with real processes", () => {
 
   test("the totally ordered broadcast by itself", async () => {
     const [w0, w1] = net.writers;
-    assert.equal((await net.must("log", "append", "hello", "world", "--from", w0?.http ?? "")).trim(), "0…1");
+    assert.equal(
+      (await net.must("log", "append", "hello", "world", "--from", w0?.http ?? "")).trim(),
+      "0…1",
+    );
     assert.equal((await net.must("log", "append", "again", "--from", w1?.http ?? "")).trim(), "2");
-    const tail = await net.must("log", "tail", "--index", "1", "--count", "2", "--from", net.host("r0").http);
+    const tail = await net.must(
+      "log",
+      "tail",
+      "--index",
+      "1",
+      "--count",
+      "2",
+      "--from",
+      net.host("r0").http,
+    );
     assert.equal(tail, "1\tworld\n2\tagain\n");
   });
 });

@@ -1,9 +1,9 @@
+import type { Segment } from "../../core/acceptance/index.ts";
 import { messagesOf, segmentOf, segmentShape, segmentValue } from "../../core/acceptance/index.ts";
 import { limits } from "../../core/base/index.ts";
 import { encode, fields, list, natural, read, type Shape } from "../../core/codec/index.ts";
 import { messageKinds } from "../../core/mirror/index.ts";
-import type { Segment } from "../../core/acceptance/index.ts";
-import { ask, askJson, ServerError } from "./transfer.ts";
+import { ask, askJson, readFrames, ServerError } from "./transfer.ts";
 
 /** One message of the total order. */
 export interface LoggedMessage {
@@ -17,7 +17,10 @@ export interface LoggedMessage {
  * ordered, with the index of the first. After an error the batch may or may not be ordered: put an id of your
  * own into messages that must not be doubled.
  */
-export async function appendMessages(writer: string, messages: readonly Uint8Array[]): Promise<{ readonly index: number; readonly count: number }> {
+export async function appendMessages(
+  writer: string,
+  messages: readonly Uint8Array[],
+): Promise<{ readonly index: number; readonly count: number }> {
   const segment = segmentOf(messageKinds.application, messages);
   const body = encode(segmentValue(segment));
   const headers = { "content-type": "application/octet-stream" };
@@ -31,34 +34,38 @@ interface TailFrame {
 
 const tailShape: Shape<TailFrame> = (value, what) => {
   const [first, segments] = fields(2)(value, what);
-  return { first: natural()(first, `${what}.first`), segments: list(segmentShape, 100_000)(segments, `${what}.segments`) };
+  return {
+    first: natural()(first, `${what}.first`),
+    segments: list(segmentShape, 100_000)(segments, `${what}.segments`),
+  };
 };
 
 /** Batches of messages from an index on, for ever (until the signal). The host is trusted for the order here. */
-export async function* tailBatches(host: string, from: number, signal?: AbortSignal): AsyncGenerator<TailFrame> {
+export async function* tailBatches(
+  host: string,
+  from: number,
+  signal?: AbortSignal,
+): AsyncGenerator<TailFrame> {
   const { body } = await ask(`${host}/.smalti/v1/log?from=${from}`, {
     patienceMs: 0,
     ...(signal === undefined ? {} : { signal }),
   });
-  let pending: Buffer = Buffer.alloc(0);
-  for await (const piece of body as AsyncIterable<Buffer>) {
-    pending = pending.length === 0 ? piece : Buffer.concat([pending, piece]);
-    while (pending.length >= 4) {
-      const length = pending.readUInt32BE(0);
-      if (length > limits.frameBytesMax) throw new ServerError(host, 200, "TOO_LONG", "a frame is too long");
-      if (pending.length < 4 + length) break;
-      const frame = read(pending.subarray(4, 4 + length), tailShape, "frame");
-      if (!frame.ok) throw new ServerError(host, 200, frame.error.code, frame.error.detail);
-      yield frame.value;
-      pending = pending.subarray(4 + length);
-    }
+  for await (const bytes of readFrames(body, limits.frameBytesMax)) {
+    const frame = read(bytes, tailShape, "frame");
+    if (!frame.ok) throw new ServerError(host, 200, frame.error.code, frame.error.detail);
+    yield frame.value;
   }
 }
 
 /** Messages from an index on, one by one. */
-export async function* tailMessages(host: string, from: number, signal?: AbortSignal): AsyncGenerator<LoggedMessage> {
+export async function* tailMessages(
+  host: string,
+  from: number,
+  signal?: AbortSignal,
+): AsyncGenerator<LoggedMessage> {
   for await (const { first, segments } of tailBatches(host, from, signal)) {
     let index = first;
-    for (const segment of segments) for (const bytes of messagesOf(segment)) yield { index: index++, bytes };
+    for (const segment of segments)
+      for (const bytes of messagesOf(segment)) yield { index: index++, bytes };
   }
 }

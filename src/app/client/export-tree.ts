@@ -1,5 +1,5 @@
 import { createHash, type Hash } from "node:crypto";
-import { createReadStream, constants } from "node:fs";
+import { constants, createReadStream } from "node:fs";
 import { type FileHandle, lstat, mkdir, open, rename, rm, symlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { type Digest, limits } from "../../core/base/index.ts";
@@ -32,41 +32,56 @@ type File = Extract<Leaf, { kind: "file" }>;
 export async function exportTree(
   client: MirrorClient,
   leaves: ReadonlyMap<string, Leaf>,
-  directory: string,
-  onProgress: (done: number, total: number) => void = () => undefined,
+  to: { readonly directory: string; readonly onProgress?: (done: number, total: number) => void },
 ): Promise<ExportResult> {
   refuseCollisions(leaves.keys());
-  await mkdir(directory, { recursive: true });
-  const target = new Target(directory);
-  const small = new Map<Digest, { path: string; file: File }[]>();
-  const large: { path: string; file: File }[] = [];
+  await mkdir(to.directory, { recursive: true });
+  const target = new Target(to.directory);
   const result = { files: 0, bytes: 0, unchanged: 0 };
-  const count = (file: File): void => {
-    result.bytes += file.size;
-    onProgress(++result.files, leaves.size);
+  const count = (bytes: number): void => {
+    result.bytes += bytes;
+    to.onProgress?.(++result.files, leaves.size);
   };
+  const wanted = await prepareLeaves(target, leaves, (isUnchanged) => {
+    result.unchanged += Number(isUnchanged);
+    count(0);
+  });
+  const byDigest = new Map<Digest, { readonly path: string; readonly file: File }[]>();
+  for (const item of wanted) {
+    const { digest, size } = item.file;
+    if (size <= limits.packedBlobBytesMax)
+      byDigest.set(digest, [...(byDigest.get(digest) ?? []), item]);
+  }
+  for await (const { digest, bytes } of client.smallBlobs([...byDigest.keys()])) {
+    for (const { path, file } of byDigest.get(digest) ?? []) {
+      await target.write(path, bytes, file.executable);
+      count(file.size);
+    }
+  }
+  for (const { path, file } of wanted) {
+    if (file.size <= limits.packedBlobBytesMax) continue;
+    await target.writeLarge(client, path, file);
+    count(file.size);
+  }
+  return result;
+}
+
+/** Makes directories and links, and returns the files whose content must be fetched. */
+async function prepareLeaves(
+  target: Target,
+  leaves: ReadonlyMap<string, Leaf>,
+  onDone: (isUnchanged: boolean) => void,
+): Promise<{ readonly path: string; readonly file: File }[]> {
+  const wanted: { path: string; file: File }[] = [];
   for (const [path, leaf] of leaves) {
     await target.prepare(path);
     if (leaf.kind === "link") {
       await target.link(path, leaf.target);
-      onProgress(++result.files, leaves.size);
-    } else if (await target.has(path, leaf)) {
-      result.unchanged++;
-      onProgress(++result.files, leaves.size);
-    } else if (leaf.size > limits.packedBlobBytesMax) large.push({ path, file: leaf });
-    else small.set(leaf.digest, [...(small.get(leaf.digest) ?? []), { path, file: leaf }]);
+      onDone(false);
+    } else if (await target.has(path, leaf)) onDone(true);
+    else wanted.push({ path, file: leaf });
   }
-  for await (const { digest, bytes } of client.smallBlobs([...small.keys()])) {
-    for (const { path, file } of small.get(digest) ?? []) {
-      await target.write(path, bytes, file.executable);
-      count(file);
-    }
-  }
-  for (const { path, file } of large) {
-    await target.writeLarge(client, path, file);
-    count(file);
-  }
-  return result;
+  return wanted;
 }
 
 function refuseCollisions(paths: Iterable<string>): void {
@@ -97,7 +112,10 @@ class Target {
     const stat = await lstat(directory).catch(() => undefined);
     if (stat === undefined) await mkdir(directory);
     else if (!stat.isDirectory()) {
-      throw new ExportError("UNSAFE_TARGET", `${directory} is in the way: it is not a directory (links are not followed); remove it`);
+      throw new ExportError(
+        "UNSAFE_TARGET",
+        `${directory} is in the way: it is not a directory (links are not followed); remove it`,
+      );
     }
     this.#made.add(parent);
   }
@@ -105,7 +123,12 @@ class Target {
   async has(path: string, file: File): Promise<boolean> {
     const full = join(this.#root, path);
     const stat = await lstat(full).catch(() => undefined);
-    if (!stat?.isFile() || stat.size !== file.size || ((stat.mode & 0o111) !== 0) !== file.executable) return false;
+    if (
+      !stat?.isFile() ||
+      stat.size !== file.size ||
+      ((stat.mode & 0o111) !== 0) !== file.executable
+    )
+      return false;
     return (await hashOf(full)).digest("hex") === file.digest;
   }
 
@@ -118,7 +141,11 @@ class Target {
   /** What stands at the name is removed unless it is a directory. */
   async #clear(full: string): Promise<void> {
     const stat = await lstat(full).catch(() => undefined);
-    if (stat?.isDirectory()) throw new ExportError("UNSAFE_TARGET", `${full} is a directory where a file belongs; remove it`);
+    if (stat?.isDirectory())
+      throw new ExportError(
+        "UNSAFE_TARGET",
+        `${full} is a directory where a file belongs; remove it`,
+      );
     if (stat !== undefined) await rm(full);
   }
 
@@ -172,6 +199,7 @@ function sinkTo(handle: FileHandle, path: string): Parameters<MirrorClient["larg
 
 async function hashOf(path: string): Promise<Hash> {
   const hash = createHash("sha256");
-  for await (const piece of createReadStream(path, { highWaterMark: limits.blobChunkBytes })) hash.update(piece as Buffer);
+  for await (const piece of createReadStream(path, { highWaterMark: limits.blobChunkBytes }))
+    hash.update(piece as Buffer);
   return hash;
 }

@@ -30,7 +30,13 @@ export async function scanDirectory(
   if (!(await lstat(directory).catch(() => undefined))?.isDirectory()) {
     throw new LocalTreeError(`${directory} is not a directory`);
   }
-  const files = await new fdir({ includeBasePath: true, excludeSymlinks: false, suppressErrors: false }).crawl(directory).withPromise();
+  const files = await new fdir({
+    includeBasePath: true,
+    excludeSymlinks: false,
+    suppressErrors: false,
+  })
+    .crawl(directory)
+    .withPromise();
   const leaves = new Map<string, LocalLeaf>();
   let next = 0;
   let done = 0;
@@ -50,7 +56,8 @@ export async function scanDirectory(
 async function leafOf(file: string): Promise<Leaf> {
   const stat = await lstat(file);
   if (stat.isSymbolicLink()) return { kind: "link", target: await readlink(file) };
-  if (!stat.isFile()) throw new LocalTreeError(`${file} is neither a file nor a link; leave it out`);
+  if (!stat.isFile())
+    throw new LocalTreeError(`${file} is neither a file nor a link; leave it out`);
   const { digest, size } = await hashFile(file);
   return { kind: "file", digest, size, executable: (stat.mode & 0o111) !== 0 };
 }
@@ -58,7 +65,7 @@ async function leafOf(file: string): Promise<Leaf> {
 /** Where a blob's bytes are on this machine. */
 export function filesByDigest(leaves: ReadonlyMap<string, LocalLeaf>): ReadonlyMap<Digest, string> {
   const files = new Map<Digest, string>();
-  for (const { leaf, file } of leaves.values()) if (leaf.kind === "file") files.set(leaf.digest, file);
+  for (const { leaf, file } of leaves.values())
+    if (leaf.kind === "file") files.set(leaf.digest, file);
   return files;
 }
-

@@ -1,6 +1,17 @@
-import { createHash } from "node:crypto";
+import type { Hash } from "node:crypto";
 import { type Digest, limits, type Result } from "../../core/base/index.ts";
-import { type DirectoryNode, DirectoryStore, type Entry, type Leaf, leavesOf, lookup, MissingNodeError, nodeDigest, parsePath, readNode } from "../../core/mirror/index.ts";
+import {
+  type DirectoryNode,
+  DirectoryStore,
+  type Entry,
+  type Leaf,
+  leavesOf,
+  lookup,
+  MissingNodeError,
+  nodeDigest,
+  parsePath,
+  readNode,
+} from "../../core/mirror/index.ts";
 import { ask, askBulk, askJson, readAll, ServerError, stallMs } from "./transfer.ts";
 import { isBlob, type Trust, type VerifiedHead, verifyHead } from "./trust.ts";
 
@@ -41,7 +52,11 @@ export class MirrorClient {
   readonly #liars = new Set<string>();
   readonly lies: Lie[] = [];
 
-  constructor(options: { readonly trust: Trust; readonly servers: readonly string[]; readonly onLie?: (lie: Lie) => void }) {
+  constructor(options: {
+    readonly trust: Trust;
+    readonly servers: readonly string[];
+    readonly onLie?: (lie: Lie) => void;
+  }) {
     this.#trust = options.trust;
     this.#servers = options.servers.map((server) => server.replace(/\/+$/, ""));
     this.#onLie = options.onLie ?? (() => undefined);
@@ -61,7 +76,9 @@ export class MirrorClient {
 
   /** Asks servers one after the other until one gives an answer that verifies; liars are asked last. */
   async #first<T>(what: string, attempt: (server: string) => Promise<Result<T>>): Promise<T> {
-    const order = [...this.#servers].sort((a, b) => Number(this.#liars.has(a)) - Number(this.#liars.has(b)));
+    const order = [...this.#servers].sort(
+      (a, b) => Number(this.#liars.has(a)) - Number(this.#liars.has(b)),
+    );
     const lies: Lie[] = [];
     const reasons: string[] = [];
     for (const server of order) {
@@ -70,7 +87,9 @@ export class MirrorClient {
         if (result.ok) return result.value;
         lies.push(this.#lie(server, result.error.code, result.error.detail));
       } catch (error) {
-        reasons.push(error instanceof ServerError ? error.message : `${server}: ${reasonOf(error)}`);
+        reasons.push(
+          error instanceof ServerError ? error.message : `${server}: ${reasonOf(error)}`,
+        );
       }
     }
     throw new NoHonestServerError(what, lies, reasons);
@@ -90,7 +109,11 @@ export class MirrorClient {
     const answers = await Promise.allSettled(this.#servers.map((server) => this.#headOf(server)));
     let newest: VerifiedHead | undefined;
     for (const answer of answers) {
-      if (answer.status === "fulfilled" && answer.value !== undefined && answer.value.height > (newest?.height ?? -1)) {
+      if (
+        answer.status === "fulfilled" &&
+        answer.value !== undefined &&
+        answer.value.height > (newest?.height ?? -1)
+      ) {
         newest = answer.value;
       }
     }
@@ -98,7 +121,10 @@ export class MirrorClient {
   }
 
   async #headOf(server: string): Promise<VerifiedHead | undefined> {
-    const verified = verifyHead(this.#trust, await askJson<unknown>(`${server}/.smalti/head`, { patienceMs: stallMs / 3 }));
+    const verified = verifyHead(
+      this.#trust,
+      await askJson<unknown>(`${server}/.smalti/head`, { patienceMs: stallMs / 3 }),
+    );
     if (verified.ok) return verified.value;
     this.#lie(server, verified.error.code, verified.error.detail);
     return undefined;
@@ -113,7 +139,8 @@ export class MirrorClient {
     if (!names.ok) throw new AbsentError(`${path} cannot be a path: ${names.error.detail}`);
     const list = names.value;
     const entry = await this.#withNodes((store) => lookup(store, head.trees, [tree, ...list]));
-    if (entry === undefined) throw new AbsentError(`${tree}/${path} is not in height ${head.height}`);
+    if (entry === undefined)
+      throw new AbsentError(`${tree}/${path} is not in height ${head.height}`);
     return entry;
   }
 
@@ -138,7 +165,10 @@ export class MirrorClient {
   }
 
   get #store(): DirectoryStore {
-    return new DirectoryStore((root) => this.#nodes.get(root), () => undefined);
+    return new DirectoryStore(
+      (root) => this.#nodes.get(root),
+      () => undefined,
+    );
   }
 
   /** Runs a lookup, fetching the nodes that it misses. */
@@ -158,7 +188,8 @@ export class MirrorClient {
     let level: Digest[] = root === undefined ? [] : [root];
     while (level.length > 0) {
       const missing = level.filter((digest) => !this.#nodes.has(digest));
-      for (let i = 0; i < missing.length; i += bulkCount) await this.#fetchNodes(missing.slice(i, i + bulkCount));
+      for (let i = 0; i < missing.length; i += bulkCount)
+        await this.#fetchNodes(missing.slice(i, i + bulkCount));
       const next: Digest[] = [];
       for (const digest of level) next.push(...childrenOf(this.#nodes.get(digest), deep));
       level = next;
@@ -168,11 +199,18 @@ export class MirrorClient {
   async #fetchNodes(digests: readonly Digest[]): Promise<void> {
     await this.#first<undefined>(`${digests.length} directory nodes`, async (server) => {
       for await (const { digest, bytes } of askBulk(server, "nodes", digests)) {
-        if (nodeDigest(bytes) !== digest || !readNode(bytes).ok) return wrong(`directory node ${digest} has other bytes`);
+        if (nodeDigest(bytes) !== digest || !readNode(bytes).ok)
+          return wrong(`directory node ${digest} has other bytes`);
         this.#nodes.set(digest, Buffer.from(bytes));
       }
       const missing = digests.filter((digest) => !this.#nodes.has(digest));
-      if (missing.length > 0) throw new ServerError(server, 404, "NOT_FOUND", `${missing.length} directory nodes are not there`);
+      if (missing.length > 0)
+        throw new ServerError(
+          server,
+          404,
+          "NOT_FOUND",
+          `${missing.length} directory nodes are not there`,
+        );
       return { ok: true, value: undefined };
     });
   }
@@ -180,14 +218,20 @@ export class MirrorClient {
   // ── content ──
 
   /** Many small blobs; each is handed out as soon as it is verified, in no order. */
-  async *smallBlobs(digests: readonly Digest[]): AsyncGenerator<{ readonly digest: Digest; readonly bytes: Uint8Array }> {
+  async *smallBlobs(
+    digests: readonly Digest[],
+  ): AsyncGenerator<{ readonly digest: Digest; readonly bytes: Uint8Array }> {
     for (let i = 0; i < digests.length; i += bulkCount) {
       let missing = new Set(digests.slice(i, i + bulkCount));
       while (missing.size > 0) {
         const wanted = missing;
-        const got = await this.#first(`${wanted.size} files`, (server) => this.#bulkFrom(server, wanted));
+        const got = await this.#first(`${wanted.size} files`, (server) =>
+          this.#bulkFrom(server, wanted),
+        );
         yield* got;
-        missing = new Set([...wanted].filter((digest) => !got.some((item) => item.digest === digest)));
+        missing = new Set(
+          [...wanted].filter((digest) => !got.some((item) => item.digest === digest)),
+        );
       }
     }
   }
@@ -198,10 +242,12 @@ export class MirrorClient {
   ): Promise<Result<readonly { readonly digest: Digest; readonly bytes: Uint8Array }[]>> {
     const got: { digest: Digest; bytes: Uint8Array }[] = [];
     for await (const { digest, bytes } of askBulk(server, "blobs", [...wanted])) {
-      if (!wanted.has(digest) || !isBlob(bytes, digest)) return wrong(`blob ${digest.slice(0, 16)}… has other bytes`);
+      if (!wanted.has(digest) || !isBlob(bytes, digest))
+        return wrong(`blob ${digest.slice(0, 16)}… has other bytes`);
       got.push({ digest, bytes: Buffer.from(bytes) });
     }
-    if (got.length === 0) throw new ServerError(server, 404, "NOT_FOUND", "none of the files is there");
+    if (got.length === 0)
+      throw new ServerError(server, 404, "NOT_FOUND", "none of the files is there");
     return { ok: true, value: got };
   }
 
@@ -210,42 +256,61 @@ export class MirrorClient {
     return this.#first<Uint8Array>(`blob ${digest.slice(0, 16)}…`, async (server) => {
       const { body } = await ask(`${server}${url}`);
       const bytes = await readAll(body, limits.packedBlobBytesMax, server);
-      return isBlob(bytes, digest) ? { ok: true, value: bytes } : wrong(`${url} has other bytes than height and path say`);
+      return isBlob(bytes, digest)
+        ? { ok: true, value: bytes }
+        : wrong(`${url} has other bytes than height and path say`);
     });
   }
 
   /**
-   * Streams a large blob into `sink` from an offset on and verifies the whole of it: `seed` must hash what is there
-   * already. Returns after the digest is proven; on a lie the sink is told to begin again.
+   * Streams a large blob into `sink` and verifies the whole of it, going on after what the sink has already.
+   * Returns after the digest is proven; on a lie the sink is told to begin again.
    */
   async large(
     blob: { readonly digest: Digest; readonly size: number },
-    sink: { offset(): Promise<number>; hash(): Promise<ReturnType<typeof createHash>>; write(piece: Uint8Array): Promise<void>; reset(): Promise<void> },
+    sink: BlobSink,
   ): Promise<void> {
     await this.#first<undefined>(`blob ${blob.digest.slice(0, 16)}…`, async (server) => {
-      let at = await sink.offset();
       const hash = await sink.hash();
-      const headers: Record<string, string> = at > 0 ? { range: `bytes=${at}-` } : {};
-      if (at < blob.size) {
-        const { body, statusCode } = await ask(`${server}/.smalti/blob/sha256/${blob.digest}`, { headers });
-        if (at > 0 && statusCode !== 206) return this.#again(sink, "ignored the range");
-        for await (const piece of body as AsyncIterable<Uint8Array>) {
-          at += piece.length;
-          if (at > blob.size) return this.#again(sink, "sent more bytes than the file has");
-          hash.update(piece);
-          await sink.write(piece);
-        }
-      }
-      if (at < blob.size) throw new ServerError(server, 200, "CUT_SHORT", `only ${at} of ${blob.size} bytes came`);
-      if (hash.digest("hex") === blob.digest) return { ok: true, value: undefined };
-      return this.#again(sink, `blob ${blob.digest.slice(0, 16)}… has other bytes`);
+      const fault = await fill(server, blob, { sink, hash });
+      if (fault === undefined && hash.digest("hex") === blob.digest)
+        return { ok: true, value: undefined };
+      await sink.reset();
+      return wrong(fault ?? `blob ${blob.digest.slice(0, 16)}… has other bytes`);
     });
   }
+}
 
-  async #again(sink: { reset(): Promise<void> }, detail: string): Promise<Result<never>> {
-    await sink.reset();
-    return wrong(detail);
+/** Where a large blob goes; `hash` covers what is there already. */
+export interface BlobSink {
+  offset(): Promise<number>;
+  hash(): Promise<Hash>;
+  write(piece: Uint8Array): Promise<void>;
+  reset(): Promise<void>;
+}
+
+/** Brings the rest of a blob; returns how the server broke the protocol, or throws where it only failed. */
+async function fill(
+  server: string,
+  blob: { readonly digest: Digest; readonly size: number },
+  { sink, hash }: { readonly sink: BlobSink; readonly hash: Hash },
+): Promise<string | undefined> {
+  let at = await sink.offset();
+  if (at >= blob.size) return undefined;
+  const headers: Record<string, string> = at > 0 ? { range: `bytes=${at}-` } : {};
+  const { body, statusCode } = await ask(`${server}/.smalti/blob/sha256/${blob.digest}`, {
+    headers,
+  });
+  if (at > 0 && statusCode !== 206) return "ignored the range";
+  for await (const piece of body as AsyncIterable<Uint8Array>) {
+    at += piece.length;
+    if (at > blob.size) return "sent more bytes than the file has";
+    hash.update(piece);
+    await sink.write(piece);
   }
+  if (at < blob.size)
+    throw new ServerError(server, 200, "CUT_SHORT", `only ${at} of ${blob.size} bytes came`);
+  return undefined;
 }
 
 function wrong(detail: string): Result<never> {
@@ -262,5 +327,7 @@ function childrenOf(bytes: Uint8Array | undefined, deep: boolean): Digest[] {
   if (node?.ok !== true) return [];
   const value: DirectoryNode = node.value;
   if (value.kind === "inner") return value.children.flatMap((child) => child?.root ?? []);
-  return deep ? value.entries.flatMap(({ entry }) => (entry.kind === "directory" ? [entry.root] : [])) : [];
+  return deep
+    ? value.entries.flatMap(({ entry }) => (entry.kind === "directory" ? [entry.root] : []))
+    : [];
 }

@@ -3,7 +3,17 @@ import { createReadStream } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { type Digest, limits } from "../../core/base/index.ts";
 import type { Signer } from "../../core/crypto/index.ts";
-import { type Change, changesDigest, encodeChanges, fingerprint, type Leaf, sameLeaf, type SignedUpdate, signPolicy, signUpdate } from "../../core/mirror/index.ts";
+import {
+  type Change,
+  changesDigest,
+  encodeChanges,
+  fingerprint,
+  type Leaf,
+  type SignedUpdate,
+  sameLeaf,
+  signPolicy,
+  signUpdate,
+} from "../../core/mirror/index.ts";
 import { filesByDigest, type LocalLeaf } from "./local-tree.ts";
 import { ask, askJson, bulkHead, ServerError } from "./transfer.ts";
 import { type Trust, type VerifiedReceipt, verifyReceipt } from "./trust.ts";
@@ -41,7 +51,8 @@ export function planPublish(options: {
   const gone = [...remote].filter(([path]) => !local.has(path));
   const deleted = options.delete ? gone.map(([path]) => path) : [];
   if (options.delete) {
-    for (const [path, before] of gone) changes.push({ path, leaf: undefined, expect: fingerprint(before) });
+    for (const [path, before] of gone)
+      changes.push({ path, leaf: undefined, expect: fingerprint(before) });
   }
   return { tree, baseHeight, added, changed, deleted, kept: gone.length - deleted.length, changes };
 }
@@ -113,12 +124,22 @@ export async function publishChanges(options: {
     nonce: randomBytes(16).toString("hex"),
   };
   const update = signUpdate(record, signer);
-  const upload = new Upload({ update, changes, files: filesByDigest(options.local), onProgress: options.onProgress });
+  const upload = new Upload({
+    update,
+    changes,
+    files: filesByDigest(options.local),
+    onProgress: options.onProgress,
+  });
   const published = await throughAny(options.writers, async (writer) => {
     await upload.to(writer);
     return settle(trust, writer, update.id);
   });
-  options.onProgress?.({ phase: "done", doneBytes: upload.doneBytes, totalBytes: upload.doneBytes, writer: published.writer });
+  options.onProgress?.({
+    phase: "done",
+    doneBytes: upload.doneBytes,
+    totalBytes: upload.doneBytes,
+    writer: published.writer,
+  });
   const { outcome, conflicts } = published.verified;
   if (outcome === "conflict") throw new ConflictError(plan.tree, conflicts);
   if (outcome !== "published") throw new RefusedError(outcome);
@@ -126,19 +147,30 @@ export async function publishChanges(options: {
 }
 
 /** Tries writers in turn. A refusal of what was sent (4xx) is final: another writer would refuse it too. */
-async function throughAny<T>(writers: readonly string[], attempt: (writer: string) => Promise<T>): Promise<T> {
+async function throughAny<T>(
+  writers: readonly string[],
+  attempt: (writer: string) => Promise<T>,
+): Promise<T> {
   const reasons: string[] = [];
   for (const writer of writers) {
     try {
       return await attempt(writer);
     } catch (error) {
-      const isFinal = error instanceof ServerError && error.status >= 400 && error.status < 500 && error.code !== "NOT_OPEN";
+      const isFinal =
+        error instanceof ServerError &&
+        error.status >= 400 &&
+        error.status < 500 &&
+        error.code !== "NOT_OPEN";
       if (isFinal && error.code !== "NOT_A_WRITER") throw error;
       const cause = (error as { cause?: { code?: string } }).cause?.code;
-      reasons.push(error instanceof ServerError ? error.message : `${writer}: ${cause ?? String(error)}`);
+      reasons.push(
+        error instanceof ServerError ? error.message : `${writer}: ${cause ?? String(error)}`,
+      );
     }
   }
-  throw Object.assign(new Error(`no writer took it\n  ${reasons.join("\n  ")}`), { code: "NO_QUORUM" });
+  throw Object.assign(new Error(`no writer took it\n  ${reasons.join("\n  ")}`), {
+    code: "NO_QUORUM",
+  });
 }
 
 class Upload {
@@ -163,23 +195,43 @@ class Upload {
   async to(writer: string): Promise<void> {
     const base = `${writer}/.smalti/v1/updates`;
     const binary = { "content-type": "application/octet-stream" };
-    const opened = await askJson<{ state: string }>(base, { method: "POST", body: this.#update.wire, headers: binary });
+    const opened = await askJson<{ state: string }>(base, {
+      method: "POST",
+      body: this.#update.wire,
+      headers: binary,
+    });
     if (opened.state === "ordered") return;
     const url = `${base}/${this.#update.id}`;
     const stream = { "content-type": "application/vnd.smalti.stream" };
     if (opened.state === "needs-changes") {
-      await askJson(`${url}/changes`, { method: "PUT", body: this.#changes, headers: stream, patienceMs: settleMs });
+      await askJson(`${url}/changes`, {
+        method: "PUT",
+        body: this.#changes,
+        headers: stream,
+        patienceMs: settleMs,
+      });
     }
     for (;;) {
-      const { missing } = await askJson<{ missing: { digest: Digest; size: number }[] }>(`${url}/missing`);
+      const { missing } = await askJson<{ missing: { digest: Digest; size: number }[] }>(
+        `${url}/missing`,
+      );
       if (missing.length === 0) break;
       await this.#send(url, missing, writer);
     }
-    this.#onProgress({ phase: "order", doneBytes: this.doneBytes, totalBytes: this.doneBytes, writer });
+    this.#onProgress({
+      phase: "order",
+      doneBytes: this.doneBytes,
+      totalBytes: this.doneBytes,
+      writer,
+    });
     await askJson(`${url}/submit`, { method: "POST" });
   }
 
-  async #send(url: string, missing: readonly { digest: Digest; size: number }[], writer: string): Promise<void> {
+  async #send(
+    url: string,
+    missing: readonly { digest: Digest; size: number }[],
+    writer: string,
+  ): Promise<void> {
     const totalBytes = this.doneBytes + missing.reduce((sum, { size }) => sum + size, 0);
     const report = (bytes: number): void => {
       this.doneBytes += bytes;
@@ -192,7 +244,8 @@ class Upload {
       await askJson(`${url}/blobs`, { method: "POST", body, headers, patienceMs: settleMs });
       report(batch.reduce((sum, { size }) => sum + size, 0));
     }
-    for (const blob of missing) if (blob.size > limits.packedBlobBytesMax) await this.#sendLarge(url, blob, report);
+    for (const blob of missing)
+      if (blob.size > limits.packedBlobBytesMax) await this.#sendLarge(url, blob, report);
   }
 
   #file(digest: Digest): string {
@@ -212,19 +265,31 @@ class Upload {
   }
 
   /** Goes on where an interrupted upload stopped. */
-  async #sendLarge(url: string, { digest, size }: { digest: Digest; size: number }, report: (bytes: number) => void): Promise<void> {
+  async #sendLarge(
+    url: string,
+    { digest, size }: { digest: Digest; size: number },
+    report: (bytes: number) => void,
+  ): Promise<void> {
     const { offset } = await askJson<{ offset: number }>(`${url}/blobs/${digest}`);
     const start = offset < size ? offset : 0;
-    const body = createReadStream(this.#file(digest), { start, highWaterMark: limits.blobChunkBytes });
+    const body = createReadStream(this.#file(digest), {
+      start,
+      highWaterMark: limits.blobChunkBytes,
+    });
     const headers = { "content-type": "application/vnd.smalti.stream" };
     body.on("data", (piece) => report(piece.length));
-    await ask(`${url}/blobs/${digest}?offset=${start}`, { method: "PUT", body, headers, patienceMs: settleMs }).then(({ body: answer }) =>
-      answer.dump(),
-    );
+    await ask(`${url}/blobs/${digest}?offset=${start}`, {
+      method: "PUT",
+      body,
+      headers,
+      patienceMs: settleMs,
+    }).then(({ body: answer }) => answer.dump());
   }
 }
 
-function* batches(blobs: readonly { digest: Digest; size: number }[]): Generator<{ digest: Digest; size: number }[]> {
+function* batches(
+  blobs: readonly { digest: Digest; size: number }[],
+): Generator<{ digest: Digest; size: number }[]> {
   let batch: { digest: Digest; size: number }[] = [];
   let bytes = 0;
   for (const blob of blobs) {
@@ -240,20 +305,38 @@ function* batches(blobs: readonly { digest: Digest; size: number }[]): Generator
 }
 
 /** Waits until an update's outcome is certified, and verifies the receipt. */
-async function settle(trust: Trust, writer: string, id: Digest): Promise<Omit<Published, "uploadedBytes">> {
+async function settle(
+  trust: Trust,
+  writer: string,
+  id: Digest,
+): Promise<Omit<Published, "uploadedBytes">> {
   const deadline = Date.now() + settleMs;
   while (Date.now() < deadline) {
     const url = `${writer}/.smalti/v1/updates/${id}?wait=${waitS}`;
-    const status = await askJson<{ state: string; receipt?: unknown }>(url, { patienceMs: (waitS + 10) * 1000 });
+    const status = await askJson<{ state: string; receipt?: unknown }>(url, {
+      patienceMs: (waitS + 10) * 1000,
+    });
     if (status.state !== "settled") continue;
     const verified = verifyReceipt(trust, status.receipt);
-    if (!verified.ok) throw new ServerError(writer, 200, verified.error.code, `the receipt does not verify: ${verified.error.detail}`);
-    if (verified.value.id !== id) throw new ServerError(writer, 200, "WRONG_PROOF", "the receipt is of another update");
+    if (!verified.ok)
+      throw new ServerError(
+        writer,
+        200,
+        verified.error.code,
+        `the receipt does not verify: ${verified.error.detail}`,
+      );
+    if (verified.value.id !== id)
+      throw new ServerError(writer, 200, "WRONG_PROOF", "the receipt is of another update");
     return { receipt: status.receipt, verified: verified.value, writer };
   }
-  throw Object.assign(new Error(`${writer}: the update ${id} was not ordered within ${settleMs / 1000} s; ask again later with: smalti publish`), {
-    code: "NO_QUORUM",
-  });
+  throw Object.assign(
+    new Error(
+      `${writer}: the update ${id} was not ordered within ${settleMs / 1000} s; ask again later with: smalti publish`,
+    ),
+    {
+      code: "NO_QUORUM",
+    },
+  );
 }
 
 /** Grants trees to a publisher, or takes all rights away with an empty list. */
@@ -268,12 +351,20 @@ export async function changePublisher(options: {
   const { trust, signer, publisher, name, trees } = options;
   const published = await throughAny(options.writers, async (writer) => {
     const { version } = await askJson<{ version: number }>(`${writer}/.smalti/v1/policy`);
-    const record = { group: trust.network.group, administrator: signer.publicKey, version, publisher, name, trees };
+    const record = {
+      group: trust.network.group,
+      administrator: signer.publicKey,
+      version,
+      publisher,
+      name,
+      trees,
+    };
     const change = signPolicy(record, signer);
     const headers = { "content-type": "application/octet-stream" };
     await askJson(`${writer}/.smalti/v1/policy`, { method: "POST", body: change.wire, headers });
     return settle(trust, writer, change.id);
   });
-  if (published.verified.outcome !== "published") throw new RefusedError(published.verified.outcome);
+  if (published.verified.outcome !== "published")
+    throw new RefusedError(published.verified.outcome);
   return { ...published, uploadedBytes: 0 };
 }

@@ -7,6 +7,7 @@ export class ServerError extends Error {
   readonly status: number;
   readonly code: string;
   readonly url: string;
+  // biome-ignore lint/complexity/useMaxParams: an error has these four facts
   constructor(url: string, status: number, code: string, detail: string) {
     super(`${url}: ${detail}`);
     this.url = url;
@@ -29,19 +30,26 @@ export interface Ask {
 }
 
 /** One HTTP exchange; a status that is not `2xx` is a {@link ServerError} with the server's own words. */
-export async function ask(url: string, options: Ask = {}): Promise<Awaited<ReturnType<typeof request>>> {
+export async function ask(
+  url: string,
+  options: Ask = {},
+): Promise<Awaited<ReturnType<typeof request>>> {
   const { body } = options;
   const isStream = body !== undefined && typeof body !== "string" && !(body instanceof Uint8Array);
   const response = await request(url, {
     method: options.method ?? "GET",
     headers: options.headers ?? {},
-    body: isStream ? (body as AsyncIterable<Uint8Array> as never) : ((body as string | Uint8Array | undefined) ?? null),
+    body: isStream
+      ? (body as AsyncIterable<Uint8Array> as never)
+      : ((body as string | Uint8Array | undefined) ?? null),
     headersTimeout: options.patienceMs ?? stallMs,
     bodyTimeout: options.patienceMs ?? stallMs,
     ...(options.signal === undefined ? {} : { signal: options.signal }),
   });
   if (response.statusCode >= 200 && response.statusCode < 300) return response;
-  const text = await readAll(response.body, limits.requestBytesMax, url).then((bytes) => bytes.toString());
+  const text = await readAll(response.body, limits.requestBytesMax, url).then((bytes) =>
+    bytes.toString(),
+  );
   const { code, message } = errorOf(text);
   throw new ServerError(url, response.statusCode, code, message ?? `HTTP ${response.statusCode}`);
 }
@@ -49,19 +57,27 @@ export async function ask(url: string, options: Ask = {}): Promise<Awaited<Retur
 function errorOf(text: string): { readonly code: string; readonly message: string | undefined } {
   try {
     const { code, message } = JSON.parse(text) as { code?: unknown; message?: unknown };
-    return { code: String(code ?? "HTTP"), message: typeof message === "string" ? message : undefined };
+    return {
+      code: String(code ?? "HTTP"),
+      message: typeof message === "string" ? message : undefined,
+    };
   } catch {
     return { code: "HTTP", message: undefined };
   }
 }
 
 /** A body of at most `max` bytes; a longer one is refused as soon as it is. */
-export async function readAll(body: AsyncIterable<Uint8Array>, max: number, url: string): Promise<Buffer> {
+export async function readAll(
+  body: AsyncIterable<Uint8Array>,
+  max: number,
+  url: string,
+): Promise<Buffer> {
   const pieces: Uint8Array[] = [];
   let length = 0;
   for await (const piece of body) {
     length += piece.length;
-    if (length > max) throw new ServerError(url, 200, "TOO_LONG", `the answer is longer than ${max} bytes`);
+    if (length > max)
+      throw new ServerError(url, 200, "TOO_LONG", `the answer is longer than ${max} bytes`);
     pieces.push(piece);
   }
   return Buffer.concat(pieces);
@@ -87,33 +103,56 @@ export interface BulkItem {
   readonly bytes: Buffer;
 }
 
-/** Cuts a bulk body into items; throws where it breaks the form or an item is longer than `itemMax`. */
-export async function* readBulk(body: AsyncIterable<Uint8Array>, itemMax: number): AsyncGenerator<BulkItem> {
-  const headBytes = 36;
+/** Cuts a byte stream into records: a fixed head, then as many bytes as `lengthOf(head)` says. */
+async function* cut(
+  body: AsyncIterable<Uint8Array>,
+  form: {
+    readonly headBytes: number;
+    readonly max: number;
+    readonly lengthOf: (head: Buffer) => number;
+  },
+): AsyncGenerator<{ readonly head: Buffer; readonly bytes: Buffer }> {
   let pending: Buffer[] = [];
   let length = 0;
-  let needed = headBytes;
+  let needed = form.headBytes;
   for await (const piece of body) {
     pending.push(Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength));
     length += piece.length;
     if (length < needed) continue;
-    const buffer = pending.length === 1 && pending[0] !== undefined ? pending[0] : Buffer.concat(pending);
-    let at = 0;
-    for (;;) {
-      needed = headBytes;
-      if (buffer.length - at < headBytes) break;
-      const size = buffer.readUInt32BE(at + 32);
-      if (size > itemMax) throw new Error(`an item of ${size} bytes in a bulk body`);
-      needed = headBytes + size;
-      if (buffer.length - at < needed) break;
-      const bytes = buffer.subarray(at + headBytes, at + needed);
-      yield { digest: toHex(buffer.subarray(at, at + 32)) as Digest, bytes };
-      at += needed;
+    let buffer = Buffer.concat(pending);
+    for (needed = form.headBytes; buffer.length >= needed; needed = form.headBytes) {
+      const head = buffer.subarray(0, form.headBytes);
+      const size = form.lengthOf(head);
+      if (size > form.max) throw new Error(`a record of ${size} bytes, more than ${form.max}`);
+      needed += size;
+      if (buffer.length < needed) break;
+      yield { head, bytes: buffer.subarray(form.headBytes, needed) };
+      buffer = buffer.subarray(needed);
     }
-    pending = [buffer.subarray(at)];
-    length = buffer.length - at;
+    pending = [buffer];
+    length = buffer.length;
   }
-  if (length > 0) throw new Error("a bulk body ended inside an item");
+  if (length > 0) throw new Error("the body ended inside a record");
+}
+
+/** Cuts a bulk body into items; throws where it breaks the form or an item is longer than `itemMax`. */
+export async function* readBulk(
+  body: AsyncIterable<Uint8Array>,
+  itemMax: number,
+): AsyncGenerator<BulkItem> {
+  const form = { headBytes: 36, max: itemMax, lengthOf: (head: Buffer) => head.readUInt32BE(32) };
+  for await (const { head, bytes } of cut(body, form)) {
+    yield { digest: toHex(head.subarray(0, 32)) as Digest, bytes };
+  }
+}
+
+/** Cuts a body of length-prefixed frames (u32 big-endian). */
+export async function* readFrames(
+  body: AsyncIterable<Uint8Array>,
+  frameMax: number,
+): AsyncGenerator<Buffer> {
+  const form = { headBytes: 4, max: frameMax, lengthOf: (head: Buffer) => head.readUInt32BE(0) };
+  for await (const { bytes } of cut(body, form)) yield bytes;
 }
 
 /** The head that goes before an item's bytes. */

@@ -1,7 +1,22 @@
 import { type Digest, fail, fromBase64, ok, type Result } from "../../core/base/index.ts";
-import { type CertifiedCheckpoint, leafHash, sha256, type Verifier, verifyInclusion, verifyNote } from "../../core/crypto/index.ts";
+import {
+  type CertifiedCheckpoint,
+  leafHash,
+  sha256,
+  type Verifier,
+  verifyInclusion,
+  verifyNote,
+} from "../../core/crypto/index.ts";
 import type { Network } from "../../core/membership/index.ts";
-import { decodeLeaf, decodeStateBody, type LogLeaf, readUpdate, readPolicy, type StateBody, stateDigest } from "../../core/mirror/index.ts";
+import {
+  decodeLeaf,
+  decodeStateBody,
+  type LogLeaf,
+  readPolicy,
+  readUpdate,
+  type StateBody,
+  stateDigest,
+} from "../../core/mirror/index.ts";
 
 /** Verification for clients: pure, no network. Whatever a server says is bytes until it has passed here. */
 export interface Trust {
@@ -38,15 +53,24 @@ function certifiedBy(trust: Trust, note: unknown): Result<CertifiedCheckpoint> {
 }
 
 /** The leaf that `json` proves to stand in the certified log. Faults: MALFORMED_PROOF, WRONG_PROOF, and those of the note. */
-function provenLeaf(trust: Trust, json: Json): Result<{ readonly leaf: LogLeaf; readonly certified: CertifiedCheckpoint }> {
+function provenLeaf(
+  trust: Trust,
+  json: Json,
+): Result<{ readonly leaf: LogLeaf; readonly certified: CertifiedCheckpoint }> {
   const leafBytes = bytesOf(json, "leaf");
   const { leafIndex, proof } = json;
-  if (leafBytes === undefined || typeof leafIndex !== "number" || !Array.isArray(proof) || proof.length > 64) {
+  if (
+    leafBytes === undefined ||
+    typeof leafIndex !== "number" ||
+    !Array.isArray(proof) ||
+    proof.length > 64
+  ) {
     return fail("MALFORMED_PROOF", "leaf, leafIndex or proof is missing");
   }
   const hashes = proof.map((item) => (typeof item === "string" ? fromBase64(item) : undefined));
   const path = hashes.filter((hash) => hash?.length === 32) as Uint8Array[];
-  if (path.length !== proof.length) return fail("MALFORMED_PROOF", "a proof hash is not 32 bytes of base64");
+  if (path.length !== proof.length)
+    return fail("MALFORMED_PROOF", "a proof hash is not 32 bytes of base64");
   const certified = certifiedBy(trust, json["checkpoint"]);
   if (!certified.ok) return certified;
   const { size, root } = certified.value.checkpoint;
@@ -59,17 +83,26 @@ function provenLeaf(trust: Trust, json: Json): Result<{ readonly leaf: LogLeaf; 
 
 /** Verifies a server's answer to "what is the state?" (and, if given, at which height). */
 export function verifyHead(trust: Trust, json: unknown, height?: number): Result<VerifiedHead> {
-  if (typeof json !== "object" || json === null) return fail("MALFORMED_PROOF", "the proof is not an object");
+  if (typeof json !== "object" || json === null)
+    return fail("MALFORMED_PROOF", "the proof is not an object");
   const proven = provenLeaf(trust, json as Json);
   if (!proven.ok) return proven;
   const { leaf, certified } = proven.value;
   const bodyBytes = bytesOf(json as Json, "body");
-  const body: Result<StateBody> = bodyBytes === undefined ? fail("MALFORMED_PROOF", "the state is missing") : decodeStateBody(bodyBytes);
+  const body: Result<StateBody> =
+    bodyBytes === undefined
+      ? fail("MALFORMED_PROOF", "the state is missing")
+      : decodeStateBody(bodyBytes);
   if (!body.ok) return body;
-  if (leaf.kind !== "state" || leaf.state !== stateDigest(body.value) || leaf.height !== body.value.height) {
+  if (
+    leaf.kind !== "state" ||
+    leaf.state !== stateDigest(body.value) ||
+    leaf.height !== body.value.height
+  ) {
     return fail("WRONG_PROOF", "the state is not the one in the log");
   }
-  if (height !== undefined && leaf.height !== height) return fail("WRONG_PROOF", `the proof is of height ${leaf.height}, not ${height}`);
+  if (height !== undefined && leaf.height !== height)
+    return fail("WRONG_PROOF", `the proof is of height ${leaf.height}, not ${height}`);
   return ok({
     height: leaf.height,
     trees: body.value.trees,
@@ -95,7 +128,8 @@ export interface VerifiedReceipt {
 
 /** Verifies a receipt offline: record, leaf, log, cosignatures, and the state it made. */
 export function verifyReceipt(trust: Trust, json: unknown): Result<VerifiedReceipt> {
-  if (typeof json !== "object" || json === null) return fail("MALFORMED_PROOF", "the receipt is not an object");
+  if (typeof json !== "object" || json === null)
+    return fail("MALFORMED_PROOF", "the receipt is not an object");
   const receipt = json as Json;
   const wire = bytesOf(receipt, "record");
   if (wire === undefined) return fail("MALFORMED_PROOF", "the record is missing");
@@ -112,12 +146,26 @@ export function verifyReceipt(trust: Trust, json: unknown): Result<VerifiedRecei
   const state = leaf.height > 0 ? verifyHead(trust, receipt["state"], leaf.height) : undefined;
   if (state !== undefined && !state.ok) return state;
   const { outcome, height, tree, publisher, conflicts } = leaf;
-  return ok({ id, outcome, height, tree, publisher, conflicts, state: state?.value, signers: certified.signers });
+  return ok({
+    id,
+    outcome,
+    height,
+    tree,
+    publisher,
+    conflicts,
+    state: state?.value,
+    signers: certified.signers,
+  });
 }
 
 function verifyPolicyReceipt(
   trust: Trust,
-  { receipt, wire, leaf, certified }: {
+  {
+    receipt,
+    wire,
+    leaf,
+    certified,
+  }: {
     readonly receipt: Json;
     readonly wire: Uint8Array;
     readonly leaf: Extract<LogLeaf, { kind: "policy" }>;
@@ -131,10 +179,18 @@ function verifyPolicyReceipt(
   if (state !== undefined && !state.ok) return state;
   const { outcome, height } = leaf;
   const { publisher } = change.value.record;
-  return ok({ id: leaf.id, outcome, height, tree: "", publisher, conflicts: [], state: state?.value, signers: certified.signers });
+  return ok({
+    id: leaf.id,
+    outcome,
+    height,
+    tree: "",
+    publisher,
+    conflicts: [],
+    state: state?.value,
+    signers: certified.signers,
+  });
 }
 
 export function isBlob(bytes: Uint8Array, digest: Digest): boolean {
   return sha256(bytes) === digest;
 }
-

@@ -15,7 +15,9 @@ export function issueText(issues: readonly v.BaseIssue<unknown>[]): string {
   return issues
     .slice(0, 5)
     .map((issue) => {
-      const path = (issue.path ?? []).map((item) => String((item as { key?: unknown }).key)).join(".");
+      const path = (issue.path ?? [])
+        .map((item) => String((item as { key?: unknown }).key))
+        .join(".");
       return path === "" ? issue.message : `${path}: ${issue.message}`;
     })
     .join("; ");

@@ -13,7 +13,10 @@ const milliseconds = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(6
 
 const schema = v.strictObject({
   version: v.literal(1, "this program reads version 1"),
-  moniker: v.optional(v.pipe(v.string(), v.regex(/^[\w.-]{1,63}$/, "1…63 letters, digits, dots or dashes")), "smalti"),
+  moniker: v.optional(
+    v.pipe(v.string(), v.regex(/^[\w.-]{1,63}$/, "1…63 letters, digits, dots or dashes")),
+    "smalti",
+  ),
   role: v.picklist(["writer", "reader"]),
   /** Links between writers. */
   net: v.optional(v.strictObject({ listen: v.optional(endpoint, "127.0.0.1:26656") }), {}),
@@ -26,7 +29,12 @@ const schema = v.strictObject({
   trust: v.optional(v.strictObject({ genesis: v.optional(v.string(), "config/genesis.json") }), {}),
   store: v.optional(v.strictObject({ dir: v.optional(v.string(), "data") }), {}),
   /** The totally ordered broadcast: who may append. */
-  log: v.optional(v.strictObject({ append: v.optional(v.picklist(["loopback", "anybody", "nobody"]), "loopback") }), {}),
+  log: v.optional(
+    v.strictObject({
+      append: v.optional(v.picklist(["loopback", "anybody", "nobody"]), "loopback"),
+    }),
+    {},
+  ),
   /** Pacing of a writer's rounds. */
   consensus: v.optional(
     v.strictObject({
@@ -36,11 +44,16 @@ const schema = v.strictObject({
     {},
   ),
   logging: v.optional(
-    v.strictObject({ level: v.optional(v.picklist(["debug", "info", "warn", "error", "silent"]), "info") }),
+    v.strictObject({
+      level: v.optional(v.picklist(["debug", "info", "warn", "error", "silent"]), "info"),
+    }),
     {},
   ),
   /** For exercises only: a reader that lies, so that its clients can be seen to notice. */
-  unsafe: v.optional(v.strictObject({ lie: v.optional(v.picklist(["no", "flip-a-byte"]), "no") }), {}),
+  unsafe: v.optional(
+    v.strictObject({ lie: v.optional(v.picklist(["no", "flip-a-byte"]), "no") }),
+    {},
+  ),
 });
 
 export type Config = v.InferOutput<typeof schema>;
@@ -68,27 +81,39 @@ export function homeOf(directory: string, config?: Config): Home {
 }
 
 /** Settings of the environment that override the file: `SMALTI_<TABLE>_<KEY>`, e.g. SMALTI_HTTP_LISTEN. */
-function withEnvironment(input: Record<string, unknown>, environment: NodeJS.ProcessEnv): Record<string, unknown> {
+function withEnvironment(
+  input: Record<string, unknown>,
+  environment: NodeJS.ProcessEnv,
+): Record<string, unknown> {
   const merged = structuredClone(input);
   for (const [name, value] of Object.entries(environment)) {
-    const [, table, key] = /^SMALTI_(NET|HTTP|ADMIN|TRUST|STORE|LOG|LOGGING)_([A-Z_]+)$/.exec(name) ?? [];
+    const [, table, key] =
+      /^SMALTI_(NET|HTTP|ADMIN|TRUST|STORE|LOG|LOGGING)_([A-Z_]+)$/.exec(name) ?? [];
     if (table === undefined || key === undefined || value === undefined) continue;
-    const section = (merged[table.toLowerCase()] ??= {}) as Record<string, unknown>;
-    section[key.toLowerCase()] = value;
+    const section = (merged[table.toLowerCase()] ?? {}) as Record<string, unknown>;
+    merged[table.toLowerCase()] = { ...section, [key.toLowerCase()]: value };
   }
   return merged;
 }
 
 /** Checks a config from its TOML text. Throws CONFIG_MALFORMED, naming the setting. */
-export function parseConfig(text: string, source: string, environment: NodeJS.ProcessEnv = {}): Config {
+export function parseConfig(
+  text: string,
+  source: string,
+  environment: NodeJS.ProcessEnv = {},
+): Config {
   let input: Record<string, unknown>;
   try {
     input = parse(text);
   } catch (error) {
-    throw new ConfigError("CONFIG_MALFORMED", `${source} is not TOML: ${error instanceof Error ? error.message : error}`);
+    throw new ConfigError(
+      "CONFIG_MALFORMED",
+      `${source} is not TOML: ${error instanceof Error ? error.message : error}`,
+    );
   }
   const parsed = v.safeParse(schema, withEnvironment(input, environment));
-  if (!parsed.success) throw new ConfigError("CONFIG_MALFORMED", `${source}: ${issueText(parsed.issues)}`);
+  if (!parsed.success)
+    throw new ConfigError("CONFIG_MALFORMED", `${source}: ${issueText(parsed.issues)}`);
   return parsed.output;
 }
 
@@ -99,7 +124,10 @@ export async function loadConfig(directory: string): Promise<Config> {
   try {
     text = await readFile(configFile, "utf8");
   } catch {
-    throw new ConfigError("CONFIG_MISSING", `no config at ${configFile}; make one with: smalti init --home ${directory}`);
+    throw new ConfigError(
+      "CONFIG_MISSING",
+      `no config at ${configFile}; make one with: smalti init --home ${directory}`,
+    );
   }
   return parseConfig(text, configFile, process.env);
 }
@@ -110,5 +138,8 @@ export function formatConfig(config: ConfigInput): string {
 
 export function splitEndpoint(endpoint: string): { readonly host: string; readonly port: number } {
   const colon = endpoint.lastIndexOf(":");
-  return { host: endpoint.slice(0, colon).replace(/^\[|\]$/g, ""), port: Number(endpoint.slice(colon + 1)) };
+  return {
+    host: endpoint.slice(0, colon).replace(/^\[|\]$/g, ""),
+    port: Number(endpoint.slice(colon + 1)),
+  };
 }

@@ -1,7 +1,12 @@
 import { readFile } from "node:fs/promises";
 import * as v from "valibot";
 import { isPublicKey, type PublicKey } from "../../core/base/index.ts";
-import { type Genesis, type GenesisWriter, type Network, networkOf } from "../../core/membership/index.ts";
+import {
+  type Genesis,
+  type GenesisWriter,
+  type Network,
+  networkOf,
+} from "../../core/membership/index.ts";
 import { ConfigError, issueText } from "./config-error.ts";
 
 const key = v.custom<PublicKey>(isPublicKey, "64 lower-case hex digits");
@@ -25,10 +30,7 @@ const genesisSchema = v.strictObject({
     budget: v.strictObject({ n: count, f: count, c: count, k: count }),
   }),
   leadersPerRound: count,
-  writers: v.pipe(
-    v.array(writerSchema),
-    v.minLength(1),
-  ),
+  writers: v.pipe(v.array(writerSchema), v.minLength(1)),
   administrators: v.array(key),
   publishers: v.array(v.strictObject({ key, name: v.string(), trees: v.array(v.string()) })),
 });
@@ -42,7 +44,8 @@ export function parseGenesis(text: string, source: string): Network {
     throw new ConfigError("GENESIS_MALFORMED", `${source} is not JSON: ${String(error)}`);
   }
   const parsed = v.safeParse(genesisSchema, json);
-  if (!parsed.success) throw new ConfigError("GENESIS_MALFORMED", `${source}: ${issueText(parsed.issues)}`);
+  if (!parsed.success)
+    throw new ConfigError("GENESIS_MALFORMED", `${source}: ${issueText(parsed.issues)}`);
   const network = networkOf(parsed.output);
   if (!network.ok) throw new ConfigError(network.error.code, `${source}: ${network.error.detail}`);
   return network.value;
@@ -51,7 +54,8 @@ export function parseGenesis(text: string, source: string): Network {
 /** One writer's entry, as `smalti init -o json` prints it. Throws GENESIS_MALFORMED. */
 export function parseWriterEntry(text: string, source: string): GenesisWriter {
   const parsed = v.safeParse(v.pipe(v.string(), v.parseJson(), writerSchema), text);
-  if (!parsed.success) throw new ConfigError("GENESIS_MALFORMED", `${source}: ${issueText(parsed.issues)}`);
+  if (!parsed.success)
+    throw new ConfigError("GENESIS_MALFORMED", `${source}: ${issueText(parsed.issues)}`);
   return parsed.output;
 }
 
@@ -61,7 +65,10 @@ export async function loadGenesis(path: string): Promise<Network> {
   try {
     text = await readFile(path, "utf8");
   } catch {
-    throw new ConfigError("GENESIS_MISSING", `no genesis at ${path}; copy the network's genesis.json there`);
+    throw new ConfigError(
+      "GENESIS_MISSING",
+      `no genesis at ${path}; copy the network's genesis.json there`,
+    );
   }
   return parseGenesis(text, path);
 }

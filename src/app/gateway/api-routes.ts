@@ -25,7 +25,10 @@ const statusOf: Readonly<Record<string, number>> = {
 };
 
 export function refuse(reply: FastifyReply, code: string, message: string): FastifyReply {
-  return reply.code(statusOf[code] ?? 400).header("cache-control", "no-store").send({ code, message });
+  return reply
+    .code(statusOf[code] ?? 400)
+    .header("cache-control", "no-store")
+    .send({ code, message });
 }
 
 export function answer<T>(reply: FastifyReply, result: Result<T>): FastifyReply {
@@ -49,7 +52,8 @@ class Waiters {
   #count = 0;
 
   async run<T>(reply: FastifyReply, work: () => Promise<T>): Promise<T | FastifyReply> {
-    if (this.#count >= limits.httpWaitersMax) return refuse(reply, "BUSY", "too many requests wait already");
+    if (this.#count >= limits.httpWaitersMax)
+      return refuse(reply, "BUSY", "too many requests wait already");
     this.#count++;
     try {
       return await work();
@@ -62,11 +66,18 @@ class Waiters {
 /** The machine-readable side of every host. */
 export function apiRoutes(server: FastifyInstance, host: GatewayHost): void {
   const waiters = new Waiters();
-  server.get("/.smalti/genesis.json", (_, reply) => reply.type("application/json").send(host.genesisText));
-  server.get("/.smalti/status.json", (_, reply) => reply.header("cache-control", "no-store").send(host.status()));
+  server.get("/.smalti/genesis.json", (_, reply) =>
+    reply.type("application/json").send(host.genesisText),
+  );
+  server.get("/.smalti/status.json", (_, reply) =>
+    reply.header("cache-control", "no-store").send(host.status()),
+  );
   server.get("/.smalti/checkpoint", (_, reply) => {
     if (host.head === undefined) return refuse(reply, "NOT_FOUND", "nothing is certified yet");
-    return reply.header("cache-control", "max-age=5").type("text/plain; charset=utf-8").send(host.head.note);
+    return reply
+      .header("cache-control", "max-age=5")
+      .type("text/plain; charset=utf-8")
+      .send(host.head.note);
   });
   headRoute(server, host, waiters);
   followRoute(server, host, waiters);
@@ -91,8 +102,12 @@ function headRoute(server: FastifyInstance, host: GatewayHost, waiters: Waiters)
       if (after !== undefined) await host.nextHead(after, waitOf(request));
       const height = natural(query.height) ?? host.servedHeight;
       const head = host.head;
-      const proof = head === undefined || height > host.servedHeight ? undefined : host.archive.proof(height, head);
-      if (proof === undefined) return refuse(reply, "NOT_FOUND", `height ${height} is not served here`);
+      const proof =
+        head === undefined || height > host.servedHeight
+          ? undefined
+          : host.archive.proof(height, head);
+      if (proof === undefined)
+        return refuse(reply, "NOT_FOUND", `height ${height} is not served here`);
       return reply.header("cache-control", "no-store").send(proof);
     });
   });
@@ -102,10 +117,14 @@ function followRoute(server: FastifyInstance, host: GatewayHost, waiters: Waiter
   server.get("/.smalti/v1/commits", async (request, reply) => {
     const query = request.query as { after?: string; size?: string };
     const [commit, size] = [natural(query.after), natural(query.size ?? "0")];
-    if (commit === undefined || size === undefined) return refuse(reply, "BAD_REQUEST", "after and size are numbers");
+    if (commit === undefined || size === undefined)
+      return refuse(reply, "BAD_REQUEST", "after and size are numbers");
     return waiters.run(reply, async () => {
       const bytes = await host.follow({ commit, size }, waitOf(request));
-      return reply.header("cache-control", "no-store").type("application/cbor").send(Buffer.from(bytes));
+      return reply
+        .header("cache-control", "no-store")
+        .type("application/cbor")
+        .send(Buffer.from(bytes));
     });
   });
 }
@@ -116,11 +135,18 @@ function isLoopback(request: FastifyRequest): boolean {
 
 function logRoutes(server: FastifyInstance, host: GatewayHost): void {
   server.post("/.smalti/v1/log", { bodyLimit: limits.appendBytesMax }, async (request, reply) => {
-    const isAllowed = host.appendBy === "anybody" || (host.appendBy === "loopback" && isLoopback(request));
-    if (!isAllowed) return refuse(reply, "NOT_PERMITTED", "this host does not take messages from here (config: [log] append)");
+    const isAllowed =
+      host.appendBy === "anybody" || (host.appendBy === "loopback" && isLoopback(request));
+    if (!isAllowed)
+      return refuse(
+        reply,
+        "NOT_PERMITTED",
+        "this host does not take messages from here (config: [log] append)",
+      );
     const segment = read(request.body as Buffer, segmentShape, "segment");
     if (!segment.ok) return answer(reply, segment);
-    if (segment.value.kind !== messageKinds.application) return refuse(reply, "BAD_REQUEST", "only application messages");
+    if (segment.value.kind !== messageKinds.application)
+      return refuse(reply, "BAD_REQUEST", "only application messages");
     if (messageCount(segment.value) === 0) return refuse(reply, "BAD_REQUEST", "no message");
     return answer(reply, await host.append(segment.value));
   });
@@ -130,12 +156,18 @@ function logRoutes(server: FastifyInstance, host: GatewayHost): void {
     if (start === undefined) return refuse(reply, "BAD_REQUEST", "from is an index");
     const stop = new AbortController();
     reply.raw.on("close", () => stop.abort());
-    return reply.type("application/octet-stream").send(Readable.from(tailBytes(host, start, stop.signal)));
+    return reply
+      .type("application/octet-stream")
+      .send(Readable.from(tailBytes(host, start, stop.signal)));
   });
 }
 
 /** length u32 · CBOR [first index, segments]. */
-async function* tailBytes(host: GatewayHost, from: number, signal: AbortSignal): AsyncGenerator<Buffer> {
+async function* tailBytes(
+  host: GatewayHost,
+  from: number,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer> {
   for await (const { first, segments } of host.tail(from, signal)) {
     const bytes = encode([first, segments.map(segmentValue)]);
     const head = Buffer.alloc(4);
@@ -146,7 +178,8 @@ async function* tailBytes(host: GatewayHost, from: number, signal: AbortSignal):
 
 function digestsOf(request: FastifyRequest): readonly Digest[] | undefined {
   const { digests } = (request.body ?? {}) as { digests?: unknown };
-  if (!Array.isArray(digests) || digests.length > limits.bulkDigestsMax || !digests.every(isDigest)) return undefined;
+  if (!Array.isArray(digests) || digests.length > limits.bulkDigestsMax || !digests.every(isDigest))
+    return undefined;
   return digests as Digest[];
 }
 
@@ -157,20 +190,25 @@ function bulkRoutes(server: FastifyInstance, host: GatewayHost): void {
     handler: async (request, reply) => {
       const { digest } = request.params as { digest: string };
       const size = isDigest(digest) ? host.blobs.size(digest) : undefined;
-      if (!isDigest(digest) || size === undefined) return refuse(reply, "NOT_FOUND", "no such blob here");
+      if (!isDigest(digest) || size === undefined)
+        return refuse(reply, "NOT_FOUND", "no such blob here");
       reply.header("etag", `"${digest}"`).header("accept-ranges", "bytes");
-      reply.header("cache-control", "public, max-age=31536000, immutable").type("application/octet-stream");
+      reply
+        .header("cache-control", "public, max-age=31536000, immutable")
+        .type("application/octet-stream");
       return sendBlob({ host, request, reply }, { digest, size });
     },
   });
   server.post("/.smalti/v1/blobs", async (request, reply) => {
     const digests = digestsOf(request);
-    if (digests === undefined) return refuse(reply, "BAD_REQUEST", `digests: up to ${limits.bulkDigestsMax} digests`);
+    if (digests === undefined)
+      return refuse(reply, "BAD_REQUEST", `digests: up to ${limits.bulkDigestsMax} digests`);
     return reply.type("application/octet-stream").send(Readable.from(bulkBlobs(host, digests)));
   });
   server.post("/.smalti/v1/nodes", async (request, reply) => {
     const digests = digestsOf(request);
-    if (digests === undefined) return refuse(reply, "BAD_REQUEST", `digests: up to ${limits.bulkDigestsMax} digests`);
+    if (digests === undefined)
+      return refuse(reply, "BAD_REQUEST", `digests: up to ${limits.bulkDigestsMax} digests`);
     const parts: Uint8Array[] = [];
     for (const digest of digests) {
       const node = host.archive.nodes(digest);

@@ -1,11 +1,11 @@
 import { type Digest, Height, readBigEndian, toBase64 } from "../../core/base/index.ts";
 import { type HashReader, inclusionProof } from "../../core/crypto/index.ts";
 import {
+  DirectoryStore,
+  type DueRecord,
   decodeDue,
   decodeHeightRecord,
   decodeOutcome,
-  type DueRecord,
-  DirectoryStore,
   type Entry,
   encodeStateBody,
   type HeightRecord,
@@ -46,7 +46,12 @@ export class Archive {
 
   /** The newest certified checkpoint. */
   certified(): CertifiedHead | undefined {
-    const range = { start: stateKeys.checkpoint(0), end: stateKeys.checkpoint(2 ** 47), reverse: true, limit: 1 };
+    const range = {
+      start: stateKeys.checkpoint(0),
+      end: stateKeys.checkpoint(2 ** 47),
+      reverse: true,
+      limit: 1,
+    };
     for (const [key, value] of this.#state.range(range)) {
       const stored = this.#state.get(stateKeys.due(Number.parseInt(key.slice(2), 16)));
       const due = stored === undefined ? undefined : decodeDue(stored);
@@ -98,7 +103,8 @@ export class Archive {
   proof(height: number, head: CertifiedHead): HeadProof | undefined {
     const record = this.height(height);
     const leaf = record === undefined ? undefined : this.leaf(record.leaf);
-    if (record === undefined || leaf === undefined || record.leaf >= head.due.size) return undefined;
+    if (record === undefined || leaf === undefined || record.leaf >= head.due.size)
+      return undefined;
     const { trees, policy, tsMs } = record;
     return {
       height,
@@ -133,11 +139,15 @@ export class Archive {
 
   /** The commit that holds application message `index`, with the index of the first message in it. */
   messageCommit(index: number): { readonly commit: number; readonly first: number } | undefined {
-    const range = { start: stateKeys.messages(0), end: stateKeys.messages(index + 1), reverse: true, limit: 1 };
+    const range = {
+      start: stateKeys.messages(0),
+      end: stateKeys.messages(index + 1),
+      reverse: true,
+      limit: 1,
+    };
     for (const [key, value] of this.#state.range(range)) {
       return { commit: readBigEndian(value), first: Number.parseInt(key.slice(2), 16) };
     }
     return undefined;
   }
 }
-

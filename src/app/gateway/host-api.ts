@@ -33,12 +33,27 @@ export interface HostStatus {
 /** What a writer offers to publishers. Faults carry stable codes (docs/reference/errors.md). */
 export interface PublishDesk {
   /** Opens (or finds again) a publisher's signed update. */
-  open(wire: Uint8Array): Promise<Result<{ readonly id: Digest; readonly state: "needs-changes" | "open" | "ordered" }>>;
-  putChanges(id: Digest, content: AsyncIterable<Uint8Array>): Promise<Result<{ readonly blobs: number }>>;
+  open(
+    wire: Uint8Array,
+  ): Promise<Result<{ readonly id: Digest; readonly state: "needs-changes" | "open" | "ordered" }>>;
+  putChanges(
+    id: Digest,
+    content: AsyncIterable<Uint8Array>,
+  ): Promise<Result<{ readonly blobs: number }>>;
   /** Blobs of the update that are not here, at most `limit`. */
-  missing(id: Digest, limit: number): Promise<Result<readonly { readonly digest: Digest; readonly size: number }[]>>;
-  putBlobs(id: Digest, content: AsyncIterable<Uint8Array>): Promise<Result<{ readonly stored: number }>>;
-  putLarge(id: Digest, blob: { digest: Digest; offset: number }, content: AsyncIterable<Uint8Array>): Promise<Result<{ readonly complete: boolean }>>;
+  missing(
+    id: Digest,
+    limit: number,
+  ): Promise<Result<readonly { readonly digest: Digest; readonly size: number }[]>>;
+  putBlobs(
+    id: Digest,
+    content: AsyncIterable<Uint8Array>,
+  ): Promise<Result<{ readonly stored: number }>>;
+  putLarge(
+    id: Digest,
+    blob: { digest: Digest; offset: number },
+    content: AsyncIterable<Uint8Array>,
+  ): Promise<Result<{ readonly complete: boolean }>>;
   offset(id: Digest, digest: Digest): Promise<Result<number>>;
   submit(id: Digest): Promise<Result<{ readonly state: "ordered" }>>;
   policy(wire: Uint8Array): Promise<Result<{ readonly id: Digest }>>;
@@ -65,7 +80,10 @@ export interface GatewayHost {
   /** Asks the content fetcher for a blob that a client wanted and the disk lost. */
   wantBlob(blob: { readonly digest: Digest; readonly size: number }): void;
   /** Encoded commits after `after` and the newest note above `size`; waits up to `waitMs` for news. */
-  follow(after: { readonly commit: number; readonly size: number }, waitMs: number): Promise<Uint8Array>;
+  follow(
+    after: { readonly commit: number; readonly size: number },
+    waitMs: number,
+  ): Promise<Uint8Array>;
   /** Resolves when an update is finished and certified, or after `waitMs`. */
   settled(id: Digest, waitMs: number): Promise<void>;
   /** Resolves when another head is served, or after `waitMs`. */
@@ -73,6 +91,8 @@ export interface GatewayHost {
   /** Orders application messages; resolves with the index of the first once they are accepted. */
   append(segment: Segment): Promise<Result<{ readonly index: number; readonly count: number }>>;
   /** Accepted application messages from an index on, batch by batch, live at the end. */
-  tail(from: number, signal: AbortSignal): AsyncGenerator<{ readonly first: number; readonly segments: readonly Segment[] }>;
+  tail(
+    from: number,
+    signal: AbortSignal,
+  ): AsyncGenerator<{ readonly first: number; readonly segments: readonly Segment[] }>;
 }
-

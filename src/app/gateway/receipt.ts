@@ -23,7 +23,11 @@ export interface Receipt {
 }
 
 export type UpdateStatus =
-  | { readonly state: "unknown" | "pending" | "finished"; readonly id: Digest; readonly outcome?: OutcomeCode }
+  | {
+      readonly state: "unknown" | "pending" | "finished";
+      readonly id: Digest;
+      readonly outcome?: OutcomeCode;
+    }
   | { readonly state: "settled"; readonly id: Digest; readonly receipt: Receipt };
 
 /** The receipt if the outcome is certified, else how far it is. */

@@ -26,7 +26,9 @@ export async function openGateway(
   server.server.maxConnections = limits.httpConnectionsMax;
   server.server.maxRequestsPerSocket = 100_000;
   // Streams are read by their handlers; small bodies arrive as buffers.
-  server.addContentTypeParser("application/octet-stream", { parseAs: "buffer" }, (_, body, done) => done(null, body));
+  server.addContentTypeParser("application/octet-stream", { parseAs: "buffer" }, (_, body, done) =>
+    done(null, body),
+  );
   server.addContentTypeParser("application/vnd.smalti.stream", (_, __, done) => done(null));
   server.setErrorHandler((error: Error & { statusCode?: number; code?: string }, _, reply) => {
     const status = error.statusCode ?? 500;
@@ -38,5 +40,8 @@ export async function openGateway(
   treeRoutes(server, host);
   await server.listen({ host: listen.host, port: listen.port });
   const address = server.server.address();
-  return { server, port: typeof address === "object" && address !== null ? address.port : listen.port };
+  return {
+    server,
+    port: typeof address === "object" && address !== null ? address.port : listen.port,
+  };
 }

@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import fresh from "fresh";
 import { lookup as mimeOf } from "mrmime";
 import rangeParser from "range-parser";
-import { type Digest, limits, toBase64, fromHex } from "../../core/base/index.ts";
+import { type Digest, fromHex, limits, toBase64 } from "../../core/base/index.ts";
 import { type Entry, type HeightRecord, type Leaf, parsePath } from "../../core/mirror/index.ts";
 import type { GatewayHost } from "./host-api.ts";
 import { directoryPage } from "./listing.ts";
@@ -21,8 +21,13 @@ interface Place {
 
 type File = Extract<Leaf, { kind: "file" }>;
 
+// biome-ignore lint/complexity/useMaxParams: an answer has these three facts
 function refuse(reply: FastifyReply, status: number, code: string, message: string): FastifyReply {
-  return reply.code(status).header("cache-control", "no-store").type("application/json").send({ code, message });
+  return reply
+    .code(status)
+    .header("cache-control", "no-store")
+    .type("application/json")
+    .send({ code, message });
 }
 
 /** Trees over plain HTTP: `/TREE/path` is the newest state, `/@HEIGHT/TREE/path` any one before it. */
@@ -34,7 +39,11 @@ export function treeRoutes(server: FastifyInstance, host: GatewayHost): void {
   });
 }
 
-async function serve(host: GatewayHost, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+async function serve(
+  host: GatewayHost,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
   const [rawPath = "/"] = (request.raw.url ?? "/").split("?");
   let path: string;
   try {
@@ -47,7 +56,8 @@ async function serve(host: GatewayHost, request: FastifyRequest, reply: FastifyR
   reply.header("smalti-height", String(place.record.height));
   if (place.tree === "") return serveTrees(host, place, reply);
   const entry = host.archive.entry(place.record, place.tree, place.names);
-  if (entry === undefined) return refuse(reply, 404, "NOT_FOUND", `${path} is not in height ${place.record.height}`);
+  if (entry === undefined)
+    return refuse(reply, 404, "NOT_FOUND", `${path} is not in height ${place.record.height}`);
   return serveEntry({ host, request, reply, path, rawPath }, place, entry);
 }
 
@@ -62,11 +72,19 @@ function placeOf(host: GatewayHost, path: string): Place | Refusal {
   const served = host.servedHeight;
   const height = pinned === null ? served : Number(pinned[1]);
   if (height > served) {
-    return { status: 404, code: "NOT_YET", message: `height ${height} is not served here; the newest is ${served}` };
+    return {
+      status: 404,
+      code: "NOT_YET",
+      message: `height ${height} is not served here; the newest is ${served}`,
+    };
   }
   const record = host.archive.height(height);
   if (record === undefined) {
-    return { status: 404, code: "NOTHING_PUBLISHED", message: height === 0 ? "nothing is published yet" : `no height ${height}` };
+    return {
+      status: 404,
+      code: "NOTHING_PUBLISHED",
+      message: height === 0 ? "nothing is published yet" : `no height ${height}`,
+    };
   }
   const rest = (pinned === null ? path : (pinned[2] ?? "/")).replace(/^\//, "");
   const hasSlash = rest === "" || rest.endsWith("/");
@@ -95,14 +113,24 @@ function cacheFor(place: Place): string {
 
 function serveTrees(host: GatewayHost, place: Place, reply: FastifyReply): FastifyReply {
   const entries = host.archive.directories.list(place.record.trees);
-  const page = directoryPage({ path: "/", height: place.record.height, moniker: host.status().moniker, entries });
+  const page = directoryPage({
+    path: "/",
+    height: place.record.height,
+    moniker: host.status().moniker,
+    entries,
+  });
   return reply.header("cache-control", cacheFor(place)).type("text/html; charset=utf-8").send(page);
 }
 
-function serveEntry(exchange: Exchange, place: Place, entry: Entry): FastifyReply | Promise<FastifyReply> {
+function serveEntry(
+  exchange: Exchange,
+  place: Place,
+  entry: Entry,
+): FastifyReply | Promise<FastifyReply> {
   const { reply, path, rawPath } = exchange;
   if (entry.kind === "directory") {
-    if (!place.hasSlash) return reply.code(301).header("cache-control", "no-cache").redirect(`${rawPath}/`, 301);
+    if (!place.hasSlash)
+      return reply.code(301).header("cache-control", "no-cache").redirect(`${rawPath}/`, 301);
     return serveDirectory(exchange, place, entry.root);
   }
   if (place.hasSlash) return refuse(reply, 404, "NOT_A_DIRECTORY", `${path} is not a directory`);
@@ -112,24 +140,43 @@ function serveEntry(exchange: Exchange, place: Place, entry: Entry): FastifyRepl
   return serveFile(exchange, { ...place, names: target.names }, target.file);
 }
 
-function serveDirectory(exchange: Exchange, place: Place, root: Digest): FastifyReply | Promise<FastifyReply> {
+function serveDirectory(
+  exchange: Exchange,
+  place: Place,
+  root: Digest,
+): FastifyReply | Promise<FastifyReply> {
   const { host, reply, path } = exchange;
   const index = host.archive.directories.get(root, "index.html");
-  if (index?.kind === "file") return serveFile(exchange, { ...place, names: [...place.names, "index.html"] }, index);
+  if (index?.kind === "file")
+    return serveFile(exchange, { ...place, names: [...place.names, "index.html"] }, index);
   const entries = host.archive.directories.list(root);
-  const page = directoryPage({ path, height: place.record.height, moniker: host.status().moniker, entries });
+  const page = directoryPage({
+    path,
+    height: place.record.height,
+    moniker: host.status().moniker,
+    entries,
+  });
   return reply.header("cache-control", cacheFor(place)).type("text/html; charset=utf-8").send(page);
 }
 
 /** Follows a symbolic link inside its tree; one that leads out is refused, as is a chain without end. */
-function resolveLink(host: GatewayHost, place: Place): { readonly file: File; readonly names: readonly string[] } | Refusal {
+function resolveLink(
+  host: GatewayHost,
+  place: Place,
+): { readonly file: File; readonly names: readonly string[] } | Refusal {
   let names = place.names;
   for (let hop = 0; hop < linkHopsMax; hop++) {
     const entry = host.archive.entry(place.record, place.tree, names);
     if (entry?.kind === "file") return { file: entry, names };
-    if (entry?.kind !== "link") return { status: 404, code: "DANGLING_LINK", message: "the link's target is not in the tree" };
+    if (entry?.kind !== "link")
+      return {
+        status: 404,
+        code: "DANGLING_LINK",
+        message: "the link's target is not in the tree",
+      };
     const next = follow(names.slice(0, -1), entry.target);
-    if (next === undefined) return { status: 403, code: "LINK_OUTSIDE", message: "the link leads out of its tree" };
+    if (next === undefined)
+      return { status: 403, code: "LINK_OUTSIDE", message: "the link leads out of its tree" };
     names = next;
   }
   return { status: 404, code: "LINK_LOOP", message: `more than ${linkHopsMax} links in a row` };
@@ -146,7 +193,11 @@ function follow(directory: readonly string[], target: string): readonly string[]
   return names;
 }
 
-function serveFile(exchange: Exchange, place: Place, file: File): FastifyReply | Promise<FastifyReply> {
+function serveFile(
+  exchange: Exchange,
+  place: Place,
+  file: File,
+): FastifyReply | Promise<FastifyReply> {
   const { host, request, reply } = exchange;
   const name = place.names.at(-1) ?? "";
   const changedMs = host.archive.changedMs(place.tree, place.names.join("/"), place.record.height);
@@ -157,17 +208,29 @@ function serveFile(exchange: Exchange, place: Place, file: File): FastifyReply |
   reply.header("x-content-type-options", "nosniff");
   if (changedMs !== undefined) reply.header("last-modified", new Date(changedMs).toUTCString());
   reply.type(mimeOf(name) ?? "application/octet-stream");
-  const validators = { etag: `"${file.digest}"`, "last-modified": String(reply.getHeader("last-modified") ?? "") };
-  if (fresh(request.headers, validators)) return reply.code(304).removeHeader("content-type").send();
+  const validators = {
+    etag: `"${file.digest}"`,
+    "last-modified": String(reply.getHeader("last-modified") ?? ""),
+  };
+  if (fresh(request.headers, validators))
+    return reply.code(304).removeHeader("content-type").send();
   return sendBlob({ host, request, reply }, file);
 }
 
 /** The byte range that a request wants; `undefined` for all of it, `"unsatisfiable"` for a range past the end. */
-function rangeOf(request: FastifyRequest, reply: FastifyReply, size: number): { start: number; end: number } | "unsatisfiable" | undefined {
+function rangeOf(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  size: number,
+): { start: number; end: number } | "unsatisfiable" | undefined {
   const { range } = request.headers;
   if (range === undefined || request.method !== "GET") return undefined;
   const condition = request.headers["if-range"];
-  if (condition !== undefined && condition !== reply.getHeader("etag") && condition !== reply.getHeader("last-modified")) {
+  if (
+    condition !== undefined &&
+    condition !== reply.getHeader("etag") &&
+    condition !== reply.getHeader("last-modified")
+  ) {
     return undefined;
   }
   const ranges = rangeParser(size, range);
@@ -180,14 +243,27 @@ function rangeOf(request: FastifyRequest, reply: FastifyReply, size: number): { 
 
 /** Sends a blob or a range of it, in pieces that were verified when they were read. */
 export async function sendBlob(
-  exchange: { readonly host: GatewayHost; readonly request: FastifyRequest; readonly reply: FastifyReply },
+  exchange: {
+    readonly host: GatewayHost;
+    readonly request: FastifyRequest;
+    readonly reply: FastifyReply;
+  },
   blob: { readonly digest: Digest; readonly size: number },
 ): Promise<FastifyReply> {
   const { host, request, reply } = exchange;
   if (!host.blobs.has(blob.digest)) {
     host.wantBlob(blob);
-    reply.removeHeader("etag").removeHeader("repr-digest").removeHeader("last-modified").header("retry-after", "1");
-    return refuse(reply, 503, "BLOB_MISSING", "the content is being fetched from a neighbour; try again, or another mirror");
+    reply
+      .removeHeader("etag")
+      .removeHeader("repr-digest")
+      .removeHeader("last-modified")
+      .header("retry-after", "1");
+    return refuse(
+      reply,
+      503,
+      "BLOB_MISSING",
+      "the content is being fetched from a neighbour; try again, or another mirror",
+    );
   }
   const range = rangeOf(request, reply, blob.size);
   if (range === "unsatisfiable") {
@@ -195,11 +271,16 @@ export async function sendBlob(
     return refuse(reply, 416, "RANGE_NOT_SATISFIABLE", `the file has ${blob.size} bytes`);
   }
   const { start, end } = range ?? { start: 0, end: blob.size };
-  if (range !== undefined) reply.code(206).header("content-range", `bytes ${start}-${end - 1}/${blob.size}`);
+  if (range !== undefined)
+    reply.code(206).header("content-range", `bytes ${start}-${end - 1}/${blob.size}`);
   reply.header("content-length", end - start);
   if (request.method === "HEAD") return reply.send();
-  const pieces = host.isLying ? flipped(host.blobs.stream(blob.digest, start, end)) : host.blobs.stream(blob.digest, start, end);
-  return blob.size <= limits.packedBlobBytesMax ? sendWhole(exchange, blob, pieces) : reply.send(Readable.from(pieces));
+  const pieces = host.isLying
+    ? flipped(host.blobs.stream(blob.digest, start, end))
+    : host.blobs.stream(blob.digest, start, end);
+  return blob.size <= limits.packedBlobBytesMax
+    ? sendWhole(exchange, blob, pieces)
+    : reply.send(Readable.from(pieces));
 }
 
 async function sendWhole(
@@ -214,7 +295,12 @@ async function sendWhole(
   } catch (error) {
     host.wantBlob(blob);
     reply.removeHeader("content-length").removeHeader("etag").removeHeader("repr-digest");
-    return refuse(reply, 503, "BLOB_CORRUPT", `the disk damaged this content; it is being fetched again (${String(error)})`);
+    return refuse(
+      reply,
+      503,
+      "BLOB_CORRUPT",
+      `the disk damaged this content; it is being fetched again (${String(error)})`,
+    );
   }
 }
 
@@ -223,7 +309,8 @@ async function* flipped(pieces: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint
   let isFirst = true;
   for await (const piece of pieces) {
     const copy = Buffer.from(piece);
-    if (isFirst && copy.length > 0) copy.writeUInt8(copy.readUInt8(copy.length >> 1) ^ 1, copy.length >> 1);
+    if (isFirst && copy.length > 0)
+      copy.writeUInt8(copy.readUInt8(copy.length >> 1) ^ 1, copy.length >> 1);
     isFirst = false;
     yield copy;
   }

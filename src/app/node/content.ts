@@ -64,7 +64,9 @@ export class ContentFetcher {
   }
 
   async #ensure(ref: ChangesRef, hint: string | undefined): Promise<void> {
-    const bytes = await this.changes(ref, hint).catch((error: unknown) => this.#unlessStopped(error));
+    const bytes = await this.changes(ref, hint).catch((error: unknown) =>
+      this.#unlessStopped(error),
+    );
     if (bytes === undefined) return;
     const changes = decodeChanges(bytes);
     // A malformed list names no blobs; execution will refuse it, on every host alike.
@@ -82,21 +84,31 @@ export class ContentFetcher {
   }
 
   /** Until all of `wanted` is here: from the hinted source first, then from the others in random order. */
-  async #persist(wanted: readonly (readonly [Digest, number])[], hint: string | undefined): Promise<void> {
+  async #persist(
+    wanted: readonly (readonly [Digest, number])[],
+    hint: string | undefined,
+  ): Promise<void> {
     let backoff = retryMs.first;
-    for (let attempt = 0; !this.isStopped; attempt++) {
-      const missing = wanted.filter(([digest, size]) => this.#blobs.size(digest) !== size);
-      if (missing.length === 0) return;
-      const others = this.#random.shuffled(this.#sources().filter((source) => source !== hint));
-      const sources = hint === undefined ? others : [hint, ...others];
-      const source = sources[attempt % Math.max(1, sources.length)];
+    let missing = this.#missing(wanted);
+    while (missing.length > 0 && !this.isStopped) {
       const before = missing.length;
-      if (source !== undefined) await this.#fetchFrom(source, missing);
-      const left = missing.filter(([digest]) => !this.#blobs.has(digest)).length;
-      if (left === 0) continue;
-      backoff = left < before ? retryMs.first : Math.min(backoff * 2, retryMs.longest);
-      if ((attempt + 1) % Math.max(1, sources.length) === 0) await this.#sleep(backoff);
+      for (const source of this.#order(hint)) {
+        if (missing.length === 0 || this.isStopped) return;
+        await this.#fetchFrom(source, missing);
+        missing = this.#missing(missing);
+      }
+      backoff = missing.length < before ? retryMs.first : Math.min(backoff * 2, retryMs.longest);
+      if (missing.length > 0) await this.#sleep(backoff);
     }
+  }
+
+  #missing(wanted: readonly (readonly [Digest, number])[]): (readonly [Digest, number])[] {
+    return wanted.filter(([digest, size]) => this.#blobs.size(digest) !== size);
+  }
+
+  #order(hint: string | undefined): readonly string[] {
+    const others = this.#random.shuffled(this.#sources().filter((source) => source !== hint));
+    return hint === undefined ? others : [hint, ...others];
   }
 
   #sleep(ms: number): Promise<void> {
@@ -119,7 +131,10 @@ export class ContentFetcher {
       for (const [digest, size] of large) await this.#fetchLarge(source, digest, size);
     } catch (error) {
       if (error instanceof StorageError) throw error;
-      this.#log.debug({ source, missing: missing.length, reason: String(error) }, "content: source failed");
+      this.#log.debug(
+        { source, missing: missing.length, reason: String(error) },
+        "content: source failed",
+      );
     }
   }
 
@@ -143,7 +158,10 @@ export class ContentFetcher {
     let bytes = 0;
     for await (const item of askBulk(source, "blobs", digests)) {
       if (!asked.delete(item.digest) || sha256(item.bytes) !== item.digest) {
-        this.#log.warn({ source, digest: item.digest }, "content: the source sent bytes that were not asked for or not what they claim");
+        this.#log.warn(
+          { source, digest: item.digest },
+          "content: the source sent bytes that were not asked for or not what they claim",
+        );
         throw new Error(`${source} sent wrong bytes`);
       }
       batch.push(item);
@@ -159,7 +177,8 @@ export class ContentFetcher {
 
   async #fetchLarge(source: string, digest: Digest, size: number): Promise<void> {
     const offset = await this.#blobs.partialSize(digest);
-    const headers: Record<string, string> = offset > 0 && offset < size ? { range: `bytes=${offset}-` } : {};
+    const headers: Record<string, string> =
+      offset > 0 && offset < size ? { range: `bytes=${offset}-` } : {};
     const { body, statusCode } = await ask(`${source}/.smalti/blob/sha256/${digest}`, {
       headers,
       signal: this.#stop.signal,

@@ -16,13 +16,38 @@ import {
   signedHeaderValue,
   type VerifiedBlock,
 } from "../../core/acceptance/index.ts";
-import { type Author, bigEndian, type Digest, limits, readBigEndian } from "../../core/base/index.ts";
+import {
+  type Author,
+  bigEndian,
+  type Digest,
+  limits,
+  type Result,
+  readBigEndian,
+} from "../../core/base/index.ts";
 import { digest, encode, fields, list, natural, read, type Shape } from "../../core/codec/index.ts";
 import { type Guard, type HostRecovery, initialState } from "../../core/host/index.ts";
 import type { Network } from "../../core/membership/index.ts";
-import { decodeDue, decodeState, type DueRecord, padded, stateKeys } from "../../core/mirror/index.ts";
-import { type BlobStore, type Position, type RecordLog, type StateStore, StorageError } from "../../io/ports/index.ts";
-import { type GuardFile, openBlobStore, openGuard, openRecordLog, openStateStore } from "../../io/storage/index.ts";
+import {
+  type DueRecord,
+  decodeDue,
+  decodeState,
+  padded,
+  stateKeys,
+} from "../../core/mirror/index.ts";
+import {
+  type BlobStore,
+  type Position,
+  type RecordLog,
+  type StateStore,
+  StorageError,
+} from "../../io/ports/index.ts";
+import {
+  type GuardFile,
+  openBlobStore,
+  openGuard,
+  openRecordLog,
+  openStateStore,
+} from "../../io/storage/index.ts";
 
 const recordTypes = { block: 1, commit: 2 } as const;
 const metaKeys = { replayFrom: "meta/replay-from", logEnd: "meta/log-end" } as const;
@@ -44,7 +69,10 @@ function positionBytes({ segment, offset }: Position): Uint8Array {
 
 function positionOf(bytes: Uint8Array | undefined): Position {
   if (bytes === undefined) return { segment: 0, offset: 0 };
-  return { segment: readBigEndian(bytes.subarray(0, 4)), offset: readBigEndian(bytes.subarray(4, 10)) };
+  return {
+    segment: readBigEndian(bytes.subarray(0, 4)),
+    offset: readBigEndian(bytes.subarray(4, 10)),
+  };
 }
 
 function isBefore(a: Position, b: Position): boolean {
@@ -53,7 +81,10 @@ function isBefore(a: Position, b: Position): boolean {
 
 const positionShape: Shape<Position> = (value, what) => {
   const [segment, offset] = fields(2)(value, what);
-  return { segment: natural()(segment, `${what}.segment`), offset: natural()(offset, `${what}.offset`) };
+  return {
+    segment: natural()(segment, `${what}.segment`),
+    offset: natural()(offset, `${what}.offset`),
+  };
 };
 
 const commitEntryShape: Shape<CommitEntry> = (value, what) => {
@@ -131,13 +162,17 @@ export class HostStore {
     let from = record;
     const positions = commit.blocks.map((ref) => {
       const position = this.#positions.get(refKey(ref));
-      if (position === undefined) throw new StorageError("STORAGE_LOG_CORRUPT", `the log lacks block ${refKey(ref)}`);
+      if (position === undefined)
+        throw new StorageError("STORAGE_LOG_CORRUPT", `the log lacks block ${refKey(ref)}`);
       this.#positions.delete(refKey(ref));
       if (isBefore(position, from)) from = position;
       return position;
     });
     this.#unexecuted.push({ index: commit.index, from });
-    const entry = encode([commitValue(commit), positions.map(({ segment, offset }) => [segment, offset])]);
+    const entry = encode([
+      commitValue(commit),
+      positions.map(({ segment, offset }) => [segment, offset]),
+    ]);
     this.#commitEntries.push([commitKey(commit.index), entry]);
   }
 
@@ -160,7 +195,11 @@ export class HostStore {
 
   #writeGuard(): Promise<void> {
     const { round, checkpoint } = this.#guard;
-    return this.#guardFile.write({ round, checkpointSize: checkpoint.size, checkpointRoot: checkpoint.root });
+    return this.#guardFile.write({
+      round,
+      checkpointSize: checkpoint.size,
+      checkpointRoot: checkpoint.root,
+    });
   }
 
   /** After a storage error this host does not sign until a restart has proven what it signed (`dag.md` §12). */
@@ -176,11 +215,19 @@ export class HostStore {
   // ── after the sync ──
 
   /** Writes the state of executed batches with where a restart must read from, in one batch. */
-  writeState(writes: Iterable<readonly [string, Uint8Array]>, executedCommit: number, horizon: number): void {
+  writeState(
+    writes: Iterable<readonly [string, Uint8Array]>,
+    executedCommit: number,
+    horizon: number,
+  ): void {
     this.#unexecuted = this.#unexecuted.filter(({ index }) => index > executedCommit);
-    for (const round of this.#firstOfRound.keys()) if (round <= horizon) this.#firstOfRound.delete(round);
+    for (const round of this.#firstOfRound.keys())
+      if (round <= horizon) this.#firstOfRound.delete(round);
     let from = this.#log.end;
-    const needed = [...this.#firstOfRound.values(), ...this.#unexecuted.map((commit) => commit.from)];
+    const needed = [
+      ...this.#firstOfRound.values(),
+      ...this.#unexecuted.map((commit) => commit.from),
+    ];
     for (const position of needed) if (isBefore(position, from)) from = position;
     const commits = this.#commitEntries;
     this.#commitEntries = [];
@@ -216,14 +263,19 @@ export class HostStore {
   // ── serving others ──
 
   /** Wire bytes of the blocks that are here, up to `fetchBytesMax`. `live` finds those that are still in memory. */
-  async blocks(refs: readonly Ref[], live: (ref: Ref) => VerifiedBlock | undefined): Promise<Uint8Array[]> {
+  async blocks(
+    refs: readonly Ref[],
+    live: (ref: Ref) => VerifiedBlock | undefined,
+  ): Promise<Uint8Array[]> {
     const wires: Uint8Array[] = [];
     let bytes = 0;
     for (const ref of refs) {
       const block = live(ref);
       const position = this.#positions.get(refKey(ref));
       const wire =
-        block !== undefined ? blockToWire(block) : position && (await this.#log.read(position)).bytes;
+        block !== undefined
+          ? blockToWire(block)
+          : position && (await this.#log.read(position)).bytes;
       if (wire === undefined) continue;
       bytes += wire.length;
       if (bytes > limits.fetchBytesMax && wires.length > 0) break;
@@ -249,13 +301,24 @@ export class HostStore {
 
   /** The farthest certificate within `syncCommitsMax`, or the next one there is. */
   #certificateFor(after: number): CommitCertificate | undefined {
-    if (this.#tip !== undefined && this.#tip.index > after && this.#tip.index <= after + certificateEvery.commits) {
-      if (this.commit(this.#tip.index) !== undefined && this.#bytesBetween(after, this.#tip.index) <= limits.syncBytesMax) {
+    if (
+      this.#tip !== undefined &&
+      this.#tip.index > after &&
+      this.#tip.index <= after + certificateEvery.commits
+    ) {
+      if (
+        this.commit(this.#tip.index) !== undefined &&
+        this.#bytesBetween(after, this.#tip.index) <= limits.syncBytesMax
+      ) {
         return this.#tip;
       }
     }
     const start = certificateKey(after + 1);
-    for (const [key, value] of this.state.range({ start, end: certificateKey(2 ** 47), limit: 1 })) {
+    for (const [key, value] of this.state.range({
+      start,
+      end: certificateKey(2 ** 47),
+      limit: 1,
+    })) {
       const certificate = read(value, certificateShape, key);
       if (certificate.ok) return certificate.value;
     }
@@ -267,7 +330,9 @@ export class HostStore {
     const [first] = this.commit(after + 1)?.positions ?? [];
     const last = this.commit(until)?.positions.at(-1);
     if (first === undefined || last === undefined) return Number.POSITIVE_INFINITY;
-    return first.segment === last.segment ? Math.abs(last.offset - first.offset) : limits.segmentBytesMax;
+    return first.segment === last.segment
+      ? Math.abs(last.offset - first.offset)
+      : limits.segmentBytesMax;
   }
 
   /** A commit with the places of its blocks. */
@@ -305,24 +370,13 @@ export class HostStore {
   ): Promise<HostRecovery> {
     const stored = this.state.get(stateKeys.mirror);
     const decoded = stored === undefined ? undefined : decodeState(stored);
-    if (decoded?.ok === false) throw new StorageError("STORAGE_STATE_CORRUPT", `the state is unreadable: ${decoded.error.detail}`);
+    if (decoded?.ok === false)
+      throw new StorageError(
+        "STORAGE_STATE_CORRUPT",
+        `the state is unreadable: ${decoded.error.detail}`,
+      );
     const state = decoded?.value ?? initialState(network);
-    const blocks: VerifiedBlock[] = [];
-    const commits: { commit: Commit; digest: Digest }[] = [];
-    for await (const record of this.#log.scan(positionOf(this.state.get(metaKeys.replayFrom)))) {
-      if (record.type === recordTypes.block) {
-        const block = blockFromWire(record.bytes);
-        if (!block.ok) throw new StorageError("STORAGE_LOG_CORRUPT", `a logged block is unreadable: ${block.error.detail}`);
-        this.#remember(block.value.ref, record.position);
-        blocks.push(block.value);
-      } else {
-        const commit = read(record.bytes, commitShape, "commit");
-        if (!commit.ok) throw new StorageError("STORAGE_LOG_CORRUPT", `a logged commit is unreadable: ${commit.error.detail}`);
-        const { value } = commit;
-        if (value.index > state.commit.index) this.#index(value, record.position);
-        commits.push({ commit: value, digest: commitDigest(value) });
-      }
-    }
+    const { blocks, commits } = await this.#readLog(state.commit.index);
     return {
       blocks,
       commits,
@@ -330,8 +384,31 @@ export class HostStore {
       due: this.#lastDue(),
       certificate: undefined,
       guard: this.#guard,
-      maySign: about.isGuardWhole && !this.#hasFailed && !this.#lostOwn({ blocks, commits, self: about.self }),
+      maySign:
+        about.isGuardWhole &&
+        !this.#hasFailed &&
+        !this.#lostOwn({ blocks, commits, self: about.self }),
     };
+  }
+
+  async #readLog(executed: number): Promise<{
+    readonly blocks: VerifiedBlock[];
+    readonly commits: { commit: Commit; digest: Digest }[];
+  }> {
+    const blocks: VerifiedBlock[] = [];
+    const commits: { commit: Commit; digest: Digest }[] = [];
+    for await (const record of this.#log.scan(positionOf(this.state.get(metaKeys.replayFrom)))) {
+      if (record.type === recordTypes.block) {
+        const block = readable<VerifiedBlock>(blockFromWire(record.bytes));
+        this.#remember(block.ref, record.position);
+        blocks.push(block);
+      } else {
+        const commit = readable<Commit>(read(record.bytes, commitShape, "commit"));
+        if (commit.index > executed) this.#index(commit, record.position);
+        commits.push({ commit, digest: commitDigest(commit) });
+      }
+    }
+    return { blocks, commits };
   }
 
   get #hasFailed(): boolean {
@@ -359,8 +436,19 @@ export class HostStore {
   }
 }
 
+/** A record whose checksum holds was written by this program: if it does not read, the log is damaged. */
+function readable<T>(result: Result<T>): T {
+  if (result.ok) return result.value;
+  throw new StorageError(
+    "STORAGE_LOG_CORRUPT",
+    `a logged record is unreadable: ${result.error.detail}`,
+  );
+}
+
 /** Opens a host's data directory. `isGuardWhole` is false where the guard was missing or damaged. */
-export async function openHostStore(directory: string): Promise<{ readonly store: HostStore; readonly isGuardWhole: boolean }> {
+export async function openHostStore(
+  directory: string,
+): Promise<{ readonly store: HostStore; readonly isGuardWhole: boolean }> {
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const state = await openStateStore(join(directory, "state"));
   const log = await openRecordLog({
@@ -369,8 +457,10 @@ export async function openHostStore(directory: string): Promise<{ readonly store
   });
   const blobs = await openBlobStore(join(directory, "blobs"), state);
   const { guard: guardFile, row, isWhole } = await openGuard(join(directory, "guard"));
-  const guard: Guard = { round: row.round, checkpoint: { size: row.checkpointSize, root: row.checkpointRoot } };
+  const guard: Guard = {
+    round: row.round,
+    checkpoint: { size: row.checkpointSize, root: row.checkpointRoot },
+  };
   const store = new HostStore({ directory, state, blobs, log, guardFile, guard });
   return { store, isGuardWhole: isWhole };
 }
-

@@ -1,2 +1,3 @@
 export { type Log, openLog, silent } from "./log.ts";
-export { type RunningNode, startNode, version } from "./node.ts";
+export { type RunningNode, startNode } from "./node.ts";
+export { version } from "./parts.ts";

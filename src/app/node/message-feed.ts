@@ -1,4 +1,10 @@
-import { type AcceptedBatch, messageCount, type Segment, segmentOf, messagesOf } from "../../core/acceptance/index.ts";
+import {
+  type AcceptedBatch,
+  messageCount,
+  messagesOf,
+  type Segment,
+  segmentOf,
+} from "../../core/acceptance/index.ts";
 import { messageKinds } from "../../core/mirror/index.ts";
 import type { Archive } from "../gateway/index.ts";
 import type { HostStore } from "./host-store.ts";
@@ -27,7 +33,12 @@ export class MessageFeed {
   #recentBytes = 0;
   #next: number;
 
-  constructor(options: { readonly store: HostStore; readonly archive: Archive; readonly news: Signal; readonly next: number }) {
+  constructor(options: {
+    readonly store: HostStore;
+    readonly archive: Archive;
+    readonly news: Signal;
+    readonly next: number;
+  }) {
     this.#store = options.store;
     this.#archive = options.archive;
     this.#news = options.news;
@@ -44,7 +55,10 @@ export class MessageFeed {
   }
 
   /** Returns where this host's own submissions ended up: ticket → index of the first message. */
-  executed(commit: number, first: number): ReadonlyMap<number, { readonly index: number; readonly count: number }> {
+  executed(
+    commit: number,
+    first: number,
+  ): ReadonlyMap<number, { readonly index: number; readonly count: number }> {
     const own = new Map<number, { index: number; count: number }>();
     const batch = this.#accepted.get(commit);
     this.#accepted.delete(commit);
@@ -61,7 +75,8 @@ export class MessageFeed {
         index += count;
       }
     }
-    if (index > first) this.#keep({ commit, first, count: index - first, segments, bytes: bytesOf(segments) });
+    if (index > first)
+      this.#keep({ commit, first, count: index - first, segments, bytes: bytesOf(segments) });
     return own;
   }
 
@@ -75,7 +90,10 @@ export class MessageFeed {
   }
 
   /** Messages from an index on, for ever. */
-  async *tail(from: number, signal: AbortSignal): AsyncGenerator<{ first: number; segments: readonly Segment[] }> {
+  async *tail(
+    from: number,
+    signal: AbortSignal,
+  ): AsyncGenerator<{ first: number; segments: readonly Segment[] }> {
     let next = from;
     while (!signal.aborted) {
       const piece = next < this.#next ? await this.#pieceWith(next) : undefined;
@@ -89,7 +107,9 @@ export class MessageFeed {
   }
 
   async #pieceWith(index: number): Promise<Piece | undefined> {
-    const recent = this.#recent.find((piece) => piece.first <= index && index < piece.first + piece.count);
+    const recent = this.#recent.find(
+      (piece) => piece.first <= index && index < piece.first + piece.count,
+    );
     return recent ?? this.#fromDisk(index);
   }
 
@@ -97,7 +117,9 @@ export class MessageFeed {
     const place = this.#archive.messageCommit(index);
     if (place === undefined) return undefined;
     const blocks = await this.#store.blocksOf(place.commit);
-    const segments = blocks.flatMap((block) => block.segments.filter((s) => s.kind === messageKinds.application));
+    const segments = blocks.flatMap((block) =>
+      block.segments.filter((s) => s.kind === messageKinds.application),
+    );
     const count = segments.reduce((sum, segment) => sum + messageCount(segment), 0);
     return { commit: place.commit, first: place.first, count, segments, bytes: 0 };
   }

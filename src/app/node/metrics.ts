@@ -1,11 +1,12 @@
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 
 /** Everything that is counted, by the names of docs/reference/metrics.md. */
 export function createMetrics() {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const registers = [registry];
-  const gauge = (name: string, help: string, labelNames: string[] = []) => new Gauge({ name: `smalti_${name}`, help, labelNames, registers });
+  const gauge = (name: string, help: string, labelNames: string[] = []) =>
+    new Gauge({ name: `smalti_${name}`, help, labelNames, registers });
   const counter = (name: string, help: string, labelNames: string[] = []) =>
     new Counter({ name: `smalti_${name}`, help, labelNames, registers });
   return {
@@ -13,7 +14,10 @@ export function createMetrics() {
     height: gauge("height", "Height served as the latest"),
     round: gauge("consensus_round", "Round of the block DAG this host is in"),
     commit: gauge("consensus_commit", "Commits made or adopted"),
-    quorumCommit: gauge("consensus_quorum_commit", "Commit index that a quorum of writers has reached"),
+    quorumCommit: gauge(
+      "consensus_quorum_commit",
+      "Commit index that a quorum of writers has reached",
+    ),
     messages: gauge("broadcast_messages", "Application messages ordered"),
     signing: gauge("consensus_signing", "1 while this host signs blocks"),
     peers: gauge("peers", "Writers with which this host has links"),
@@ -24,10 +28,18 @@ export function createMetrics() {
     pendingUpdates: gauge("pending_updates", "Updates accepted and not yet published"),
     logSize: gauge("log_size", "Leaves of the certified log"),
     dropped: counter("dropped_total", "Inputs of no effect, by reason", ["code"]),
-    refusedLinks: counter("links_refused_total", "Connections that were not the writer they claimed"),
-    disconnects: counter("peer_disconnects_total", "Links closed because the peer misbehaved", ["peer"]),
+    refusedLinks: counter(
+      "links_refused_total",
+      "Connections that were not the writer they claimed",
+    ),
+    disconnects: counter("peer_disconnects_total", "Links closed because the peer misbehaved", [
+      "peer",
+    ]),
     evidence: counter("evidence_total", "Proofs of cheating", ["kind", "offender"]),
-    verifyFailures: counter("verify_failures_total", "Answers of sources that did not verify", ["peer", "kind"]),
+    verifyFailures: counter("verify_failures_total", "Answers of sources that did not verify", [
+      "peer",
+      "kind",
+    ]),
     syncBytes: counter("sync_bytes_total", "Content fetched", ["peer"]),
     syncSeconds: new Histogram({
       name: "smalti_wal_fsync_seconds",

@@ -1,12 +1,24 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type Digest, fail, ok, readBigEndian, type Result, bigEndian } from "../../core/base/index.ts";
-import { encode } from "../../core/codec/index.ts";
 import { commitRangeValue, type Segment } from "../../core/acceptance/index.ts";
+import {
+  bigEndian,
+  type Digest,
+  fail,
+  ok,
+  type Result,
+  readBigEndian,
+} from "../../core/base/index.ts";
+import { encode } from "../../core/codec/index.ts";
+import type { Verifier } from "../../core/crypto/index.ts";
 import type { HostEffect, HostEvidence } from "../../core/host/index.ts";
 import type { Network } from "../../core/membership/index.ts";
-import type { Verifier } from "../../core/crypto/index.ts";
-import { type MirrorEvent, type MirrorState, type MirrorView, readUpdate } from "../../core/mirror/index.ts";
+import {
+  type MirrorEvent,
+  type MirrorState,
+  type MirrorView,
+  readUpdate,
+} from "../../core/mirror/index.ts";
 import { Archive, type CertifiedHead } from "../gateway/index.ts";
 import { ContentFetcher } from "./content.ts";
 import type { HostStore } from "./host-store.ts";
@@ -29,7 +41,10 @@ export interface NodeRole {
   onAccepted(event: Extract<MirrorEvent, { type: "accepted" }>): void;
 }
 
-type LaterEffect = Exclude<HostEffect, { type: "persist-block" | "persist-commit" | "guard-round" | "guard-checkpoint" }>;
+type LaterEffect = Exclude<
+  HostEffect,
+  { type: "persist-block" | "persist-commit" | "guard-round" | "guard-checkpoint" }
+>;
 
 /** What writers and readers have in common: store, content, feed, and what is served. */
 export class NodeCore {
@@ -72,9 +87,19 @@ export class NodeCore {
     this.#dataDirectory = options.dataDirectory;
     this.#verifier = options.verifier;
     this.archive = new Archive(store.state);
-    this.feed = new MessageFeed({ store, archive: this.archive, news: this.news, next: options.messages });
+    this.feed = new MessageFeed({
+      store,
+      archive: this.archive,
+      news: this.news,
+      next: options.messages,
+    });
     const onBytes = (peer: string, bytes: number): void => metrics.syncBytes.inc({ peer }, bytes);
-    this.content = new ContentFetcher({ blobs: store.blobs, sources: options.sources, log, onBytes });
+    this.content = new ContentFetcher({
+      blobs: store.blobs,
+      sources: options.sources,
+      log,
+      onBytes,
+    });
     const complete = store.state.get(completeKey);
     this.#complete = complete === undefined ? 0 : readBigEndian(complete);
     this.#head = this.archive.certified();
@@ -92,7 +117,10 @@ export class NodeCore {
 
   /** What the machine may read while it executes. */
   get view(): MirrorView {
-    return { get: (key) => this.store.state.get(key), changes: (digest) => this.#changes.get(digest) };
+    return {
+      get: (key) => this.store.state.get(key),
+      changes: (digest) => this.#changes.get(digest),
+    };
   }
 
   get head(): CertifiedHead | undefined {
@@ -154,7 +182,8 @@ export class NodeCore {
         this.feed.accepted(effect.batch);
         return true;
       case "executed":
-        for (const [ticket, place] of this.feed.executed(effect.commit, effect.firstMessage)) this.#settle(ticket, ok(place));
+        for (const [ticket, place] of this.feed.executed(effect.commit, effect.firstMessage))
+          this.#settle(ticket, ok(place));
         this.news.notify();
         return true;
       case "mirror":
@@ -189,7 +218,10 @@ export class NodeCore {
       case "accepted":
         return this.role.onAccepted(event);
       case "finished":
-        this.log.info({ update: event.id, outcome: event.outcome, height: event.height }, "update finished");
+        this.log.info(
+          { update: event.id, outcome: event.outcome, height: event.height },
+          "update finished",
+        );
         return this.news.notify();
       case "height":
         if (event.record.changes !== undefined) this.#changes.delete(event.record.changes);
@@ -210,21 +242,27 @@ export class NodeCore {
 
   async #bringChanges(digest: Digest, update: Digest): Promise<void> {
     const pending = this.role.state.pending.get(update);
-    const record = pending === undefined ? undefined : readUpdate(pending.wire, this.network.group, this.#verifier);
+    const record =
+      pending === undefined
+        ? undefined
+        : readUpdate(pending.wire, this.network.group, this.#verifier);
     if (record?.ok !== true) return;
     const { bytes } = record.value.record.changes;
     try {
       this.rememberChanges(digest, await this.content.changes({ digest, bytes }));
       this.role.changesHere();
     } catch (error) {
-      if (!this.content.isStopped) this.log.error({ changes: digest, reason: String(error) }, "cannot bring a change list");
+      if (!this.content.isStopped)
+        this.log.error({ changes: digest, reason: String(error) }, "cannot bring a change list");
     }
   }
 
   /** Fetches what published heights lack, in their order; a height is served once all of it is here. */
   #completeMore(): void {
     this.#completing ??= this.#completeLoop()
-      .catch((error: unknown) => this.log.error({ reason: String(error) }, "content completion failed"))
+      .catch((error: unknown) =>
+        this.log.error({ reason: String(error) }, "content completion failed"),
+      )
       .finally(() => {
         this.#completing = undefined;
       });
@@ -235,7 +273,10 @@ export class NodeCore {
       const record = this.archive.height(this.#complete + 1);
       if (record === undefined) return;
       if (record.changes !== undefined) {
-        const isHere = await this.content.ensure({ digest: record.changes, bytes: record.changesBytes });
+        const isHere = await this.content.ensure({
+          digest: record.changes,
+          bytes: record.changesBytes,
+        });
         if (!isHere) return;
       }
       this.#complete = record.height;
@@ -260,9 +301,14 @@ export class NodeCore {
 
   // ── broadcast ──
 
-  ticket(): { readonly ticket: number; readonly place: Promise<Result<{ index: number; count: number }>> } {
+  ticket(): {
+    readonly ticket: number;
+    readonly place: Promise<Result<{ index: number; count: number }>>;
+  } {
     const ticket = this.#nextTicket++;
-    const place = new Promise<Result<{ index: number; count: number }>>((resolve) => this.#tickets.set(ticket, resolve));
+    const place = new Promise<Result<{ index: number; count: number }>>((resolve) =>
+      this.#tickets.set(ticket, resolve),
+    );
     return { ticket, place };
   }
 
@@ -274,16 +320,26 @@ export class NodeCore {
   /** Answers everybody who waits for a place in the order. */
   stop(): void {
     this.content.stop();
-    for (const ticket of [...this.#tickets.keys()]) this.#settle(ticket, fail("STOPPED", "the host stops; the message may or may not be ordered"));
+    for (const ticket of [...this.#tickets.keys()])
+      this.#settle(
+        ticket,
+        fail("STOPPED", "the host stops; the message may or may not be ordered"),
+      );
     this.news.notify();
   }
 
-  tail(from: number, signal: AbortSignal): AsyncGenerator<{ first: number; segments: readonly Segment[] }> {
+  tail(
+    from: number,
+    signal: AbortSignal,
+  ): AsyncGenerator<{ first: number; segments: readonly Segment[] }> {
     return this.feed.tail(from, signal);
   }
 
   /** Commits after `after.commit` and a checkpoint above `after.size`, as soon as there is one of the two. */
-  async follow(after: { readonly commit: number; readonly size: number }, waitMs: number): Promise<Uint8Array> {
+  async follow(
+    after: { readonly commit: number; readonly size: number },
+    waitMs: number,
+  ): Promise<Uint8Array> {
     const hasNews = (): boolean =>
       (this.store.tip?.index ?? 0) > after.commit || (this.#head?.due.size ?? 0) > after.size;
     await this.news.until(hasNews, waitMs);
@@ -296,7 +352,10 @@ export class NodeCore {
 
   async #keepEvidence(evidence: HostEvidence): Promise<void> {
     const name = `${evidence.kind}-${evidence.author}`;
-    const fact = evidence.kind === "equivocation" ? Buffer.from(evidence.second.signature).toString("hex").slice(0, 16) : "";
+    const fact =
+      evidence.kind === "equivocation"
+        ? Buffer.from(evidence.second.signature).toString("hex").slice(0, 16)
+        : "";
     const key = `${name}-${fact}`;
     if (this.#evidenceSeen.has(key) || this.#evidenceSeen.size >= evidenceMax) return;
     this.#evidenceSeen.add(key);

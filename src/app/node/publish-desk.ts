@@ -36,89 +36,132 @@ export interface DeskWriter {
 }
 
 /** Takes updates from publishers: checks first, bytes second, and orders only what is complete. */
-export function openDesk(options: {
-  readonly network: Network;
-  readonly verifier: Verifier;
-  readonly blobs: BlobStore;
-  readonly writer: DeskWriter;
-}): PublishDesk {
-  const { network, verifier, blobs, writer } = options;
-  const open = new Map<Digest, Open>();
-  const find = (id: Digest): Result<Open> => {
-    const found = open.get(id);
-    if (found === undefined) return fail("NOT_OPEN", "no such update is open here; send its record first");
-    open.delete(id);
-    open.set(id, found);
+export class Desk implements PublishDesk {
+  readonly #network: Network;
+  readonly #verifier: Verifier;
+  readonly #blobs: BlobStore;
+  readonly #writer: DeskWriter;
+  readonly #open = new Map<Digest, Open>();
+
+  constructor(options: {
+    readonly network: Network;
+    readonly verifier: Verifier;
+    readonly blobs: BlobStore;
+    readonly writer: DeskWriter;
+  }) {
+    this.#network = options.network;
+    this.#verifier = options.verifier;
+    this.#blobs = options.blobs;
+    this.#writer = options.writer;
+  }
+
+  async open(
+    wire: Uint8Array,
+  ): Promise<
+    Result<{ readonly id: Digest; readonly state: "needs-changes" | "open" | "ordered" }>
+  > {
+    const update = readUpdate(wire, this.#network.group, this.#verifier);
+    if (!update.ok) return update;
+    const { id, record } = update.value;
+    if (this.#writer.isKnown(id)) return ok({ id, state: "ordered" });
+    if (this.#writer.whyNot !== undefined)
+      return fail(this.#writer.whyNot.code, this.#writer.whyNot.detail);
+    if (!mayWrite(this.#writer.state.policy, record.publisher, record.tree)) {
+      const key = record.publisher.slice(0, 16);
+      return fail("NOT_PERMITTED", `the key ${key}… may not write the tree "${record.tree}"`);
+    }
+    makeRoom(this.#open);
+    const found: Open = { update: update.value, blobs: this.#open.get(id)?.blobs };
+    this.#open.set(id, found);
+    const { digest } = record.changes;
+    if (this.#blobs.has(digest)) found.blobs ??= await knownBlobs(this.#blobs, digest);
+    return ok({ id, state: found.blobs === undefined ? "needs-changes" : "open" });
+  }
+
+  /** The open update, touched so that it is the last to make room. */
+  #find(id: Digest): Result<Open> {
+    const found = this.#open.get(id);
+    if (found === undefined)
+      return fail("NOT_OPEN", "no such update is open here; send its record first");
+    this.#open.delete(id);
+    this.#open.set(id, found);
     return ok(found);
-  };
-  return {
-    async open(wire) {
-      const update = readUpdate(wire, network.group, verifier);
-      if (!update.ok) return update;
-      const { id, record } = update.value;
-      if (writer.isKnown(id)) return ok({ id, state: "ordered" as const });
-      if (writer.whyNot !== undefined) return fail(writer.whyNot.code, writer.whyNot.detail);
-      if (!mayWrite(writer.state.policy, record.publisher, record.tree)) {
-        return fail("NOT_PERMITTED", `the key ${record.publisher.slice(0, 16)}… may not write the tree "${record.tree}"`);
-      }
-      makeRoom(open);
-      const found: Open = { update: update.value, blobs: open.get(id)?.blobs };
-      open.set(id, found);
-      if (blobs.has(record.changes.digest)) found.blobs ??= await knownBlobs(blobs, record.changes.digest);
-      return ok({ id, state: found.blobs === undefined ? ("needs-changes" as const) : ("open" as const) });
-    },
-    async putChanges(id, content) {
-      const found = find(id);
-      return found.ok ? takeChanges(found.value, content, blobs) : found;
-    },
-    async missing(id, limit) {
-      const found = find(id);
-      if (!found.ok) return found;
-      const missing: { digest: Digest; size: number }[] = [];
-      for (const [digest, size] of found.value.blobs ?? []) {
-        if (missing.length >= limit) break;
-        if (!blobs.has(digest)) missing.push({ digest, size });
-      }
-      return ok(missing);
-    },
-    async putBlobs(id, content) {
-      const found = find(id);
-      return found.ok ? takeBlobs(found.value, content, blobs) : found;
-    },
-    async putLarge(id, { digest, offset }, content) {
-      const found = find(id);
-      if (!found.ok) return found;
-      const size = found.value.blobs?.get(digest);
-      if (size === undefined) return fail("NOT_NAMED", "the update does not name this blob");
-      return refusing(async () => ok({ complete: await blobs.putLarge({ digest, size, offset }, content) }));
-    },
-    async offset(id, digest) {
-      const found = find(id);
-      if (!found.ok) return found;
-      return ok(blobs.has(digest) ? (blobs.size(digest) ?? 0) : await blobs.partialSize(digest));
-    },
-    async submit(id) {
-      if (writer.isKnown(id)) return ok({ state: "ordered" as const });
-      const found = find(id);
-      if (!found.ok) return found;
-      if (writer.whyNot !== undefined) return fail(writer.whyNot.code, writer.whyNot.detail);
-      const fault = completeness(found.value, blobs);
-      if (fault !== undefined) return fault;
-      writer.order(found.value.update);
-      open.delete(id);
-      return ok({ state: "ordered" as const });
-    },
-    async policy(wire) {
-      const change = readPolicy(wire, network.group, verifier);
-      if (!change.ok) return change;
-      if (writer.whyNot !== undefined) return fail(writer.whyNot.code, writer.whyNot.detail);
-      if (!writer.state.policy.administrators.includes(change.value.record.administrator)) {
-        return fail("NOT_PERMITTED", "the key is not an administrator's");
-      }
-      writer.orderPolicy(wire);
-      return ok({ id: change.value.id });
-    },
-  };
+  }
+
+  async putChanges(
+    id: Digest,
+    content: AsyncIterable<Uint8Array>,
+  ): Promise<Result<{ readonly blobs: number }>> {
+    const found = this.#find(id);
+    return found.ok ? takeChanges(found.value, content, this.#blobs) : found;
+  }
+
+  async missing(
+    id: Digest,
+    limit: number,
+  ): Promise<Result<readonly { readonly digest: Digest; readonly size: number }[]>> {
+    const found = this.#find(id);
+    if (!found.ok) return found;
+    const missing: { digest: Digest; size: number }[] = [];
+    for (const [digest, size] of found.value.blobs ?? []) {
+      if (missing.length >= limit) break;
+      if (!this.#blobs.has(digest)) missing.push({ digest, size });
+    }
+    return ok(missing);
+  }
+
+  async putBlobs(
+    id: Digest,
+    content: AsyncIterable<Uint8Array>,
+  ): Promise<Result<{ readonly stored: number }>> {
+    const found = this.#find(id);
+    return found.ok ? takeBlobs(found.value, content, this.#blobs) : found;
+  }
+
+  async putLarge(
+    id: Digest,
+    { digest, offset }: { readonly digest: Digest; readonly offset: number },
+    content: AsyncIterable<Uint8Array>,
+  ): Promise<Result<{ readonly complete: boolean }>> {
+    const found = this.#find(id);
+    if (!found.ok) return found;
+    const size = found.value.blobs?.get(digest);
+    if (size === undefined) return fail("NOT_NAMED", "the update does not name this blob");
+    return refusing(async () =>
+      ok({ complete: await this.#blobs.putLarge({ digest, size, offset }, content) }),
+    );
+  }
+
+  async offset(id: Digest, digest: Digest): Promise<Result<number>> {
+    const found = this.#find(id);
+    if (!found.ok) return found;
+    return ok(this.#blobs.size(digest) ?? (await this.#blobs.partialSize(digest)));
+  }
+
+  async submit(id: Digest): Promise<Result<{ readonly state: "ordered" }>> {
+    if (this.#writer.isKnown(id)) return ok({ state: "ordered" });
+    const found = this.#find(id);
+    if (!found.ok) return found;
+    if (this.#writer.whyNot !== undefined)
+      return fail(this.#writer.whyNot.code, this.#writer.whyNot.detail);
+    const fault = completeness(found.value, this.#blobs);
+    if (fault !== undefined) return fault;
+    this.#writer.order(found.value.update);
+    this.#open.delete(id);
+    return ok({ state: "ordered" });
+  }
+
+  async policy(wire: Uint8Array): Promise<Result<{ readonly id: Digest }>> {
+    const change = readPolicy(wire, this.#network.group, this.#verifier);
+    if (!change.ok) return change;
+    if (this.#writer.whyNot !== undefined)
+      return fail(this.#writer.whyNot.code, this.#writer.whyNot.detail);
+    if (!this.#writer.state.policy.administrators.includes(change.value.record.administrator)) {
+      return fail("NOT_PERMITTED", "the key is not an administrator's");
+    }
+    this.#writer.orderPolicy(wire);
+    return ok({ id: change.value.id });
+  }
 }
 
 function makeRoom(open: Map<Digest, Open>): void {
@@ -128,7 +171,10 @@ function makeRoom(open: Map<Digest, Open>): void {
   }
 }
 
-async function knownBlobs(blobs: BlobStore, changes: Digest): Promise<ReadonlyMap<Digest, number> | undefined> {
+async function knownBlobs(
+  blobs: BlobStore,
+  changes: Digest,
+): Promise<ReadonlyMap<Digest, number> | undefined> {
   const decoded = decodeChanges(await blobs.read(changes));
   return decoded.ok ? blobsOf(decoded.value) : undefined;
 }
@@ -138,7 +184,8 @@ function completeness(found: Open, blobs: BlobStore): Result<never> | undefined 
   for (const [digest, size] of found.blobs) {
     const present = blobs.size(digest);
     if (present === undefined) return fail("INCOMPLETE", `blob ${digest} is not here`);
-    if (present !== size) return fail("WRONG_SIZE", `blob ${digest} has ${present} bytes, not ${size}`);
+    if (present !== size)
+      return fail("WRONG_SIZE", `blob ${digest} has ${present} bytes, not ${size}`);
   }
   return undefined;
 }
@@ -159,13 +206,18 @@ async function takeChanges(
   blobs: BlobStore,
 ): Promise<Result<{ readonly blobs: number }>> {
   const { changes, tree } = found.update.record;
-  const bytes = await readAll(content, Math.min(changes.bytes, limits.changeListBytesMax), "change list");
+  const bytes = await readAll(
+    content,
+    Math.min(changes.bytes, limits.changeListBytesMax),
+    "change list",
+  );
   if (bytes.length !== changes.bytes || sha256(bytes) !== changes.digest) {
     return fail("BLOB_CORRUPT", "the bytes are not the change list that the record names");
   }
   const decoded = decodeChanges(bytes);
   if (!decoded.ok) return decoded;
-  if (decoded.value.tree !== tree) return fail("BAD_TREE", "record and change list name different trees");
+  if (decoded.value.tree !== tree)
+    return fail("BAD_TREE", "record and change list name different trees");
   return refusing(async () => {
     await keep(blobs, changes.digest, bytes);
     found.blobs = blobsOf(decoded.value);
@@ -192,7 +244,10 @@ async function takeBlobs(
   return refusing(async () => {
     for await (const item of readBulk(content, limits.packedBlobBytesMax)) {
       if (found.blobs?.get(item.digest) !== item.bytes.length) {
-        return fail("NOT_NAMED", `the update names no blob ${item.digest} of ${item.bytes.length} bytes`);
+        return fail(
+          "NOT_NAMED",
+          `the update names no blob ${item.digest} of ${item.bytes.length} bytes`,
+        );
       }
       batch.push(item);
       stored++;

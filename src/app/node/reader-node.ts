@@ -1,7 +1,7 @@
+import type { CommitRange } from "../../core/acceptance/index.ts";
 import { commitRangeShape } from "../../core/acceptance/index.ts";
 import { type Fault, limits, Prng, type Result } from "../../core/base/index.ts";
 import { fields, optional, read, type Shape, text } from "../../core/codec/index.ts";
-import type { CommitRange } from "../../core/acceptance/index.ts";
 import type { FollowerHost, HostEffect } from "../../core/host/index.ts";
 import type { MirrorState } from "../../core/mirror/index.ts";
 import { StorageError } from "../../io/ports/index.ts";
@@ -22,7 +22,10 @@ interface News {
 
 const newsShape: Shape<News> = (value, what) => {
   const [range, note] = fields(2)(value, what);
-  return { range: commitRangeShape(range, `${what}.range`), note: optional(text(65536))(note, `${what}.note`) };
+  return {
+    range: commitRangeShape(range, `${what}.range`),
+    note: optional(text(65536))(note, `${what}.note`),
+  };
 };
 
 /** The loop of a reader: ask sources for what is new, verify, make durable, execute, serve. */
@@ -80,7 +83,7 @@ export class ReaderNode implements NodeRole {
   }
 
   changesHere(): void {
-    this.#enqueue(() => this.#perform(this.#host.onChangesHere()));
+    void this.#enqueue(() => this.#perform(this.#host.onChangesHere()));
   }
 
   onAccepted(): void {
@@ -88,7 +91,7 @@ export class ReaderNode implements NodeRole {
   }
 
   start(): void {
-    this.#enqueue(() => this.#perform(this.#host.start()));
+    void this.#enqueue(() => this.#perform(this.#host.start()));
     const loops = Math.min(followersMax, this.#sources.length);
     this.#loops = Array.from({ length: loops }, () => this.#follow());
   }
@@ -146,7 +149,9 @@ export class ReaderNode implements NodeRole {
 
   #choose(): string | undefined {
     const now = Date.now();
-    const free = this.#sources.filter((source) => !this.#busy.has(source) && (this.#avoidUntil.get(source) ?? 0) <= now);
+    const free = this.#sources.filter(
+      (source) => !this.#busy.has(source) && (this.#avoidUntil.get(source) ?? 0) <= now,
+    );
     return free[this.#random.below(free.length)];
   }
 
@@ -175,13 +180,15 @@ export class ReaderNode implements NodeRole {
   async #take(source: string, { range, note }: News): Promise<void> {
     const last = this.#host.lastCommit.index;
     const commits = range.commits.filter(({ commit }) => commit.index > last);
-    if (commits.length > 0 && !(await this.#use(source, this.#host.onRange({ ...range, commits })))) return;
+    if (commits.length > 0 && !(await this.#use(source, this.#host.onRange({ ...range, commits }))))
+      return;
     if (note !== null) await this.#use(source, this.#host.onCheckpoint(note));
   }
 
   async #use(source: string, result: Result<readonly HostEffect[]>): Promise<boolean> {
     if (!result.ok) {
-      if (result.error.code === "STATE_DIVERGED") throw new Error(`${source}: ${result.error.detail}`);
+      if (result.error.code === "STATE_DIVERGED")
+        throw new Error(`${source}: ${result.error.detail}`);
       this.#blame(source, result.error);
       return false;
     }
@@ -193,7 +200,10 @@ export class ReaderNode implements NodeRole {
 
   #blame(source: string, fault: Fault): void {
     this.#core.metrics.verifyFailures.inc({ peer: source, kind: fault.code });
-    this.#core.log.warn({ source, code: fault.code, detail: fault.detail }, "follow: the source's answer does not verify");
+    this.#core.log.warn(
+      { source, code: fault.code, detail: fault.detail },
+      "follow: the source's answer does not verify",
+    );
     this.#problem = `${source} gave an answer that does not verify: ${fault.detail}`;
     this.#avoidUntil.set(source, Date.now() + avoidMs);
   }

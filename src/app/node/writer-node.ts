@@ -1,8 +1,26 @@
-import { type Author, type Digest, fail, limits, type Result, unreachable } from "../../core/base/index.ts";
 import { type Segment, segmentOf } from "../../core/acceptance/index.ts";
-import { encodeMessage, type HostEffect, type HostInput, type WriterHost } from "../../core/host/index.ts";
-import { type MirrorEvent, type MirrorState, messageKinds, readUpdate, type SignedUpdate } from "../../core/mirror/index.ts";
+import {
+  type Author,
+  type Digest,
+  fail,
+  limits,
+  type Result,
+  unreachable,
+} from "../../core/base/index.ts";
 import type { Verifier } from "../../core/crypto/index.ts";
+import {
+  encodeMessage,
+  type HostEffect,
+  type HostInput,
+  type WriterHost,
+} from "../../core/host/index.ts";
+import {
+  type MirrorEvent,
+  type MirrorState,
+  messageKinds,
+  readUpdate,
+  type SignedUpdate,
+} from "../../core/mirror/index.ts";
 import { StorageError } from "../../io/ports/index.ts";
 import type { Links } from "../../io/transport/index.ts";
 import type { NodeCore, NodeRole } from "./node-core.ts";
@@ -91,7 +109,8 @@ export class WriterNode implements NodeRole, DeskWriter {
     try {
       // Inputs of the same turn are stepped together: one sync serves them all.
       await Promise.resolve();
-      while (this.#queue.length > 0 && !this.#isStopped) await this.#turn(this.#queue.splice(0, batchInputsMax));
+      while (this.#queue.length > 0 && !this.#isStopped)
+        await this.#turn(this.#queue.splice(0, batchInputsMax));
     } catch (error) {
       this.#isStopped = true;
       if (error instanceof StorageError) await this.#core.store.markFailed(error.message);
@@ -176,11 +195,14 @@ export class WriterNode implements NodeRole, DeskWriter {
     if (atMs >= this.#wakeAtMs && this.#timer !== undefined) return;
     clearTimeout(this.#timer);
     this.#wakeAtMs = atMs;
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined;
-      this.#wakeAtMs = Number.POSITIVE_INFINITY;
-      this.push({ type: "tick" });
-    }, Math.max(0, atMs - Date.now()));
+    this.#timer = setTimeout(
+      () => {
+        this.#timer = undefined;
+        this.#wakeAtMs = Number.POSITIVE_INFINITY;
+        this.push({ type: "tick" });
+      },
+      Math.max(0, atMs - Date.now()),
+    );
   }
 
   async stop(): Promise<void> {
@@ -208,7 +230,10 @@ export class WriterNode implements NodeRole, DeskWriter {
     const hint = author === this.#self ? undefined : this.#core.network.writers[author]?.http;
     try {
       if (!(await this.#core.content.ensure(record.changes, hint))) return;
-      this.#core.rememberChanges(record.changes.digest, await this.#core.store.blobs.read(record.changes.digest));
+      this.#core.rememberChanges(
+        record.changes.digest,
+        await this.#core.store.blobs.read(record.changes.digest),
+      );
       this.#sayHeld(id);
     } catch (error) {
       this.#core.log.error({ update: id, reason: String(error) }, "cannot hold an update");
@@ -233,7 +258,8 @@ export class WriterNode implements NodeRole, DeskWriter {
           : `this writer lost what it had signed and waits until ${returning.needed} others told it (${returning.answers} did); use another writer`;
       return { code: "NOT_SIGNING", detail };
     }
-    if (pendingBytes > limits.pendingPayloadBytesMax) return { code: "BUSY", detail: "too much waits to be ordered; try again" };
+    if (pendingBytes > limits.pendingPayloadBytesMax)
+      return { code: "BUSY", detail: "too much waits to be ordered; try again" };
     return undefined;
   }
 

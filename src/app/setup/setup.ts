@@ -5,7 +5,13 @@ import type { PublicKey } from "../../core/base/index.ts";
 import { type Genesis, type GenesisWriter, networkOf } from "../../core/membership/index.ts";
 import { defaultRule, type RuleName } from "../../core/quorum/index.ts";
 import { createGuard, createKeyFile, replaceFile } from "../../io/storage/index.ts";
-import { ConfigError, type ConfigInput, formatConfig, formatGenesis, homeOf } from "../config/index.ts";
+import {
+  ConfigError,
+  type ConfigInput,
+  formatConfig,
+  formatGenesis,
+  homeOf,
+} from "../config/index.ts";
 
 /** The public half of a new home: what others must know of it. */
 export interface HomeIdentity {
@@ -68,29 +74,46 @@ export async function createTestnet(options: TestnetOptions): Promise<Testnet> {
   const directory = resolve(options.directory);
   await mkdir(directory, { recursive: true, mode: 0o700 });
   if ((await readdir(directory)).length > 0) {
-    throw new ConfigError("NOT_EMPTY", `${directory} is not empty; choose another directory for the testnet`);
+    throw new ConfigError(
+      "NOT_EMPTY",
+      `${directory} is not empty; choose another directory for the testnet`,
+    );
   }
   const ports = await portsFor(options);
   const publisher = await createKeyFile(join(directory, "keys", "publisher.json"), "publisher");
-  const administrator = await createKeyFile(join(directory, "keys", "administrator.json"), "administrator");
+  const administrator = await createKeyFile(
+    join(directory, "keys", "administrator.json"),
+    "administrator",
+  );
   const hosts: TestnetHost[] = [];
   const writers: GenesisWriter[] = [];
   for (let i = 0; i < options.writers; i++) {
     const [net = 0, http = 0, admin = 0] = ports.splice(0, 3);
     const name = `w${i}`;
     const home = join(directory, name);
-    const identity = await createHome(home, configOf({ name, role: "writer", net, http, admin }, options));
+    const identity = await createHome(
+      home,
+      configOf({ name, role: "writer", net, http, admin }, options),
+    );
     hosts.push({ name, role: "writer", home, http: loopback(http), admin: loopback(admin) });
-    writers.push(genesisWriter(name, identity, { address: `127.0.0.1:${net}`, http: loopback(http) }));
+    writers.push(
+      genesisWriter(name, identity, { address: `127.0.0.1:${net}`, http: loopback(http) }),
+    );
   }
   for (let i = 0; i < options.readers; i++) {
     const [http = 0, admin = 0] = ports.splice(0, 2);
     const name = `r${i}`;
     const home = join(directory, name);
-    await createHome(home, configOf({ name, role: "reader", net: undefined, http, admin }, options));
+    await createHome(
+      home,
+      configOf({ name, role: "reader", net: undefined, http, admin }, options),
+    );
     hosts.push({ name, role: "reader", home, http: loopback(http), admin: loopback(admin) });
   }
-  const genesis = genesisOf(options, writers, { publisher: publisher.publicKey, administrator: administrator.publicKey });
+  const genesis = genesisOf(options, writers, {
+    publisher: publisher.publicKey,
+    administrator: administrator.publicKey,
+  });
   const text = checkedGenesis(genesis);
   const genesisFile = join(directory, "genesis.json");
   await writeFile(genesisFile, text);
@@ -117,7 +140,8 @@ export function genesisWriter(
   at: { readonly address: string; readonly http: string },
 ): GenesisWriter {
   const { nodeKey, blockKey, cosignKey } = identity;
-  if (blockKey === undefined || cosignKey === undefined) throw new ConfigError("ROLE_MISMATCH", `${name} has no writer's keys`);
+  if (blockKey === undefined || cosignKey === undefined)
+    throw new ConfigError("ROLE_MISMATCH", `${name} has no writer's keys`);
   return { name, nodeKey, blockKey, cosignKey, ...at };
 }
 
@@ -134,7 +158,11 @@ function genesisOf(
   const n = writers.length;
   const preset = defaultRule(n);
   const f = options.faults ?? preset.budget.f;
-  const budget = { ...preset.budget, f, k: options.rule === "dual" ? Math.max(0, n - 1 - 3 * f) : 0 };
+  const budget = {
+    ...preset.budget,
+    f,
+    k: options.rule === "dual" ? Math.max(0, n - 1 - 3 * f) : 0,
+  };
   return {
     name: "testnet",
     timeMs: Date.now(),
@@ -151,7 +179,13 @@ function loopback(port: number): string {
 }
 
 function configOf(
-  host: { name: string; role: "writer" | "reader"; net: number | undefined; http: number; admin: number },
+  host: {
+    name: string;
+    role: "writer" | "reader";
+    net: number | undefined;
+    http: number;
+    admin: number;
+  },
   options: TestnetOptions,
 ): ConfigInput {
   const isLiar = options.liars?.includes(host.name) === true;
@@ -169,7 +203,8 @@ function configOf(
 
 async function portsFor(options: TestnetOptions): Promise<number[]> {
   const count = 3 * options.writers + 2 * options.readers;
-  if (options.firstPort !== undefined) return Array.from({ length: count }, (_, i) => (options.firstPort ?? 0) + i);
+  if (options.firstPort !== undefined)
+    return Array.from({ length: count }, (_, i) => (options.firstPort ?? 0) + i);
   const servers = await Promise.all(
     Array.from({ length: count }, async () => {
       const server = createServer();

@@ -11,15 +11,21 @@ export {
   refKey,
   refShape,
   refValue,
-  sameRef,
   type SignedHeader,
+  sameRef,
   signedHeaderShape,
   signedHeaderValue,
   type VerifiedBlock,
   verifyBlock,
   verifySignedHeader,
 } from "./dag/block.ts";
-export { type Commit, commitDigest, commitShape, commitValue, genesisCommitDigest } from "./dag/commit.ts";
+export {
+  type Commit,
+  commitDigest,
+  commitShape,
+  commitValue,
+  genesisCommitDigest,
+} from "./dag/commit.ts";
 export {
   type CertifiedCommit,
   type CommitRange,
@@ -28,7 +34,6 @@ export {
   verifyCommitRange,
 } from "./dag/commit-range.ts";
 export type { CommitCertificate } from "./dag/commit-votes.ts";
-export type { Pacing } from "./dag/pacing.ts";
 export {
   DagAcceptance,
   type DagEffect,
@@ -37,6 +42,7 @@ export {
   type DagSigner,
   type DropCode,
 } from "./dag/machine.ts";
+export type { Pacing } from "./dag/pacing.ts";
 export {
   encodePayload,
   messageCount,

@@ -1,5 +1,14 @@
 import { assert, concatBytes, limits } from "../base/index.ts";
-import { bytes, encode, fields, list, natural, require, type Shape, type Value } from "../codec/index.ts";
+import {
+  bytes,
+  encode,
+  fields,
+  list,
+  natural,
+  require,
+  type Shape,
+  type Value,
+} from "../codec/index.ts";
 import type { Segment } from "./contract.ts";
 
 /** Number of messages in a segment. */
@@ -25,7 +34,11 @@ export function segmentOf(kind: number, messages: readonly Uint8Array[]): Segmen
 
 /** The messages of a segment in order, as views. */
 export function* messagesOf(segment: Segment): Generator<Uint8Array> {
-  const view = new DataView(segment.lengths.buffer, segment.lengths.byteOffset, segment.lengths.byteLength);
+  const view = new DataView(
+    segment.lengths.buffer,
+    segment.lengths.byteOffset,
+    segment.lengths.byteLength,
+  );
   let at = 0;
   for (let i = 0; i < segment.lengths.length; i += 4) {
     const length = view.getUint32(i, true);
@@ -54,8 +67,10 @@ export const segmentShape: Shape<Segment> = (value, what) => {
     lengths: bytes(limits.payloadBytesMax)(lengths, `${what}.lengths`),
     data: bytes(limits.payloadBytesMax)(data, `${what}.data`),
   };
-  require(segment.lengths.length > 0 && segment.lengths.length % 4 === 0, `${what}.lengths holds u32 values`);
-  require(sumOfLengths(segment.lengths) === segment.data.length, `${what}.lengths adds up to the data`);
+  require(segment.lengths.length > 0 &&
+    segment.lengths.length % 4 === 0, `${what}.lengths holds u32 values`);
+  require(sumOfLengths(segment.lengths) ===
+    segment.data.length, `${what}.lengths adds up to the data`);
   return segment;
 };
 

@@ -7,14 +7,20 @@ export type Brand<T, Name extends string> = T & { readonly [tag]: Name };
 /** A round of the block DAG; 0 is genesis, 1 … 2^32−1 hold blocks. */
 export type Round = Brand<number, "Round">;
 export function Round(value: number): Round {
-  assert(Number.isInteger(value) && value >= 0 && value < 2 ** 32, "a round is a 32-bit natural number");
+  assert(
+    Number.isInteger(value) && value >= 0 && value < 2 ** 32,
+    "a round is a 32-bit natural number",
+  );
   return value as Round;
 }
 
 /** A writer's index in its committee, 0 … n−1. */
 export type Author = Brand<number, "Author">;
 export function Author(value: number): Author {
-  assert(Number.isInteger(value) && value >= 0 && value < 65536, "an author is a 16-bit natural number");
+  assert(
+    Number.isInteger(value) && value >= 0 && value < 65536,
+    "an author is a 16-bit natural number",
+  );
   return value as Author;
 }
 

@@ -1,6 +1,8 @@
 import { assert } from "./assert.ts";
 
-const hexDigits: readonly string[] = Array.from({ length: 256 }, (_, i) => i.toString(16).padStart(2, "0"));
+const hexDigits: readonly string[] = Array.from({ length: 256 }, (_, i) =>
+  i.toString(16).padStart(2, "0"),
+);
 
 /** Lower-case hexadecimal. */
 export function toHex(bytes: Uint8Array): string {
@@ -13,7 +15,8 @@ export function toHex(bytes: Uint8Array): string {
 export function fromHex(text: string): Uint8Array {
   assert(text.length % 2 === 0 && /^[0-9a-f]*$/.test(text), "hex text is lower-case and even");
   const bytes = new Uint8Array(text.length / 2);
-  for (let i = 0; i < bytes.length; i++) bytes[i] = Number.parseInt(text.slice(2 * i, 2 * i + 2), 16);
+  for (let i = 0; i < bytes.length; i++)
+    bytes[i] = Number.parseInt(text.slice(2 * i, 2 * i + 2), 16);
   return bytes;
 }
 
@@ -99,7 +102,10 @@ export function fromBase64(text: string): Uint8Array | undefined {
 
 /** Big-endian unsigned number of `width` bytes (≤ 6): keys that sort as their numbers do. */
 export function bigEndian(value: number, width: number): Uint8Array {
-  assert(Number.isSafeInteger(value) && value >= 0 && value < 256 ** width, "the number fits its width");
+  assert(
+    Number.isSafeInteger(value) && value >= 0 && value < 256 ** width,
+    "the number fits its width",
+  );
   const bytes = new Uint8Array(width);
   let rest = value;
   for (let i = width - 1; i >= 0; i--) {

@@ -1,5 +1,14 @@
 export { assert, defined, InvariantError, unreachable } from "./assert.ts";
-export { Author, type Brand, Digest, Height, isDigest, isPublicKey, PublicKey, Round } from "./brand.ts";
+export {
+  Author,
+  type Brand,
+  Digest,
+  Height,
+  isDigest,
+  isPublicKey,
+  PublicKey,
+  Round,
+} from "./brand.ts";
 export {
   bigEndian,
   compareBytes,

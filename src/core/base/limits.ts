@@ -99,9 +99,18 @@ export const limits = {
   httpHeaderBytesMax: 16_384,
 } as const;
 
-assert(limits.payloadBytesMax + limits.headerBytesMax < limits.fetchBytesMax, "one block fits a fetch answer");
-assert(limits.fetchBytesMax + limits.payloadBytesMax < limits.frameBytesMax, "an answer fits a frame");
-assert(limits.syncBytesMax + limits.payloadBytesMax < limits.frameBytesMax, "a sync answer fits a frame");
+assert(
+  limits.payloadBytesMax + limits.headerBytesMax < limits.fetchBytesMax,
+  "one block fits a fetch answer",
+);
+assert(
+  limits.fetchBytesMax + limits.payloadBytesMax < limits.frameBytesMax,
+  "an answer fits a frame",
+);
+assert(
+  limits.syncBytesMax + limits.payloadBytesMax < limits.frameBytesMax,
+  "a sync answer fits a frame",
+);
 assert(limits.frameBytesMax * 2 <= limits.peerInboxBytesMax, "an inbox holds two frames");
 assert(limits.appendBytesMax < limits.payloadBytesMax, "an append fits a block");
 assert(limits.messageBytesMax <= limits.appendBytesMax, "a message fits an append");

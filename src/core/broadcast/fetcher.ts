@@ -35,7 +35,11 @@ export class Fetcher {
   }
 
   /** Requests that are due for `wanted`, the full list of what is missing. */
-  requests(wanted: readonly Wanted[], reachable: ReadonlySet<Author>, nowMs: number): readonly FetchRequest[] {
+  requests(
+    wanted: readonly Wanted[],
+    reachable: ReadonlySet<Author>,
+    nowMs: number,
+  ): readonly FetchRequest[] {
     this.#forgetFound(wanted);
     const byPeer = new Map<Author, string[]>();
     for (const item of wanted.toSorted((a, b) => a.rank - b.rank)) {
@@ -66,7 +70,8 @@ export class Fetcher {
   }
 
   #choose(item: Wanted, attempt: Attempt, reachable: ReadonlySet<Author>): Author | undefined {
-    if (item.hint !== undefined && reachable.has(item.hint) && !attempt.asked.has(item.hint)) return item.hint;
+    if (item.hint !== undefined && reachable.has(item.hint) && !attempt.asked.has(item.hint))
+      return item.hint;
     let others = [...reachable].filter((peer) => !attempt.asked.has(peer));
     if (others.length === 0) {
       attempt.asked.clear();

@@ -32,8 +32,10 @@ export function decode(bytes: Uint8Array): Result<Value> {
   } catch (error) {
     return fail("MALFORMED_CBOR", error instanceof Error ? error.message : "undecodable");
   }
-  if (!isValue(value, 0)) return fail("MALFORMED_CBOR", "only arrays, integers, text, bytes, booleans and null");
-  if (!equalBytes(encode(value), bytes)) return fail("NOT_CANONICAL", "the bytes are not the canonical form");
+  if (!isValue(value, 0))
+    return fail("MALFORMED_CBOR", "only arrays, integers, text, bytes, booleans and null");
+  if (!equalBytes(encode(value), bytes))
+    return fail("NOT_CANONICAL", "the bytes are not the canonical form");
   return ok(value);
 }
 

@@ -14,7 +14,9 @@ export type Shape<T> = (value: Value | undefined, what: string) => T;
 /** A natural number ≤ `max` (default 2^53−1). */
 export function natural(max: number = Number.MAX_SAFE_INTEGER): Shape<number> {
   return (value, what) =>
-    typeof value === "number" && value >= 0 && value <= max ? value : refuse(`${what} is a number in 0…${max}`);
+    typeof value === "number" && value >= 0 && value <= max
+      ? value
+      : refuse(`${what} is a number in 0…${max}`);
 }
 
 /** Text of at most `max` UTF-16 units. */
@@ -31,19 +33,24 @@ function isWellFormed(value: string): boolean {
 
 export function bytes(max: number): Shape<Uint8Array> {
   return (value, what) =>
-    value instanceof Uint8Array && value.length <= max ? value : refuse(`${what} is at most ${max} bytes`);
+    value instanceof Uint8Array && value.length <= max
+      ? value
+      : refuse(`${what} is at most ${max} bytes`);
 }
 
 export function exactBytes(length: number): Shape<Uint8Array> {
   return (value, what) =>
-    value instanceof Uint8Array && value.length === length ? value : refuse(`${what} is ${length} bytes`);
+    value instanceof Uint8Array && value.length === length
+      ? value
+      : refuse(`${what} is ${length} bytes`);
 }
 
 /** 32 bytes as a digest. */
 export const digest: Shape<Digest> = (value, what) => toHex(exactBytes(32)(value, what)) as Digest;
 
 /** 32 bytes as an Ed25519 public key. */
-export const publicKey: Shape<PublicKey> = (value, what) => toHex(exactBytes(32)(value, what)) as PublicKey;
+export const publicKey: Shape<PublicKey> = (value, what) =>
+  toHex(exactBytes(32)(value, what)) as PublicKey;
 
 export function optional<T>(shape: Shape<T>): Shape<T | null> {
   return (value, what) => (value === null ? null : shape(value, what));

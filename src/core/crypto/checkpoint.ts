@@ -1,4 +1,5 @@
 import {
+  bigEndian,
   concatBytes,
   equalBytes,
   fail,
@@ -8,7 +9,6 @@ import {
   type PublicKey,
   type Result,
   readBigEndian,
-  bigEndian,
   toBase64,
   utf8,
 } from "../base/index.ts";
@@ -45,14 +45,21 @@ function cosignedBytes(checkpoint: Checkpoint, timeS: number): Uint8Array {
 
 /** Key id of a C2SP cosigner: SHA-256(name ‖ "\n" ‖ 0x04 ‖ key), first 4 bytes. */
 function keyId(cosigner: Cosigner): Uint8Array {
-  return sha256Bytes(utf8(`${cosigner.name}\n`), Uint8Array.of(4), fromHex(cosigner.key)).slice(0, 4);
+  return sha256Bytes(utf8(`${cosigner.name}\n`), Uint8Array.of(4), fromHex(cosigner.key)).slice(
+    0,
+    4,
+  );
 }
 
 export function cosign(
   checkpoint: Checkpoint,
   by: { readonly name: string; readonly signer: Signer; readonly timeS: number },
 ): Cosignature {
-  return { name: by.name, timeS: by.timeS, signature: by.signer.sign(cosignedBytes(checkpoint, by.timeS)) };
+  return {
+    name: by.name,
+    timeS: by.timeS,
+    signature: by.signer.sign(cosignedBytes(checkpoint, by.timeS)),
+  };
 }
 
 export function verifyCosignature(
@@ -75,7 +82,12 @@ export function writeNote(
   for (const cosignature of cosignatures) {
     const cosigner = cosigners.find((known) => known.name === cosignature.name);
     if (cosigner === undefined) continue;
-    const blob = concatBytes([keyId(cosigner), bigEndian(0, 2), bigEndian(cosignature.timeS, 6), cosignature.signature]);
+    const blob = concatBytes([
+      keyId(cosigner),
+      bigEndian(0, 2),
+      bigEndian(cosignature.timeS, 6),
+      cosignature.signature,
+    ]);
     note += `— ${cosignature.name} ${toBase64(blob)}\n`;
   }
   return note;
@@ -90,7 +102,8 @@ export function readNote(
 ): Result<{ readonly checkpoint: Checkpoint; readonly lines: readonly NoteLine[] }> {
   if (note.length > noteBytesMax) return fail("MALFORMED_NOTE", "the note is too long");
   const gap = note.indexOf("\n\n");
-  if (gap < 0 || !note.endsWith("\n")) return fail("MALFORMED_NOTE", "no empty line between body and signatures");
+  if (gap < 0 || !note.endsWith("\n"))
+    return fail("MALFORMED_NOTE", "no empty line between body and signatures");
   const [origin, sizeText, rootText, ...more] = note.slice(0, gap).split("\n");
   if (!origin || sizeText === undefined || rootText === undefined || more.length > 0) {
     return fail("MALFORMED_NOTE", "the body is origin, size and root");
@@ -101,7 +114,10 @@ export function readNote(
     return fail("MALFORMED_NOTE", "the size is a decimal number");
   }
   if (root?.length !== 32) return fail("MALFORMED_NOTE", "the root is 32 bytes of base64");
-  const lines = note.slice(gap + 2, -1).split("\n").flatMap(readLine);
+  const lines = note
+    .slice(gap + 2, -1)
+    .split("\n")
+    .flatMap(readLine);
   return ok({ checkpoint: { origin, size, root }, lines });
 }
 
@@ -142,19 +158,30 @@ export function verifyNote(
   if (!parsed.ok) return parsed;
   const { checkpoint, lines } = parsed.value;
   if (checkpoint.origin !== expected.origin) {
-    return fail("WRONG_ORIGIN", `the checkpoint is of ${checkpoint.origin}, not of ${expected.origin}`);
+    return fail(
+      "WRONG_ORIGIN",
+      `the checkpoint is of ${checkpoint.origin}, not of ${expected.origin}`,
+    );
   }
   const signers = new Set<string>();
   let newestS = 0;
   for (const line of lines) {
     const cosigner = expected.cosigners.find((known) => known.name === line.name);
-    if (cosigner === undefined || signers.has(line.name) || !equalBytes(keyId(cosigner), line.keyId)) continue;
+    if (
+      cosigner === undefined ||
+      signers.has(line.name) ||
+      !equalBytes(keyId(cosigner), line.keyId)
+    )
+      continue;
     if (!verifyCosignature(checkpoint, line, { cosigner, verifier: expected.verifier })) continue;
     signers.add(line.name);
     newestS = Math.max(newestS, line.timeS);
   }
   if (signers.size < expected.quorum) {
-    return fail("NO_QUORUM", `${signers.size} of the ${expected.quorum} cosignatures needed are valid`);
+    return fail(
+      "NO_QUORUM",
+      `${signers.size} of the ${expected.quorum} cosignatures needed are valid`,
+    );
   }
   return ok({ checkpoint, signers: [...signers], newestS });
 }

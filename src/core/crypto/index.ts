@@ -1,9 +1,9 @@
 export {
   type CertifiedCheckpoint,
   type Checkpoint,
-  checkpointBody,
   type Cosignature,
   type Cosigner,
+  checkpointBody,
   cosign,
   readNote,
   verifyCosignature,
@@ -25,4 +25,10 @@ export {
   verifyConsistency,
   verifyInclusion,
 } from "./merkle.ts";
-export { Ed25519Verifier, ed25519Signer, isSoundKey, type Signer, type Verifier } from "./signature.ts";
+export {
+  Ed25519Verifier,
+  ed25519Signer,
+  isSoundKey,
+  type Signer,
+  type Verifier,
+} from "./signature.ts";

@@ -30,7 +30,10 @@ export interface StoredHash {
 }
 
 /** The log one leaf longer, and the hashes that became complete. */
-export function append(frontier: Frontier, leaf: Uint8Array): { frontier: Frontier; stored: StoredHash[] } {
+export function append(
+  frontier: Frontier,
+  leaf: Uint8Array,
+): { frontier: Frontier; stored: StoredHash[] } {
   const hashes = [...frontier.hashes];
   let hash = leafHash(leaf);
   let index = frontier.size;
@@ -91,6 +94,7 @@ export function inclusionProof(index: number, size: number, read: HashReader): U
 }
 
 /** True iff `proof` shows that leaf `index` of the log (`size`, `root`) hashes to `leaf` (RFC 9162 §2.1.3.2). */
+// biome-ignore lint/complexity/noExcessiveCognitiveComplexity: the steps of RFC 9162, one by one
 export function verifyInclusion(
   leaf: { readonly hash: Uint8Array; readonly index: number },
   log: { readonly size: number; readonly root: Uint8Array },
@@ -136,6 +140,7 @@ export function consistencyProof(from: number, to: number, read: HashReader): Ui
 }
 
 /** True iff `proof` shows that log `older` is a prefix of log `newer` (RFC 9162 §2.1.4.2). */
+// biome-ignore lint/complexity/noExcessiveCognitiveComplexity: the steps of RFC 9162, one by one
 export function verifyConsistency(
   older: { readonly size: number; readonly root: Uint8Array },
   newer: { readonly size: number; readonly root: Uint8Array },

@@ -1,4 +1,9 @@
-import { createPrivateKey, createPublicKey, sign as platformSign, verify as platformVerify } from "node:crypto";
+import {
+  createPrivateKey,
+  createPublicKey,
+  sign as platformSign,
+  verify as platformVerify,
+} from "node:crypto";
 import { assert, fromHex, type PublicKey, toBase64 } from "../base/index.ts";
 
 /** Makes Ed25519 signatures (RFC 8032) with one private key. */
@@ -66,7 +71,10 @@ export class Ed25519Verifier implements Verifier {
 
 function importPublicKey(key: PublicKey): Key | null {
   try {
-    return createPublicKey({ key: { kty: "OKP", crv: "Ed25519", x: base64url(fromHex(key)) }, format: "jwk" });
+    return createPublicKey({
+      key: { kty: "OKP", crv: "Ed25519", x: base64url(fromHex(key)) },
+      format: "jwk",
+    });
   } catch {
     return null;
   }

@@ -42,7 +42,11 @@ export class CatchUp {
 
   /** The peer to ask now, if any. */
   next(
-    state: { readonly lastIndex: number; readonly quorumIndex: number; readonly reachable: ReadonlySet<Author> },
+    state: {
+      readonly lastIndex: number;
+      readonly quorumIndex: number;
+      readonly reachable: ReadonlySet<Author>;
+    },
     nowMs: number,
   ): Author | undefined {
     const ahead = Math.max(state.quorumIndex, ...this.#hints.values());
@@ -52,7 +56,8 @@ export class CatchUp {
     }
     this.#laggingSinceMs ??= nowMs;
     if (this.#asked !== undefined && nowMs < this.#asked.untilMs) return undefined;
-    const isUrgent = ahead - state.lastIndex > patientCommits || nowMs >= this.#laggingSinceMs + patienceMs;
+    const isUrgent =
+      ahead - state.lastIndex > patientCommits || nowMs >= this.#laggingSinceMs + patienceMs;
     const peers = [...state.reachable];
     if (!isUrgent || peers.length === 0) return undefined;
     const peer = defined(peers[this.#random.below(peers.length)], "a reachable peer");

@@ -1,5 +1,13 @@
 import { type Author, equalBytes, limits } from "../base/index.ts";
-import { type Checkpoint, type Cosignature, cosign, type Signer, type Verifier, verifyCosignature, writeNote } from "../crypto/index.ts";
+import {
+  type Checkpoint,
+  type Cosignature,
+  cosign,
+  type Signer,
+  type Verifier,
+  verifyCosignature,
+  writeNote,
+} from "../crypto/index.ts";
 import type { Network } from "../membership/index.ts";
 import type { DueRecord } from "../mirror/index.ts";
 
@@ -72,7 +80,10 @@ export class Cosigning {
       for (const cosignature of early.filter(({ size }) => size === due.size)) {
         effects.push(...this.onCosignature(author, cosignature));
       }
-      this.#early.set(author, early.filter(({ size }) => size > due.size));
+      this.#early.set(
+        author,
+        early.filter(({ size }) => size > due.size),
+      );
     }
     return effects;
   }
@@ -108,7 +119,8 @@ export class Cosigning {
     const cosignature = { name: cosigner.name, timeS: sized.timeS, signature: sized.signature };
     const theirs: Checkpoint = { origin: this.#network.origin, size: sized.size, root: sized.root };
     if (!verifyCosignature(theirs, cosignature, { cosigner, verifier: this.#verifier })) return [];
-    if (!equalBytes(sized.root, collected.due.root)) return [{ type: "contradiction", author, size: sized.size }];
+    if (!equalBytes(sized.root, collected.due.root))
+      return [{ type: "contradiction", author, size: sized.size }];
     collected.cosignatures.set(author, cosignature);
     return this.#certify(collected);
   }
@@ -117,7 +129,9 @@ export class Cosigning {
     if (cosignatures.size < this.#network.quorum || due.size <= this.#certifiedSize) return [];
     this.#certifiedSize = due.size;
     for (const size of this.#open.keys()) if (size <= due.size) this.#open.delete(size);
-    const ordered = [...cosignatures].sort(([a], [b]) => a - b).map(([, cosignature]) => cosignature);
+    const ordered = [...cosignatures]
+      .sort(([a], [b]) => a - b)
+      .map(([, cosignature]) => cosignature);
     const note = writeNote(this.#checkpoint(due), ordered, this.#network.cosigners);
     return [{ type: "certified", due, note }];
   }

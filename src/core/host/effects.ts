@@ -1,6 +1,14 @@
-import type { AcceptedBatch, Commit, CommitCertificate, Ref, Segment, SignedHeader, VerifiedBlock } from "../acceptance/index.ts";
+import type {
+  AcceptedBatch,
+  Commit,
+  CommitCertificate,
+  Ref,
+  Segment,
+  SignedHeader,
+  VerifiedBlock,
+} from "../acceptance/index.ts";
 import type { Author, Digest } from "../base/index.ts";
-import type { MirrorEvent, DueRecord } from "../mirror/index.ts";
+import type { DueRecord, MirrorEvent } from "../mirror/index.ts";
 import type { CosignGuard } from "./cosigning.ts";
 
 /** What reaches a host from the world. */
@@ -24,7 +32,12 @@ export type HostEvidence =
       readonly first: SignedHeader;
       readonly second: SignedHeader;
     }
-  | { readonly kind: "invalid-block"; readonly author: Author; readonly wire: Uint8Array; readonly detail: string }
+  | {
+      readonly kind: "invalid-block";
+      readonly author: Author;
+      readonly wire: Uint8Array;
+      readonly detail: string;
+    }
   | { readonly kind: "contradicting-checkpoint"; readonly author: Author; readonly size: number };
 
 /** What a host asks of the world. The first group must be durable before anything else is done. */

@@ -82,7 +82,9 @@ function orderedBatch(batch: AcceptedBatch): OrderedBatch {
   for (const { author, segments } of batch.payloads) {
     for (const segment of segments) {
       if (segment.kind === messageKinds.application) applications += messageCount(segment);
-      else for (const bytes of messagesOf(segment)) messages.push({ author, kind: segment.kind, bytes });
+      else
+        for (const bytes of messagesOf(segment))
+          messages.push({ author, kind: segment.kind, bytes });
     }
   }
   return { index: batch.index, digest: batch.digest, tsMs: batch.tsMs, applications, messages };

@@ -1,8 +1,13 @@
-import { type CertifiedCommit, type CommitRange, type DagConfig, verifyCommitRange } from "../acceptance/index.ts";
+import {
+  type CertifiedCommit,
+  type CommitRange,
+  type DagConfig,
+  verifyCommitRange,
+} from "../acceptance/index.ts";
 import { type Digest, equalBytes, fail, ok, type Result } from "../base/index.ts";
 import { type CertifiedCheckpoint, type Verifier, verifyNote } from "../crypto/index.ts";
 import type { Network } from "../membership/index.ts";
-import { type DueRecord, type MirrorState, type MirrorView } from "../mirror/index.ts";
+import type { DueRecord, MirrorState, MirrorView } from "../mirror/index.ts";
 import type { HostEffect } from "./effects.ts";
 import { Executor, type ExecutorEffect } from "./executor.ts";
 import { dagConfigOf, mirrorConfigOf } from "./network-config.ts";
@@ -69,13 +74,17 @@ export class FollowerHost {
 
   start(): readonly HostEffect[] {
     const effects: HostEffect[] = [];
-    for (const batch of batchesToReplay(this.#recovery)) effects.push(...this.#run(this.#executor.accept(batch)));
+    for (const batch of batchesToReplay(this.#recovery))
+      effects.push(...this.#run(this.#executor.accept(batch)));
     return effects;
   }
 
   /** A range of commits from an untrusted source; a fault blames that source. Faults: of {@link verifyCommitRange}. */
   onRange(range: CommitRange): Result<readonly HostEffect[]> {
-    const verified = verifyCommitRange(range, this.#last, { config: this.#config, verifier: this.#verifier });
+    const verified = verifyCommitRange(range, this.#last, {
+      config: this.#config,
+      verifier: this.#verifier,
+    });
     if (!verified.ok) return verified;
     const effects: HostEffect[] = [];
     for (const certified of verified.value) effects.push(...this.#take(certified));
@@ -118,13 +127,17 @@ export class FollowerHost {
 
   #compare(): Result<readonly HostEffect[]> {
     const waiting = this.#waiting;
-    if (waiting === undefined || waiting.certified.checkpoint.size > this.#executor.state.log.size) return ok([]);
+    if (waiting === undefined || waiting.certified.checkpoint.size > this.#executor.state.log.size)
+      return ok([]);
     const { size, root } = waiting.certified.checkpoint;
     const due = this.#due.get(size);
     this.#waiting = undefined;
     if (due === undefined) return ok([]);
     if (!equalBytes(due.root, root)) {
-      return fail("STATE_DIVERGED", `the writers cosigned another root for size ${size} than this host computed`);
+      return fail(
+        "STATE_DIVERGED",
+        `the writers cosigned another root for size ${size} than this host computed`,
+      );
     }
     this.#certifiedSize = size;
     for (const known of this.#due.keys()) if (known <= size) this.#due.delete(known);
@@ -152,4 +165,3 @@ export class FollowerHost {
     }
   }
 }
-

@@ -10,7 +10,20 @@ import {
   signedHeaderValue,
 } from "../acceptance/index.ts";
 import { type Digest, fromHex, limits, type Result } from "../base/index.ts";
-import { bytes, digest, encode, exactBytes, fields, list, natural, optional, read, require, type Shape, type Value } from "../codec/index.ts";
+import {
+  bytes,
+  digest,
+  encode,
+  exactBytes,
+  fields,
+  list,
+  natural,
+  optional,
+  read,
+  require,
+  type Shape,
+  type Value,
+} from "../codec/index.ts";
 
 /** What hosts say to one another on a link; one message a frame. */
 export type PeerMessage =
@@ -40,7 +53,15 @@ export type PeerMessage =
       readonly signature: Uint8Array;
     };
 
-const codes = { hello: 0, block: 1, fetch: 2, blocks: 3, sync: 4, range: 5, cosignature: 6 } as const;
+const codes = {
+  hello: 0,
+  block: 1,
+  fetch: 2,
+  blocks: 3,
+  sync: 4,
+  range: 5,
+  cosignature: 6,
+} as const;
 
 function headerOrNull(signed: SignedHeader | undefined): Value {
   return signed === undefined ? null : signedHeaderValue(signed);
@@ -69,7 +90,13 @@ export function encodeMessage(message: PeerMessage): Uint8Array {
     case "range":
       return encode([codes.range, commitRangeValue(message.range)]);
     case "cosignature":
-      return encode([codes.cosignature, message.size, message.root, message.timeS, message.signature]);
+      return encode([
+        codes.cosignature,
+        message.size,
+        message.root,
+        message.timeS,
+        message.signature,
+      ]);
   }
 }
 
@@ -88,7 +115,10 @@ const shapes: Readonly<Record<number, Shape<PeerMessage>>> = {
       newestOfMe: optional(signedHeaderShape)(newestOfMe, `${what}.newestOfMe`) ?? undefined,
     };
   },
-  [codes.block]: (value, what) => ({ type: "block", wire: wireShape(fields(2)(value, what)[1], what) }),
+  [codes.block]: (value, what) => ({
+    type: "block",
+    wire: wireShape(fields(2)(value, what)[1], what),
+  }),
   [codes.fetch]: (value, what) => ({
     type: "fetch",
     refs: list(refShape, limits.fetchRefsMax)(fields(2)(value, what)[1], what),
@@ -97,8 +127,14 @@ const shapes: Readonly<Record<number, Shape<PeerMessage>>> = {
     type: "blocks",
     wires: list(wireShape, limits.fetchRefsMax)(fields(2)(value, what)[1], what),
   }),
-  [codes.sync]: (value, what) => ({ type: "sync", after: natural()(fields(2)(value, what)[1], what) }),
-  [codes.range]: (value, what) => ({ type: "range", range: commitRangeShape(fields(2)(value, what)[1], what) }),
+  [codes.sync]: (value, what) => ({
+    type: "sync",
+    after: natural()(fields(2)(value, what)[1], what),
+  }),
+  [codes.range]: (value, what) => ({
+    type: "range",
+    range: commitRangeShape(fields(2)(value, what)[1], what),
+  }),
   [codes.cosignature]: (value, what) => {
     const [, size, root, timeS, signature] = fields(5)(value, what);
     return {

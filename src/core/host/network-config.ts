@@ -1,9 +1,9 @@
 import type { DagConfig } from "../acceptance/index.ts";
+import { genesisCommitDigest } from "../acceptance/index.ts";
 import { limits } from "../base/index.ts";
 import type { Verifier } from "../crypto/index.ts";
 import type { Network } from "../membership/index.ts";
 import { genesisState, type MirrorConfig, type MirrorState } from "../mirror/index.ts";
-import { genesisCommitDigest } from "../acceptance/index.ts";
 
 /** What acceptance knows of a network. */
 export function dagConfigOf(network: Network): DagConfig {

@@ -1,6 +1,11 @@
-import type { AcceptedBatch, Commit, CommitCertificate, VerifiedBlock } from "../acceptance/index.ts";
-import { defined } from "../base/index.ts";
+import type {
+  AcceptedBatch,
+  Commit,
+  CommitCertificate,
+  VerifiedBlock,
+} from "../acceptance/index.ts";
 import { refKey } from "../acceptance/index.ts";
+import { defined } from "../base/index.ts";
 import type { DueRecord, MirrorState } from "../mirror/index.ts";
 import type { CosignGuard } from "./cosigning.ts";
 
@@ -36,7 +41,9 @@ export function batchesToReplay(recovery: HostRecovery): AcceptedBatch[] {
   for (const { commit, digest } of recovery.commits) {
     if (commit.index <= recovery.state.commit.index) continue;
     const payloads = commit.blocks
-      .map((ref) => defined(blocks.get(refKey(ref)), "a committed block is in the log before its commit"))
+      .map((ref) =>
+        defined(blocks.get(refKey(ref)), "a committed block is in the log before its commit"),
+      )
       .filter((block) => block.segments.length > 0)
       .map((block) => ({ author: block.ref.author, segments: block.segments, tickets: [] }));
     batches.push({ index: commit.index, digest, tsMs: commit.tsMs, payloads });

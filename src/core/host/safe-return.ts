@@ -1,5 +1,5 @@
-import type { Author } from "../base/index.ts";
 import type { Ref } from "../acceptance/index.ts";
+import type { Author } from "../base/index.ts";
 
 /** What one peer knows about the rounds that this host may have signed. */
 interface Claim {
@@ -48,7 +48,9 @@ export class SafeReturn {
    */
   resume(hasSeen: (ref: Ref) => boolean): number | undefined {
     if (!this.#isOpen) return undefined;
-    const claims = [...this.#claims.values()].map(({ mine, theirs }) => [mine, theirs].filter((ref) => ref !== undefined));
+    const claims = [...this.#claims.values()].map(({ mine, theirs }) =>
+      [mine, theirs].filter((ref) => ref !== undefined),
+    );
     const seen = claims.filter((refs) => refs.every(hasSeen));
     if (seen.length < this.#needed) return undefined;
     this.#isOpen = false;

@@ -1,4 +1,5 @@
 import {
+  blockToWire,
   type CommitCertificate,
   DagAcceptance,
   type DagConfig,
@@ -6,27 +7,25 @@ import {
   type DagInput,
   type Pacing,
   type Ref,
-  type VerifiedBlock,
   refKey,
+  type SignedHeader,
   segmentOf,
-  blockToWire,
+  type VerifiedBlock,
   verifyBlock,
   verifyCommitRange,
   verifySignedHeader,
-  type SignedHeader,
 } from "../acceptance/index.ts";
 import { type Author, type Digest, limits, Prng, unreachable } from "../base/index.ts";
 import { Fetcher, type Wanted } from "../broadcast/index.ts";
 import type { Signer, Verifier } from "../crypto/index.ts";
 import type { Network } from "../membership/index.ts";
-import { encodeHeld, messageKinds, type MirrorState, type MirrorView } from "../mirror/index.ts";
+import { encodeHeld, type MirrorState, type MirrorView, messageKinds } from "../mirror/index.ts";
 import { CatchUp } from "./catch-up.ts";
-import { type CosignEffect, Cosigning } from "./cosigning.ts";
 import type { HostEffect, HostInput } from "./effects.ts";
-import { Executor, type ExecutorEffect } from "./executor.ts";
 import { decodeMessage, encodeMessage, type PeerMessage } from "./messages.ts";
-import { dagConfigOf, mirrorConfigOf } from "./network-config.ts";
-import { batchesToReplay, type HostRecovery } from "./recovery.ts";
+import { dagConfigOf } from "./network-config.ts";
+import type { HostRecovery } from "./recovery.ts";
+import { Replica } from "./replica.ts";
 import { SafeReturn } from "./safe-return.ts";
 
 export interface WriterOptions {
@@ -55,8 +54,7 @@ export class WriterHost {
   readonly #options: WriterOptions;
   readonly #config: DagConfig;
   readonly #dag: DagAcceptance;
-  readonly #executor: Executor;
-  readonly #cosigning: Cosigning;
+  readonly #replica: Replica;
   readonly #fetcher: Fetcher;
   readonly #catchUp: CatchUp;
   readonly #safeReturn: SafeReturn;
@@ -82,25 +80,19 @@ export class WriterHost {
         maySign: recovery.maySign,
       },
     });
-    this.#executor = new Executor(recovery.state, mirrorConfigOf(network, options.verifier), options.view);
-    this.#cosigning = new Cosigning({
-      network,
-      verifier: options.verifier,
-      self: { author, signer: options.cosignSigner },
-      guard: recovery.guard.checkpoint,
-    });
+    this.#replica = new Replica(options);
     this.#fetcher = new Fetcher(random);
     this.#catchUp = new CatchUp(random);
     this.#safeReturn = new SafeReturn(network.rule.parentQuorum, !recovery.maySign);
   }
 
   get state(): MirrorState {
-    return this.#executor.state;
+    return this.#replica.state;
   }
 
   /** All `state` effects of the last steps are in the store. */
   stateWritten(): void {
-    this.#executor.written();
+    this.#replica.stateWritten();
   }
 
   /** For status pages and metrics. */
@@ -126,7 +118,7 @@ export class WriterHost {
       pendingBytes,
       waitingBlocks: waiting,
       graphBlocks: graph,
-      backlog: this.#executor.backlog,
+      backlog: this.#replica.backlog,
       peers: [...this.#reachable()],
     };
   }
@@ -153,7 +145,12 @@ export class WriterHost {
       case "start":
         return this.#start(nowMs);
       case "peer-up":
-        this.#peers.set(input.peer, { author: input.peer, greeted: false, lastPushedRound: 0, faults: 0 });
+        this.#peers.set(input.peer, {
+          author: input.peer,
+          greeted: false,
+          lastPushedRound: 0,
+          faults: 0,
+        });
         return this.#send(input.peer, this.#hello(input.peer));
       case "peer-down":
         this.#peers.delete(input.peer);
@@ -162,21 +159,26 @@ export class WriterHost {
       case "message":
         return this.#onFrame(input.peer, input.frame, nowMs);
       case "submit":
-        return this.#accept({ type: "submit", ticket: input.ticket, segment: input.segment }, nowMs);
+        return this.#accept(
+          { type: "submit", ticket: input.ticket, segment: input.segment },
+          nowMs,
+        );
       case "held":
         return this.#submitHeld(input.updates, nowMs);
       case "changes-here":
-        return this.#run(this.#executor.run(), nowMs);
+        return this.#follow(this.#replica.changesHere(nowMs));
       case "tick":
         return this.#accept({ type: "tick" }, nowMs);
     }
   }
 
   #start(nowMs: number): void {
-    const { recovery } = this.#options;
-    if (recovery.due !== undefined) this.#runCosign(this.#cosigning.onDue(recovery.due, nowMs));
-    for (const batch of batchesToReplay(recovery)) this.#run(this.#executor.accept(batch), nowMs);
+    this.#follow(this.#replica.start(nowMs));
     this.#accept({ type: "start" }, nowMs);
+  }
+
+  #follow(effects: readonly HostEffect[]): void {
+    for (const effect of effects) this.#effects.push(effect);
   }
 
   #submitHeld(updates: readonly Digest[], nowMs: number): void {
@@ -187,7 +189,9 @@ export class WriterHost {
   // ── peers ──
 
   #reachable(): Set<Author> {
-    return new Set([...this.#peers.values()].filter((peer) => peer.greeted).map((peer) => peer.author));
+    return new Set(
+      [...this.#peers.values()].filter((peer) => peer.greeted).map((peer) => peer.author),
+    );
   }
 
   #reachableChanged(nowMs: number): void {
@@ -215,7 +219,11 @@ export class WriterHost {
     this.#effects.push({ type: "dropped", code, peer: peer.author });
     peer.faults++;
     if (peer.faults <= limits.peerFaultsMax) return;
-    this.#effects.push({ type: "disconnect", peer: peer.author, code: detail === "" ? code : `${code}: ${detail}` });
+    this.#effects.push({
+      type: "disconnect",
+      peer: peer.author,
+      code: detail === "" ? code : `${code}: ${detail}`,
+    });
   }
 
   #onFrame(author: Author, frame: Uint8Array, nowMs: number): void {
@@ -234,21 +242,33 @@ export class WriterHost {
       case "block":
         return this.#onBlock(peer, message.wire, nowMs);
       case "fetch":
-        return void this.#effects.push({ type: "serve-blocks", peer: peer.author, refs: message.refs });
+        return void this.#effects.push({
+          type: "serve-blocks",
+          peer: peer.author,
+          refs: message.refs,
+        });
       case "blocks":
         return this.#onFetched(peer, message.wires, nowMs);
       case "sync":
-        return void this.#effects.push({ type: "serve-range", peer: peer.author, after: message.after });
+        return void this.#effects.push({
+          type: "serve-range",
+          peer: peer.author,
+          after: message.after,
+        });
       case "range":
         return this.#onRange(peer, message, nowMs);
       case "cosignature":
-        return this.#runCosign(this.#cosigning.onCosignature(peer.author, message));
+        return this.#follow(this.#replica.onCosignature(peer.author, message));
     }
   }
 
   #onHello(peer: Peer, hello: Extract<PeerMessage, { type: "hello" }>, nowMs: number): void {
     if (hello.group !== this.#config.group || hello.epoch !== this.#config.epoch) {
-      return void this.#effects.push({ type: "disconnect", peer: peer.author, code: "WRONG_GROUP" });
+      return void this.#effects.push({
+        type: "disconnect",
+        peer: peer.author,
+        code: "WRONG_GROUP",
+      });
     }
     if (peer.greeted) return this.#fault(peer, "SECOND_HELLO");
     peer.greeted = true;
@@ -257,8 +277,8 @@ export class WriterHost {
     for (const block of this.#dag.ownBlocksAbove(hello.fromRound)) {
       this.#send(peer.author, { type: "block", wire: blockToWire(block) });
     }
-    const { mine } = this.#cosigning;
-    if (mine !== undefined) this.#send(peer.author, { type: "cosignature", ...mine });
+    const { cosignature } = this.#replica;
+    if (cosignature !== undefined) this.#send(peer.author, { type: "cosignature", ...cosignature });
     this.#reachableChanged(nowMs);
   }
 
@@ -267,7 +287,8 @@ export class WriterHost {
     const mine = this.#verified(hello.newestOfYou, this.#options.author);
     const theirs = this.#verified(hello.newestOfMe, peer.author);
     this.#safeReturn.claim(peer.author, { mine, theirs });
-    if (mine === undefined || mine.round <= this.#dag.signedRound || this.#safeReturn.isOpen) return;
+    if (mine === undefined || mine.round <= this.#dag.signedRound || this.#safeReturn.isOpen)
+      return;
     this.#safeReturn.reopen();
     this.#accept({ type: "suspend" }, nowMs);
   }
@@ -296,7 +317,12 @@ export class WriterHost {
     error: { readonly code: string; readonly detail: string; readonly by: "relay" | "author" },
   ): void {
     if (error.by === "author") {
-      const evidence = { kind: "invalid-block", author: peer.author, wire, detail: error.detail } as const;
+      const evidence = {
+        kind: "invalid-block",
+        author: peer.author,
+        wire,
+        detail: error.detail,
+      } as const;
       this.#effects.push({ type: "evidence", evidence });
     }
     this.#fault(peer, error.code, error.detail);
@@ -307,7 +333,10 @@ export class WriterHost {
       const verified = verifyBlock(wire, this.#config, this.#options.verifier);
       if (!verified.ok) this.#onInvalidBlock(peer, wire, verified.error);
       else if (this.#dag.isWanted(verified.value.ref)) {
-        this.#accept({ type: "block", block: verified.value, from: peer.author, how: "fetched" }, nowMs);
+        this.#accept(
+          { type: "block", block: verified.value, from: peer.author, how: "fetched" },
+          nowMs,
+        );
       } else this.#effects.push({ type: "dropped", code: "NOT_WANTED", peer: peer.author });
     }
   }
@@ -316,10 +345,16 @@ export class WriterHost {
     if (!this.#catchUp.answered(peer.author)) return this.#fault(peer, "NOT_ASKED");
     if (range.commits.length === 0) return this.#catchUp.disappointed(peer.author);
     const last = this.#dag.lastCommit;
-    const next = { ...range, commits: range.commits.filter(({ commit }) => commit.index > last.index) };
+    const next = {
+      ...range,
+      commits: range.commits.filter(({ commit }) => commit.index > last.index),
+    };
     // The order went on while the answer was on its way.
     if (next.commits.length === 0) return;
-    const verified = verifyCommitRange(next, last, { config: this.#config, verifier: this.#options.verifier });
+    const verified = verifyCommitRange(next, last, {
+      config: this.#config,
+      verifier: this.#options.verifier,
+    });
     if (!verified.ok) {
       this.#catchUp.disappointed(peer.author);
       return this.#fault(peer, verified.error.code, verified.error.detail);
@@ -352,10 +387,13 @@ export class WriterHost {
         return;
       case "accept":
         this.#effects.push({ type: "accepted", batch: effect.batch });
-        return this.#run(this.#executor.accept(effect.batch), nowMs);
+        return this.#follow(this.#replica.accept(effect.batch, nowMs));
       case "equivocation": {
         const { author, first, second } = effect;
-        return void this.#effects.push({ type: "evidence", evidence: { kind: "equivocation", author, first, second } });
+        return void this.#effects.push({
+          type: "evidence",
+          evidence: { kind: "equivocation", author, first, second },
+        });
       }
       case "dropped":
         return void this.#effects.push({ type: "dropped", code: effect.code, peer: effect.from });
@@ -366,40 +404,11 @@ export class WriterHost {
     }
   }
 
-  #run(effects: readonly ExecutorEffect[], nowMs: number): void {
-    for (const effect of effects) {
-      this.#effects.push(effect);
-      if (effect.type === "mirror" && effect.event.type === "checkpoint-due") {
-        this.#runCosign(this.#cosigning.onDue(effect.event.due, nowMs));
-      }
-    }
-  }
-
-  #runCosign(effects: readonly CosignEffect[]): void {
-    for (const effect of effects) {
-      switch (effect.type) {
-        case "guard-checkpoint":
-        case "certified":
-          this.#effects.push(effect);
-          break;
-        case "cosigned":
-          this.#effects.push({
-            type: "broadcast",
-            frame: encodeMessage({ type: "cosignature", ...effect.cosignature }),
-          });
-          break;
-        case "contradiction": {
-          const { author, size } = effect;
-          this.#effects.push({ type: "evidence", evidence: { kind: "contradicting-checkpoint", author, size } });
-        }
-      }
-    }
-  }
-
   // ── after every input: what is missing, how far behind, may it sign again ──
 
   #afterwards(nowMs: number): void {
-    const hasSeen = (ref: Ref): boolean => ref.round <= this.#dag.horizon || this.#dag.block(ref) !== undefined;
+    const hasSeen = (ref: Ref): boolean =>
+      ref.round <= this.#dag.horizon || this.#dag.block(ref) !== undefined;
     const minRound = this.#safeReturn.resume(hasSeen);
     if (minRound !== undefined) this.#accept({ type: "resume", minRound }, nowMs);
     this.#fetch(nowMs);
@@ -417,7 +426,11 @@ export class WriterHost {
       return;
     }
     const refs = new Map(missing.map((ref) => [refKey(ref), ref]));
-    const wanted: Wanted[] = [...refs].map(([key, ref]) => ({ key, rank: ref.round, hint: this.#namedBy.get(key) }));
+    const wanted: Wanted[] = [...refs].map(([key, ref]) => ({
+      key,
+      rank: ref.round,
+      hint: this.#namedBy.get(key),
+    }));
     for (const { peer, keys } of this.#fetcher.requests(wanted, this.#reachable(), nowMs)) {
       this.#send(peer, { type: "fetch", refs: keys.flatMap((key) => refs.get(key) ?? []) });
     }
@@ -428,7 +441,10 @@ export class WriterHost {
   #sync(nowMs: number): void {
     const reachable = this.#reachable();
     const lastIndex = this.#dag.lastCommit.index;
-    const peer = this.#catchUp.next({ lastIndex, quorumIndex: this.#dag.quorumIndex, reachable }, nowMs);
+    const peer = this.#catchUp.next(
+      { lastIndex, quorumIndex: this.#dag.quorumIndex, reachable },
+      nowMs,
+    );
     if (peer !== undefined) this.#send(peer, { type: "sync", after: lastIndex });
     const at = this.#catchUp.wakeAtMs(nowMs);
     if (at !== undefined) this.#effects.push({ type: "wake", atMs: at });

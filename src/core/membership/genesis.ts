@@ -1,7 +1,23 @@
-import { type Author, Author as toAuthor, type Digest, fail, fromHex, limits, ok, type PublicKey, type Result } from "../base/index.ts";
+import {
+  type Author,
+  type Digest,
+  fail,
+  fromHex,
+  limits,
+  ok,
+  type PublicKey,
+  type Result,
+  Author as toAuthor,
+} from "../base/index.ts";
 import { encode } from "../codec/index.ts";
 import { type Cosigner, isSoundKey, taggedDigest } from "../crypto/index.ts";
-import { commitRule, type CommitRule, type FaultBudget, type RuleName, type Writer } from "../quorum/index.ts";
+import {
+  type CommitRule,
+  commitRule,
+  type FaultBudget,
+  type RuleName,
+  type Writer,
+} from "../quorum/index.ts";
 
 /** What a network starts from; the only thing a client must be given. */
 export interface Genesis {
@@ -13,7 +29,11 @@ export interface Genesis {
   readonly leadersPerRound: number;
   readonly writers: readonly GenesisWriter[];
   readonly administrators: readonly PublicKey[];
-  readonly publishers: readonly { readonly key: PublicKey; readonly name: string; readonly trees: readonly string[] }[];
+  readonly publishers: readonly {
+    readonly key: PublicKey;
+    readonly name: string;
+    readonly trees: readonly string[];
+  }[];
 }
 
 export interface GenesisWriter {
@@ -49,7 +69,10 @@ const writerName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 export function networkOf(genesis: Genesis): Result<Network> {
   const { writers, rule: wanted } = genesis;
   if (wanted.budget.n !== writers.length) {
-    return fail("GENESIS_COUNT", `the rule is for ${wanted.budget.n} writers, the list has ${writers.length}`);
+    return fail(
+      "GENESIS_COUNT",
+      `the rule is for ${wanted.budget.n} writers, the list has ${writers.length}`,
+    );
   }
   const rule = commitRule(wanted.name, wanted.budget);
   if (!rule.ok) return rule;
@@ -69,7 +92,10 @@ export function networkOf(genesis: Genesis): Result<Network> {
     writers: writers.map((writer, i) => ({ ...writer, index: toAuthor(i) })),
     quorum: rule.value.parentQuorum,
     origin,
-    cosigners: writers.map((writer) => ({ name: cosignerName(group, writer.name), key: writer.cosignKey })),
+    cosigners: writers.map((writer) => ({
+      name: cosignerName(group, writer.name),
+      key: writer.cosignKey,
+    })),
   });
 }
 
@@ -85,9 +111,11 @@ export function cosignerOf(network: Network, author: Author): Cosigner | undefin
 /** Duplicate keys would count one writer twice (pitfall 36); one key serves one role. */
 function writersFault(writers: readonly GenesisWriter[]): string | undefined {
   const keys = writers.flatMap((writer) => [writer.nodeKey, writer.blockKey, writer.cosignKey]);
-  if (new Set(keys).size !== keys.length) return "every writer has three keys of its own, one a role";
+  if (new Set(keys).size !== keys.length)
+    return "every writer has three keys of its own, one a role";
   if (!keys.every(isSoundKey)) return "a key is of small order and proves nothing";
-  if (new Set(writers.map((writer) => writer.name)).size !== writers.length) return "writers have distinct names";
+  if (new Set(writers.map((writer) => writer.name)).size !== writers.length)
+    return "writers have distinct names";
   const bad = writers.find((writer) => !writerName.test(writer.name));
   return bad === undefined ? undefined : `${JSON.stringify(bad.name)} is not a writer's name`;
 }
@@ -95,10 +123,14 @@ function writersFault(writers: readonly GenesisWriter[]): string | undefined {
 function adminsFault({ administrators, publishers, name }: Genesis): string | undefined {
   const keys = [...administrators, ...publishers.map((publisher) => publisher.key)];
   if (!keys.every(isSoundKey)) return "a key is of small order and proves nothing";
-  if (new Set(administrators).size !== administrators.length) return "administrators have distinct keys";
-  if (new Set(publishers.map((publisher) => publisher.key)).size !== publishers.length) return "publishers have distinct keys";
+  if (new Set(administrators).size !== administrators.length)
+    return "administrators have distinct keys";
+  if (new Set(publishers.map((publisher) => publisher.key)).size !== publishers.length)
+    return "publishers have distinct keys";
   if (publishers.length > limits.publishersMax) return "too many publishers";
-  return name.length > 0 && name.length <= 64 ? undefined : "the network's name has 1…64 characters";
+  return name.length > 0 && name.length <= 64
+    ? undefined
+    : "the network's name has 1…64 characters";
 }
 
 function genesisBytes(genesis: Genesis): Uint8Array {

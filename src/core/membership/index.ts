@@ -1,1 +1,7 @@
-export { cosignerOf, type Genesis, type GenesisWriter, type Network, networkOf } from "./genesis.ts";
+export {
+  cosignerOf,
+  type Genesis,
+  type GenesisWriter,
+  type Network,
+  networkOf,
+} from "./genesis.ts";

@@ -1,5 +1,26 @@
-import { compareText, type Digest, fail, fromHex, limits, ok, type Result, toHex } from "../base/index.ts";
-import { bytes, encode, fields, list, natural, optional, read, require, type Shape, text, type Value } from "../codec/index.ts";
+import {
+  compareText,
+  type Digest,
+  fail,
+  fromHex,
+  limits,
+  ok,
+  type Result,
+  toHex,
+} from "../base/index.ts";
+import {
+  bytes,
+  encode,
+  fields,
+  list,
+  natural,
+  optional,
+  read,
+  require,
+  type Shape,
+  text,
+  type Value,
+} from "../codec/index.ts";
 import { sha256 } from "../crypto/index.ts";
 import { type Leaf, leafShape, leafValue } from "./entry.ts";
 import { isTreeName, parsePath } from "./path.ts";
@@ -65,7 +86,8 @@ const changesShape: Shape<ChangeList> = (value, what) => {
 
 /** Reads a change list of any origin: the same answer on every host. Faults: MALFORMED_*, BAD_TREE, BAD_PATH, BAD_ORDER. */
 export function decodeChanges(encoded: Uint8Array): Result<ChangeList> {
-  if (encoded.length > limits.changeListBytesMax) return fail("MALFORMED_SHAPE", "the change list is too long");
+  if (encoded.length > limits.changeListBytesMax)
+    return fail("MALFORMED_SHAPE", "the change list is too long");
   const decoded = read(encoded, changesShape, "changes");
   if (!decoded.ok) return decoded;
   const { tree, changes } = decoded.value;
@@ -75,7 +97,8 @@ export function decodeChanges(encoded: Uint8Array): Result<ChangeList> {
     const names = parsePath(path);
     if (!names.ok) return names;
     const before = changes[i - 1]?.path;
-    if (before !== undefined && compareText(before, path) >= 0) return fail("BAD_ORDER", "paths rise, each once");
+    if (before !== undefined && compareText(before, path) >= 0)
+      return fail("BAD_ORDER", "paths rise, each once");
   }
   return ok(decoded.value);
 }
@@ -87,6 +110,7 @@ export function changesDigest(encoded: Uint8Array): Digest {
 /** The blobs that an update's changes name, each once, with their sizes. */
 export function blobsOf(changes: ChangeList): ReadonlyMap<Digest, number> {
   const blobs = new Map<Digest, number>();
-  for (const { leaf } of changes.changes) if (leaf?.kind === "file") blobs.set(leaf.digest, leaf.size);
+  for (const { leaf } of changes.changes)
+    if (leaf?.kind === "file") blobs.set(leaf.digest, leaf.size);
   return blobs;
 }

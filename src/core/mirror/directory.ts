@@ -1,5 +1,16 @@
-import { assert, compareText, defined, type Digest, fromHex, limits, utf8 } from "../base/index.ts";
-import { digest, encode, fields, list, natural, optional, read, require, type Shape, type Value } from "../codec/index.ts";
+import { assert, compareText, type Digest, defined, fromHex, limits, utf8 } from "../base/index.ts";
+import {
+  digest,
+  encode,
+  fields,
+  list,
+  natural,
+  optional,
+  read,
+  require,
+  type Shape,
+  type Value,
+} from "../codec/index.ts";
 import { sha256Bytes, taggedDigest } from "../crypto/index.ts";
 import { type Entry, entryShape, entryValue, type NamedEntry } from "./entry.ts";
 
@@ -34,7 +45,9 @@ const nodeShape: Shape<DirectoryNode> = (value, what) => {
   const [kind, items] = fields(2)(value, what);
   if (kind === 0) {
     const entries = list(entryShape, bucketEntriesMax)(items, what);
-    const sorted = entries.every((entry, i) => i === 0 || compareText(entries[i - 1]?.name ?? "", entry.name) < 0);
+    const sorted = entries.every(
+      (entry, i) => i === 0 || compareText(entries[i - 1]?.name ?? "", entry.name) < 0,
+    );
     require(entries.length > 0 && sorted, `${what} holds entries in name order`);
     return { kind: "bucket", entries };
   }
@@ -114,7 +127,8 @@ export class DirectoryStore {
   edit(root: Digest | undefined, edits: ReadonlyMap<string, Entry | undefined>): Child | undefined {
     const list: Edit[] = [];
     for (const [name, entry] of edits) list.push({ name, hash: sha256Bytes(utf8(name)), entry });
-    if (list.length === 0) return root === undefined ? undefined : { root, count: this.#count(root) };
+    if (list.length === 0)
+      return root === undefined ? undefined : { root, count: this.#count(root) };
     return this.#update(root, list, 0);
   }
 
@@ -142,9 +156,14 @@ export class DirectoryStore {
     return this.#inner(children);
   }
 
-  #rebuild(entries: readonly NamedEntry[], edits: readonly Edit[], depth: number): Child | undefined {
+  #rebuild(
+    entries: readonly NamedEntry[],
+    edits: readonly Edit[],
+    depth: number,
+  ): Child | undefined {
     const merged = new Map<string, Edit>();
-    for (const { name, entry } of entries) merged.set(name, { name, entry, hash: sha256Bytes(utf8(name)) });
+    for (const { name, entry } of entries)
+      merged.set(name, { name, entry, hash: sha256Bytes(utf8(name)) });
     for (const edit of edits) merged.set(edit.name, edit);
     const kept = [...merged.values()].filter((edit) => edit.entry !== undefined);
     return this.#build(kept, depth);
@@ -153,10 +172,15 @@ export class DirectoryStore {
   #build(edits: readonly Edit[], depth: number): Child | undefined {
     if (edits.length === 0) return undefined;
     if (edits.length <= bucketEntriesMax) {
-      return this.#bucket(edits.flatMap(({ name, entry }) => (entry === undefined ? [] : [{ name, entry }])));
+      return this.#bucket(
+        edits.flatMap(({ name, entry }) => (entry === undefined ? [] : [{ name, entry }])),
+      );
     }
     const groups = groupByNibble(edits, depth);
-    const children = Array.from({ length: 16 }, (_, i) => this.#build(groups.get(i) ?? [], depth + 1) ?? null);
+    const children = Array.from(
+      { length: 16 },
+      (_, i) => this.#build(groups.get(i) ?? [], depth + 1) ?? null,
+    );
     return this.#inner(children);
   }
 
@@ -173,7 +197,9 @@ export class DirectoryStore {
       for (const child of children) if (child !== null) this.#collect(child.root, entries);
       return this.#bucket(entries);
     }
-    const value = children.map((child) => (child === null ? null : [fromHex(child.root), child.count]));
+    const value = children.map((child) =>
+      child === null ? null : [fromHex(child.root), child.count],
+    );
     return { root: this.#put([1, value]), count };
   }
 

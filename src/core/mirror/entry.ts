@@ -1,5 +1,14 @@
 import { type Digest, fromHex, limits, utf8 } from "../base/index.ts";
-import { digest, encode, fields, natural, require, type Shape, text, type Value } from "../codec/index.ts";
+import {
+  digest,
+  encode,
+  fields,
+  natural,
+  require,
+  type Shape,
+  text,
+  type Value,
+} from "../codec/index.ts";
 import { taggedDigest } from "../crypto/index.ts";
 import { nameFault } from "./path.ts";
 
@@ -15,7 +24,9 @@ export type Leaf =
   | { readonly kind: "link"; readonly target: string };
 
 /** An entry of a directory. `root` is the node of the subdirectory, `count` its direct entries. */
-export type Entry = Leaf | { readonly kind: "directory"; readonly root: Digest; readonly count: number };
+export type Entry =
+  | Leaf
+  | { readonly kind: "directory"; readonly root: Digest; readonly count: number };
 
 export interface NamedEntry {
   readonly name: string;
@@ -23,18 +34,23 @@ export interface NamedEntry {
 }
 
 export function leafValue(leaf: Leaf): Value {
-  return leaf.kind === "file" ? [0, fromHex(leaf.digest), leaf.size, leaf.executable] : [1, leaf.target];
+  return leaf.kind === "file"
+    ? [0, fromHex(leaf.digest), leaf.size, leaf.executable]
+    : [1, leaf.target];
 }
 
 function linkTarget(value: Value | undefined, what: string): string {
   const target = text(limits.symlinkBytesMax)(value, what);
-  require(target.length > 0 && !target.includes("\0") && utf8(target).length <= limits.symlinkBytesMax, `${what} is a link target`);
+  require(target.length > 0 &&
+    !target.includes("\0") &&
+    utf8(target).length <= limits.symlinkBytesMax, `${what} is a link target`);
   return target;
 }
 
 export const leafShape: Shape<Leaf> = (value, what) => {
   require(Array.isArray(value), `${what} is a list`);
-  if (value[0] === 1) return { kind: "link", target: linkTarget(fields(2)(value, what)[1], `${what}.target`) };
+  if (value[0] === 1)
+    return { kind: "link", target: linkTarget(fields(2)(value, what)[1], `${what}.target`) };
   const [kind, hash, size, executable] = fields(4)(value, what);
   require(kind === 0 && typeof executable === "boolean", `${what} is a file`);
   return {
@@ -46,7 +62,10 @@ export const leafShape: Shape<Leaf> = (value, what) => {
 };
 
 export function entryValue({ name, entry }: NamedEntry): Value {
-  return [name, entry.kind === "directory" ? [2, fromHex(entry.root), entry.count] : leafValue(entry)];
+  return [
+    name,
+    entry.kind === "directory" ? [2, fromHex(entry.root), entry.count] : leafValue(entry),
+  ];
 }
 
 export const entryShape: Shape<NamedEntry> = (value, what) => {

@@ -1,4 +1,4 @@
-import { assert, type Author, bigEndian, type Digest, Height, limits } from "../base/index.ts";
+import { type Author, assert, bigEndian, type Digest, Height, limits } from "../base/index.ts";
 import { append, rootOf, type Verifier } from "../crypto/index.ts";
 import { type ChangeList, decodeChanges } from "./changes.ts";
 import { DirectoryStore, type NodeReader } from "./directory.ts";
@@ -6,10 +6,23 @@ import { stateKeys } from "./keys.ts";
 import { encodeLeaf, type LogLeaf, type OutcomeCode, stateBodyOf, stateDigest } from "./leaves.ts";
 import { isTreeName } from "./path.ts";
 import { changePolicy, mayWrite, policyDigest } from "./policy.ts";
-import { type DueRecord, encodeDue, encodeHeightRecord, encodeOutcome, type HeightRecord } from "./records.ts";
+import {
+  type DueRecord,
+  encodeDue,
+  encodeHeightRecord,
+  encodeOutcome,
+  type HeightRecord,
+} from "./records.ts";
 import { encodeState, type MirrorState, type PendingUpdate } from "./state.ts";
 import { applyChanges } from "./tree.ts";
-import { messageKinds, readHeld, readPolicy, readUpdate, type SignedPolicy, type SignedUpdate } from "./update.ts";
+import {
+  messageKinds,
+  readHeld,
+  readPolicy,
+  readUpdate,
+  type SignedPolicy,
+  type SignedUpdate,
+} from "./update.ts";
 
 /** One ordered message, with the writer whose block carried it. The mirror does not know how it was ordered. */
 export interface OrderedMessage {
@@ -45,7 +58,12 @@ export type MirrorEvent =
   /** Accepted: its bytes should be fetched, and then `held` be said. */
   | { readonly type: "accepted"; readonly update: SignedUpdate; readonly author: Author }
   /** Published, refused or expired. */
-  | { readonly type: "finished"; readonly id: Digest; readonly outcome: OutcomeCode; readonly height: Height }
+  | {
+      readonly type: "finished";
+      readonly id: Digest;
+      readonly outcome: OutcomeCode;
+      readonly height: Height;
+    }
   | { readonly type: "height"; readonly record: HeightRecord }
   | { readonly type: "checkpoint-due"; readonly due: DueRecord }
   | { readonly type: "ignored"; readonly code: string; readonly author: Author };
@@ -75,7 +93,11 @@ class NeedsChanges extends Error {
  * Executes one batch: the replicated state machine of trees. Pure: the same state and batch give the same
  * state, writes and events on every host; either all of the batch happens or nothing.
  */
-export function execute(state: MirrorState, batch: OrderedBatch, use: { view: MirrorView; config: MirrorConfig }): Executed {
+export function execute(
+  state: MirrorState,
+  batch: OrderedBatch,
+  use: { view: MirrorView; config: MirrorConfig },
+): Executed {
   assert(batch.index === state.commit.index + 1, "batches are executed in order");
   const run = new Execution(state, batch, use);
   try {
@@ -96,20 +118,27 @@ class Execution {
   readonly #pending: Map<Digest, PendingUpdate>;
   #state: MirrorState;
 
-  constructor(state: MirrorState, batch: OrderedBatch, use: { view: MirrorView; config: MirrorConfig }) {
+  constructor(
+    state: MirrorState,
+    batch: OrderedBatch,
+    use: { view: MirrorView; config: MirrorConfig },
+  ) {
     this.#state = state;
     this.#batch = batch;
     this.#view = use.view;
     this.#config = use.config;
     this.#pending = new Map(state.pending);
     const read: NodeReader = (root) => this.#get(stateKeys.node(root));
-    this.#store = new DirectoryStore(read, (root, node) => this.#writes.set(stateKeys.node(root), node));
+    this.#store = new DirectoryStore(read, (root, node) =>
+      this.#writes.set(stateKeys.node(root), node),
+    );
   }
 
   execute(): Executed {
     const { index, digest, tsMs, applications, messages } = this.#batch;
     this.#append({ kind: "commit", index, digest, tsMs });
-    if (applications > 0) this.#writes.set(stateKeys.messages(this.#state.messages), bigEndian(index, 6));
+    if (applications > 0)
+      this.#writes.set(stateKeys.messages(this.#state.messages), bigEndian(index, 6));
     const isDirty = this.#state.isDirty || applications > 0 || messages.length > 0;
     const count = this.#state.messages + applications;
     this.#state = { ...this.#state, commit: { index, digest }, tsMs, messages: count, isDirty };
@@ -130,7 +159,8 @@ class Execution {
     const bytes = encodeLeaf(leaf);
     const { frontier, stored } = append(this.#state.log, bytes);
     this.#writes.set(stateKeys.leaf(index), bytes);
-    for (const { level, index: place, hash } of stored) this.#writes.set(stateKeys.hash(level, place), hash);
+    for (const { level, index: place, hash } of stored)
+      this.#writes.set(stateKeys.hash(level, place), hash);
     this.#state = { ...this.#state, log: frontier };
     return index;
   }
@@ -164,7 +194,12 @@ class Execution {
     if (!this.#isPermitted(update)) return this.#finish(update, "not-permitted");
     if (this.#pending.size >= limits.pendingUpdatesMax) return this.#finish(update, "busy");
     const { tsMs } = this.#state;
-    this.#pending.set(update.id, { id: update.id, wire: bytes, acceptedMs: tsMs, heldBy: new Set() });
+    this.#pending.set(update.id, {
+      id: update.id,
+      wire: bytes,
+      acceptedMs: tsMs,
+      heldBy: new Set(),
+    });
     this.#events.push({ type: "accepted", update, author });
   }
 
@@ -196,14 +231,20 @@ class Execution {
     const bytes = this.#view.changes(update.record.changes.digest);
     if (bytes === undefined) throw new NeedsChanges(update);
     const changes = decodeChanges(bytes);
-    const isTrue = changes.ok && changes.value.tree === update.record.tree && bytes.length === update.record.changes.bytes;
+    const isTrue =
+      changes.ok &&
+      changes.value.tree === update.record.tree &&
+      bytes.length === update.record.changes.bytes;
     if (!isTrue) return this.#finish(update, "malformed");
     const { trees } = this.#state;
     const tree = this.#store.get(trees, update.record.tree);
     const root = tree?.kind === "directory" ? tree.root : undefined;
     const applied = applyChanges(this.#store, root, changes.value.changes);
     if (applied.kind === "conflict") return this.#finish(update, "conflict", applied.paths);
-    const entry = applied.root === undefined ? undefined : { kind: "directory" as const, root: applied.root, count: applied.count };
+    const entry =
+      applied.root === undefined
+        ? undefined
+        : { kind: "directory" as const, root: applied.root, count: applied.count };
     const now = this.#store.edit(trees, new Map([[update.record.tree, entry]]));
     this.#state = { ...this.#state, trees: now?.root };
     this.#finish(update, "published");
@@ -212,7 +253,8 @@ class Execution {
 
   #recordHistory({ tree, changes }: ChangeList): void {
     const stamp = bigEndian(this.#state.tsMs, 6);
-    for (const { path } of changes) this.#writes.set(stateKeys.history(tree, path, this.#state.height), stamp);
+    for (const { path } of changes)
+      this.#writes.set(stateKeys.history(tree, path, this.#state.height), stamp);
   }
 
   #finish(update: SignedUpdate, outcome: OutcomeCode, conflicts: readonly string[] = []): void {
@@ -232,7 +274,8 @@ class Execution {
     });
     const record = { outcome, height, leaf, conflicts, wire: update.wire };
     this.#writes.set(stateKeys.update(update.id), encodeOutcome(record));
-    if (isPublished) this.#rise({ by: update.id, tree, changes: changes.digest, changesBytes: changes.bytes });
+    if (isPublished)
+      this.#rise({ by: update.id, tree, changes: changes.digest, changesBytes: changes.bytes });
     this.#events.push({ type: "finished", id: update.id, outcome, height });
   }
 
@@ -246,14 +289,21 @@ class Execution {
       return this.#finishPolicy(read.value, "published");
     }
     if (changed.error.code === "NOT_ADMINISTRATOR") return this.#ignore(changed.error.code, author);
-    this.#finishPolicy(read.value, changed.error.code === "STALE_POLICY" ? "stale-policy" : "malformed");
+    this.#finishPolicy(
+      read.value,
+      changed.error.code === "STALE_POLICY" ? "stale-policy" : "malformed",
+    );
   }
 
   #finishPolicy({ id, wire }: SignedPolicy, outcome: OutcomeCode): void {
     const height = outcome === "published" ? Height(this.#state.height + 1) : Height(0);
     const leaf = this.#append({ kind: "policy", id, outcome, height });
-    this.#writes.set(stateKeys.update(id), encodeOutcome({ outcome, height, leaf, conflicts: [], wire }));
-    if (outcome === "published") this.#rise({ by: id, tree: "", changes: undefined, changesBytes: 0 });
+    this.#writes.set(
+      stateKeys.update(id),
+      encodeOutcome({ outcome, height, leaf, conflicts: [], wire }),
+    );
+    if (outcome === "published")
+      this.#rise({ by: id, tree: "", changes: undefined, changesBytes: 0 });
     this.#events.push({ type: "finished", id, outcome, height });
   }
 
@@ -262,7 +312,12 @@ class Execution {
     const { tsMs, trees, policy } = this.#state;
     const height = Height(this.#state.height + 1);
     this.#state = { ...this.#state, height };
-    const leaf = this.#append({ kind: "state", height, state: stateDigest(stateBodyOf(height, trees, policy)), tsMs });
+    const leaf = this.#append({
+      kind: "state",
+      height,
+      state: stateDigest(stateBodyOf(height, trees, policy)),
+      tsMs,
+    });
     const record: HeightRecord = { height, trees, policy: policyDigest(policy), tsMs, leaf, ...by };
     this.#writes.set(stateKeys.height(height), encodeHeightRecord(record));
     this.#events.push({ type: "height", record });

@@ -1,4 +1,11 @@
-export { blobsOf, type Change, type ChangeList, changesDigest, decodeChanges, encodeChanges } from "./changes.ts";
+export {
+  blobsOf,
+  type Change,
+  type ChangeList,
+  changesDigest,
+  decodeChanges,
+  encodeChanges,
+} from "./changes.ts";
 export {
   type DirectoryNode,
   DirectoryStore,
@@ -10,8 +17,8 @@ export {
 } from "./directory.ts";
 export { type Entry, fingerprint, type Leaf, type NamedEntry, sameLeaf } from "./entry.ts";
 export {
-  execute,
   type Executed,
+  execute,
   type MirrorConfig,
   type MirrorEvent,
   type MirrorView,
@@ -30,20 +37,35 @@ export {
   stateDigest,
 } from "./leaves.ts";
 export { exportCollisions, isTreeName, nameFault, parsePath } from "./path.ts";
-export { isTreePattern, mayWrite, type Policy, policyDigest, policyStateShape, policyValue, type Publisher } from "./policy.ts";
 export {
+  isTreePattern,
+  mayWrite,
+  type Policy,
+  type Publisher,
+  policyDigest,
+  policyStateShape,
+  policyValue,
+} from "./policy.ts";
+export {
+  type DueRecord,
   decodeDue,
   decodeHeightRecord,
   decodeOutcome,
-  type DueRecord,
   type HeightRecord,
   type OutcomeRecord,
 } from "./records.ts";
-export { decodeState, encodeState, genesisState, type MirrorState, type PendingUpdate } from "./state.ts";
+export {
+  decodeState,
+  encodeState,
+  genesisState,
+  type MirrorState,
+  type PendingUpdate,
+} from "./state.ts";
 export { applyChanges, type Difference, differences, leavesOf, lookup } from "./tree.ts";
 export {
   encodeHeld,
   messageKinds,
+  type PolicyRecord,
   readHeld,
   readPolicy,
   readUpdate,
@@ -51,6 +73,5 @@ export {
   type SignedUpdate,
   signPolicy,
   signUpdate,
-  type PolicyRecord,
   type UpdateRecord,
 } from "./update.ts";

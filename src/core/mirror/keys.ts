@@ -17,7 +17,8 @@ export const stateKeys = {
   height: (height: number): string => `h/${padded(height)}`,
   update: (id: Digest): string => `u/${id}`,
   leaf: (index: number): string => `l/${padded(index)}`,
-  hash: (level: number, index: number): string => `m/${level.toString(16).padStart(2, "0")}/${padded(index)}`,
+  hash: (level: number, index: number): string =>
+    `m/${level.toString(16).padStart(2, "0")}/${padded(index)}`,
   /** When a path last changed, as of each height that changed it. */
   history: (tree: string, path: string, height: Height | number): string =>
     `${historyPrefix(tree, path)}${padded(height)}`,

@@ -1,11 +1,28 @@
 import { type Digest, fromHex, Height, type PublicKey } from "../base/index.ts";
-import { digest, encode, fields, list, natural, optional, publicKey, read, require, type Shape, text } from "../codec/index.ts";
+import {
+  digest,
+  encode,
+  fields,
+  list,
+  natural,
+  optional,
+  publicKey,
+  read,
+  require,
+  type Shape,
+  text,
+} from "../codec/index.ts";
 import { taggedDigest } from "../crypto/index.ts";
 import { type Policy, policyDigest } from "./policy.ts";
 
 /** What the log holds, one leaf each, in order (`dag.md` §13). */
 export type LogLeaf =
-  | { readonly kind: "commit"; readonly index: number; readonly digest: Digest; readonly tsMs: number }
+  | {
+      readonly kind: "commit";
+      readonly index: number;
+      readonly digest: Digest;
+      readonly tsMs: number;
+    }
   | {
       readonly kind: "update";
       readonly id: Digest;
@@ -18,8 +35,18 @@ export type LogLeaf =
       /** Paths in conflict, where that is the outcome. */
       readonly conflicts: readonly string[];
     }
-  | { readonly kind: "policy"; readonly id: Digest; readonly outcome: OutcomeCode; readonly height: Height }
-  | { readonly kind: "state"; readonly height: Height; readonly state: Digest; readonly tsMs: number };
+  | {
+      readonly kind: "policy";
+      readonly id: Digest;
+      readonly outcome: OutcomeCode;
+      readonly height: Height;
+    }
+  | {
+      readonly kind: "state";
+      readonly height: Height;
+      readonly state: Digest;
+      readonly tsMs: number;
+    };
 
 /** What became of an update or a policy change. */
 export const outcomeCodes = [
@@ -126,7 +153,11 @@ export interface StateBody {
 }
 
 export function encodeStateBody(body: StateBody): Uint8Array {
-  return encode([body.height, body.trees === undefined ? null : fromHex(body.trees), fromHex(body.policy)]);
+  return encode([
+    body.height,
+    body.trees === undefined ? null : fromHex(body.trees),
+    fromHex(body.policy),
+  ]);
 }
 
 export function stateDigest(body: StateBody): Digest {

@@ -26,7 +26,8 @@ export function nameFault(name: string): string | undefined {
 /** The components of a path inside a tree. Fault: BAD_PATH, with the reason. */
 export function parsePath(path: string): Result<readonly string[]> {
   const names = path.split("/");
-  if (names.length > limits.pathDepthMax) return fail("BAD_PATH", `more than ${limits.pathDepthMax} directories deep`);
+  if (names.length > limits.pathDepthMax)
+    return fail("BAD_PATH", `more than ${limits.pathDepthMax} directories deep`);
   if (path.length > limits.pathBytesMax || utf8(path).length > limits.pathBytesMax) {
     return fail("BAD_PATH", `a path over ${limits.pathBytesMax} bytes`);
   }

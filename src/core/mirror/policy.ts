@@ -1,5 +1,23 @@
-import { compareText, type Digest, fail, fromHex, limits, ok, type PublicKey, type Result } from "../base/index.ts";
-import { encode, fields, list, natural, publicKey, type Shape, text, type Value } from "../codec/index.ts";
+import {
+  compareText,
+  type Digest,
+  fail,
+  fromHex,
+  limits,
+  ok,
+  type PublicKey,
+  type Result,
+} from "../base/index.ts";
+import {
+  encode,
+  fields,
+  list,
+  natural,
+  publicKey,
+  type Shape,
+  text,
+  type Value,
+} from "../codec/index.ts";
 import { isSoundKey, taggedDigest } from "../crypto/index.ts";
 import { isTreeName } from "./path.ts";
 import type { PolicyRecord } from "./update.ts";
@@ -39,9 +57,13 @@ export function changePolicy(policy: Policy, record: PolicyRecord): Result<Polic
     return fail("NOT_ADMINISTRATOR", "the key is not an administrator's");
   }
   if (record.version !== policy.version) {
-    return fail("STALE_POLICY", `made for policy ${record.version}; the policy is at ${policy.version}`);
+    return fail(
+      "STALE_POLICY",
+      `made for policy ${record.version}; the policy is at ${policy.version}`,
+    );
   }
-  if (!record.trees.every(isTreePattern)) return fail("BAD_GRANT", "a grant names a tree, or a prefix and *");
+  if (!record.trees.every(isTreePattern))
+    return fail("BAD_GRANT", "a grant names a tree, or a prefix and *");
   if (!isSoundKey(record.publisher)) return fail("BAD_GRANT", "the publisher's key proves nothing");
   const others = policy.publishers.filter((known) => known.key !== record.publisher);
   if (others.length >= limits.publishersMax) return fail("BAD_GRANT", "too many publishers");

@@ -1,5 +1,17 @@
 import { type Digest, fromHex, Height } from "../base/index.ts";
-import { bytes, digest, encode, fields, list, natural, optional, read, require, type Shape, text } from "../codec/index.ts";
+import {
+  bytes,
+  digest,
+  encode,
+  fields,
+  list,
+  natural,
+  optional,
+  read,
+  require,
+  type Shape,
+  text,
+} from "../codec/index.ts";
 import { type OutcomeCode, outcomeCodes } from "./leaves.ts";
 
 /** What a height is, as kept in the state store. */
@@ -35,7 +47,10 @@ export function encodeHeightRecord(record: HeightRecord): Uint8Array {
 }
 
 const heightShape: Shape<HeightRecord> = (value, what) => {
-  const [height, trees, policy, tsMs, leaf, by, tree, changes, changesBytes] = fields(9)(value, what);
+  const [height, trees, policy, tsMs, leaf, by, tree, changes, changesBytes] = fields(9)(
+    value,
+    what,
+  );
   return {
     height: Height(natural()(height, `${what}.height`)),
     trees: optional(digest)(trees, `${what}.trees`) ?? undefined,
@@ -65,7 +80,13 @@ export interface OutcomeRecord {
 }
 
 export function encodeOutcome(record: OutcomeRecord): Uint8Array {
-  return encode([outcomeCodes.indexOf(record.outcome), record.height, record.leaf, record.conflicts, record.wire]);
+  return encode([
+    outcomeCodes.indexOf(record.outcome),
+    record.height,
+    record.leaf,
+    record.conflicts,
+    record.wire,
+  ]);
 }
 
 const outcomeShape: Shape<OutcomeRecord> = (value, what) => {

@@ -1,5 +1,18 @@
-import { type Author, Author as toAuthor, type Digest, fromHex, Height } from "../base/index.ts";
-import { bytes, digest, encode, exactBytes, fields, list, natural, optional, read, require, type Shape, type Value } from "../codec/index.ts";
+import { type Author, type Digest, fromHex, Height, Author as toAuthor } from "../base/index.ts";
+import {
+  bytes,
+  digest,
+  encode,
+  exactBytes,
+  fields,
+  list,
+  natural,
+  optional,
+  read,
+  require,
+  type Shape,
+  type Value,
+} from "../codec/index.ts";
 import { emptyFrontier, type Frontier } from "../crypto/index.ts";
 import { type Policy, policyStateShape, policyValue } from "./policy.ts";
 
@@ -81,7 +94,8 @@ const pendingShape: Shape<PendingUpdate> = (value, what) => {
 };
 
 const stateShape: Shape<MirrorState> = (value, what) => {
-  const [height, trees, policy, commit, tsMs, messages, log, pending, checkpointMs, isDirty] = fields(10)(value, what);
+  const [height, trees, policy, commit, tsMs, messages, log, pending, checkpointMs, isDirty] =
+    fields(10)(value, what);
   const [index, hash] = fields(2)(commit, `${what}.commit`);
   const [size, hashes] = fields(2)(log, `${what}.log`);
   require(typeof isDirty === "boolean", `${what}.isDirty is a boolean`);
@@ -92,8 +106,13 @@ const stateShape: Shape<MirrorState> = (value, what) => {
     commit: { index: natural()(index, `${what}.index`), digest: digest(hash, `${what}.digest`) },
     tsMs: natural()(tsMs, `${what}.tsMs`),
     messages: natural()(messages, `${what}.messages`),
-    log: { size: natural()(size, `${what}.size`), hashes: list(exactBytes(32), 64)(hashes, `${what}.hashes`) },
-    pending: new Map(list(pendingShape, 65536)(pending, `${what}.pending`).map((update) => [update.id, update])),
+    log: {
+      size: natural()(size, `${what}.size`),
+      hashes: list(exactBytes(32), 64)(hashes, `${what}.hashes`),
+    },
+    pending: new Map(
+      list(pendingShape, 65536)(pending, `${what}.pending`).map((update) => [update.id, update]),
+    ),
     checkpointMs: natural()(checkpointMs, `${what}.checkpointMs`),
     isDirty,
   };

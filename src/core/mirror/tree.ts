@@ -4,8 +4,13 @@ import type { DirectoryStore } from "./directory.ts";
 import { type Entry, fingerprint, type Leaf, sameLeaf } from "./entry.ts";
 
 /** The entry at a path of a tree, or `undefined`; the empty path is the tree's root directory. */
-export function lookup(store: DirectoryStore, root: Digest | undefined, names: readonly string[]): Entry | undefined {
-  let entry: Entry | undefined = root === undefined ? undefined : { kind: "directory", root, count: 0 };
+export function lookup(
+  store: DirectoryStore,
+  root: Digest | undefined,
+  names: readonly string[],
+): Entry | undefined {
+  let entry: Entry | undefined =
+    root === undefined ? undefined : { kind: "directory", root, count: 0 };
   for (const name of names) {
     if (entry?.kind !== "directory") return undefined;
     entry = store.get(entry.root, name);
@@ -45,7 +50,11 @@ export function* differences(
     const [old, now] = [before.get(name), after.get(name)];
     const leaves = { before: leafOf(old), after: leafOf(now) };
     if (!sameOrBothAbsent(leaves.before, leaves.after)) yield { path: prefix + name, ...leaves };
-    yield* differences(store, { before: rootOfEntry(old), after: rootOfEntry(now) }, `${prefix}${name}/`);
+    yield* differences(
+      store,
+      { before: rootOfEntry(old), after: rootOfEntry(now) },
+      `${prefix}${name}/`,
+    );
   }
 }
 
@@ -69,10 +78,19 @@ export type Applied =
  * Makes all changes or none. A change conflicts if its path does not hold what the publisher saw there
  * (unless it already holds what he wants), or if a file would stand where a directory is needed.
  */
-export function applyChanges(store: DirectoryStore, root: Digest | undefined, changes: readonly Change[]): Applied {
+export function applyChanges(
+  store: DirectoryStore,
+  root: Digest | undefined,
+  changes: readonly Change[],
+): Applied {
   const work = new Application(store);
-  const child = work.directory(root, changes.map((change) => ({ change, names: change.path.split("/") })), 0);
-  if (work.conflicts.length > 0) return { kind: "conflict", paths: work.conflicts.slice(0, limits.conflictPathsMax) };
+  const child = work.directory(
+    root,
+    changes.map((change) => ({ change, names: change.path.split("/") })),
+    0,
+  );
+  if (work.conflicts.length > 0)
+    return { kind: "conflict", paths: work.conflicts.slice(0, limits.conflictPathsMax) };
   return { kind: "applied", root: child?.root, count: child?.count ?? 0 };
 }
 
@@ -89,7 +107,11 @@ class Application {
     this.#store = store;
   }
 
-  directory(root: Digest | undefined, steps: readonly Step[], depth: number): { root: Digest; count: number } | undefined {
+  directory(
+    root: Digest | undefined,
+    steps: readonly Step[],
+    depth: number,
+  ): { root: Digest; count: number } | undefined {
     const groups = new Map<string, { direct: Change | undefined; nested: Step[] }>();
     for (const step of steps) {
       const name = step.names[depth] ?? "";
@@ -116,7 +138,11 @@ class Application {
     if (nested.length === 0) return this.#replace(old, direct);
     const standsInTheWay = old !== undefined && old.kind !== "directory" && direct === undefined;
     if (standsInTheWay) this.conflicts.push(...nested.map((step) => step.change.path));
-    const child = this.directory(old?.kind === "directory" ? old.root : undefined, nested, depth + 1);
+    const child = this.directory(
+      old?.kind === "directory" ? old.root : undefined,
+      nested,
+      depth + 1,
+    );
     if (direct?.leaf !== undefined && child !== undefined) this.conflicts.push(direct.path);
     if (child !== undefined) return { kind: "directory", ...child };
     return direct?.leaf;
@@ -136,7 +162,12 @@ class Application {
 function meetsExpectation(old: Entry | undefined, change: Change): boolean {
   if (change.expect === "anything") return true;
   const seen = leafOf(old);
-  if (change.leaf === undefined ? seen === undefined : seen !== undefined && sameLeaf(seen, change.leaf)) return true;
+  if (
+    change.leaf === undefined
+      ? seen === undefined
+      : seen !== undefined && sameLeaf(seen, change.leaf)
+  )
+    return true;
   if (change.expect === "absent") return seen === undefined && old?.kind !== "directory";
   return seen !== undefined && fingerprint(seen) === change.expect;
 }

@@ -1,6 +1,33 @@
-import { type Digest, fail, fromHex, limits, ok, type PublicKey, type Result, toHex } from "../base/index.ts";
-import { bytes, digest, encode, exactBytes, fields, list, natural, publicKey, read, type Shape, text } from "../codec/index.ts";
-import { type Kind, type Signer, signingBytes, taggedDigest, type Verifier } from "../crypto/index.ts";
+import {
+  type Digest,
+  fail,
+  fromHex,
+  limits,
+  ok,
+  type PublicKey,
+  type Result,
+  toHex,
+} from "../base/index.ts";
+import {
+  bytes,
+  digest,
+  encode,
+  exactBytes,
+  fields,
+  list,
+  natural,
+  publicKey,
+  read,
+  type Shape,
+  text,
+} from "../codec/index.ts";
+import {
+  type Kind,
+  type Signer,
+  signingBytes,
+  taggedDigest,
+  type Verifier,
+} from "../crypto/index.ts";
 
 /** What the kinds of segments in the order carry. */
 export const messageKinds = {
@@ -59,8 +86,18 @@ export function signUpdate(record: UpdateRecord, signer: Signer): SignedUpdate {
   return signBody("update", { record, body, signer });
 }
 
-export function readUpdate(wire: Uint8Array, group: Digest, verifier: Verifier): Result<SignedUpdate> {
-  return readSigned(wire, { kind: "update", shape: updateShape, group, verifier, by: (record) => record.publisher });
+export function readUpdate(
+  wire: Uint8Array,
+  group: Digest,
+  verifier: Verifier,
+): Result<SignedUpdate> {
+  return readSigned(wire, {
+    kind: "update",
+    shape: updateShape,
+    group,
+    verifier,
+    by: (record) => record.publisher,
+  });
 }
 
 /** Grants or takes away a publisher's right to write trees. */
@@ -101,7 +138,11 @@ export function signPolicy(record: PolicyRecord, signer: Signer): SignedPolicy {
   return signBody("policy-change", { record, body, signer });
 }
 
-export function readPolicy(wire: Uint8Array, group: Digest, verifier: Verifier): Result<SignedPolicy> {
+export function readPolicy(
+  wire: Uint8Array,
+  group: Digest,
+  verifier: Verifier,
+): Result<SignedPolicy> {
   return readSigned(wire, {
     kind: "policy-change",
     shape: policyShape,
@@ -113,7 +154,11 @@ export function readPolicy(wire: Uint8Array, group: Digest, verifier: Verifier):
 
 function signBody<T>(
   kind: Kind,
-  { record, body, signer }: { readonly record: T; readonly body: Uint8Array; readonly signer: Signer },
+  {
+    record,
+    body,
+    signer,
+  }: { readonly record: T; readonly body: Uint8Array; readonly signer: Signer },
 ): Signed<T> {
   const id = taggedDigest(kind, body);
   const signature = signer.sign(signingBytes(kind, id));
@@ -143,7 +188,8 @@ function readSigned<T extends { readonly group: Digest }>(
   const { body, signature } = envelope.value;
   const record = read(body, how.shape, how.kind);
   if (!record.ok) return record;
-  if (record.value.group !== how.group) return fail("WRONG_GROUP", "the record is for another network");
+  if (record.value.group !== how.group)
+    return fail("WRONG_GROUP", "the record is for another network");
   const id = taggedDigest(how.kind, body);
   if (!how.verifier.verify(how.by(record.value), signingBytes(how.kind, id), signature)) {
     return fail("BAD_SIGNATURE", "the record is not signed by the key it names");

@@ -1,4 +1,4 @@
-import { assert, type Author, limits, type PublicKey } from "../base/index.ts";
+import { type Author, assert, limits, type PublicKey } from "../base/index.ts";
 
 /** One writer as a committee knows it: one key per role. */
 export interface Writer {
@@ -15,6 +15,9 @@ export interface Writer {
 
 /** Largest f with n ≥ 3f+1. */
 export function faultsTolerated(n: number): number {
-  assert(Number.isInteger(n) && n >= 1 && n <= limits.committeeWritersMax, "a committee has 1…64 writers");
+  assert(
+    Number.isInteger(n) && n >= 1 && n <= limits.committeeWritersMax,
+    "a committee has 1…64 writers",
+  );
   return Math.floor((n - 1) / 3);
 }

@@ -1,2 +1,9 @@
 export { faultsTolerated, type Writer } from "./committee.ts";
-export { checkRule, type CommitRule, commitRule, defaultRule, type FaultBudget, type RuleName } from "./rule.ts";
+export {
+  type CommitRule,
+  checkRule,
+  commitRule,
+  defaultRule,
+  type FaultBudget,
+  type RuleName,
+} from "./rule.ts";

@@ -89,37 +89,76 @@ const fewestWriters: Readonly<Record<RuleName, (b: FaultBudget) => number>> = {
 
 /** The row for a budget, or why it cannot be safe: RULE_BUDGET, or the first broken line of A1–A8. */
 export function commitRule(name: RuleName, budget: FaultBudget): Result<CommitRule> {
+  const fault = sizeFault(budget) ?? slackFault(name, budget);
+  return fault === undefined ? checkRule(rows[name](budget)) : fail("RULE_BUDGET", fault);
+}
+
+function sizeFault({ n, f, c, k }: FaultBudget): string | undefined {
+  const isNatural = (count: number): boolean => Number.isInteger(count) && count >= 0;
+  if (![n, f, c, k].every(isNatural)) return "n, f, c and k are natural numbers";
+  if (n < 1 || n > limits.committeeWritersMax) return "a committee has 1…64 writers";
+  return n > 1 && f < 1 ? "a committee of several writers tolerates at least one fault" : undefined;
+}
+
+function slackFault(name: RuleName, budget: FaultBudget): string | undefined {
   const { n, f, c, k } = budget;
-  if (![n, f, c, k].every((count) => Number.isInteger(count) && count >= 0)) {
-    return fail("RULE_BUDGET", "n, f, c and k are natural numbers");
-  }
-  if (n < 1 || n > limits.committeeWritersMax) return fail("RULE_BUDGET", "a committee has 1…64 writers");
-  if (n > 1 && f < 1) return fail("RULE_BUDGET", "a committee of several writers tolerates at least one fault");
-  if (name === "three" && c + k > 0) return fail("RULE_BUDGET", "three has no crash-only budget and no slack: c = k = 0");
-  if (name === "two" && k > 0) return fail("RULE_BUDGET", "two has no slack: k = 0");
+  if (name === "three" && c + k > 0)
+    return "three has no crash-only budget and no slack: c = k = 0";
+  if (name === "two" && k > 0) return "two has no slack: k = 0";
   const fewest = fewestWriters[name](budget);
-  if (n < fewest) return fail("RULE_BUDGET", `${name} with f=${f} c=${c} k=${k} needs ${fewest} writers, not ${n}`);
-  return checkRule(rows[name](budget));
+  return n < fewest
+    ? `${name} with f=${f} c=${c} k=${k} needs ${fewest} writers, not ${n}`
+    : undefined;
 }
 
 /** Asserts the lines A1–A8 of `dag.md` §1 that the row's quorums use. */
+// biome-ignore lint/complexity/noExcessiveCognitiveComplexity: one line a rule, as in the paper
 export function checkRule(rule: CommitRule): Result<CommitRule> {
-  const { n, f, certificateQuorum: cert, commitQuorum: commit, fastQuorum: fast, weakQuorum: weak } = rule;
+  const {
+    n,
+    f,
+    certificateQuorum: cert,
+    commitQuorum: commit,
+    fastQuorum: fast,
+    weakQuorum: weak,
+  } = rule;
   const bound = n + f;
   const survivors = Math.min(weak ?? Infinity, cert ?? Infinity);
   const lines: readonly (readonly [name: string, holds: boolean, why: string])[] = [
     ["A1", cert === undefined || 2 * cert > bound, "a slot has one certificate"],
-    ["A2", cert === undefined || fast === undefined || cert + fast > bound, "a fast commit excludes a rival certificate"],
-    ["A3", fast === undefined || (weak !== undefined && fast + weak > bound), "a fast commit starves rivals"],
-    ["A4", fast === undefined || weak === undefined || fast + rule.parentQuorum - bound >= weak, "a fast commit survives in any anchor"],
-    ["A5", commit === undefined || commit + rule.parentQuorum > bound, "a slow commit leaves a certificate in any anchor"],
+    [
+      "A2",
+      cert === undefined || fast === undefined || cert + fast > bound,
+      "a fast commit excludes a rival certificate",
+    ],
+    [
+      "A3",
+      fast === undefined || (weak !== undefined && fast + weak > bound),
+      "a fast commit starves rivals",
+    ],
+    [
+      "A4",
+      fast === undefined || weak === undefined || fast + rule.parentQuorum - bound >= weak,
+      "a fast commit survives in any anchor",
+    ],
+    [
+      "A5",
+      commit === undefined || commit + rule.parentQuorum > bound,
+      "a slow commit leaves a certificate in any anchor",
+    ],
     ["A6", n - rule.skipQuorum + f < survivors, "a direct skip is never overturned"],
-    ["A7", fast === undefined || fast + rule.skipQuorum > bound, "fast commit and skip exclude one another"],
+    [
+      "A7",
+      fast === undefined || fast + rule.skipQuorum > bound,
+      "fast commit and skip exclude one another",
+    ],
     ["A8", rule.parentQuorum >= f + 1, "parents include a correct writer"],
   ];
   const broken = lines.find(([, holds]) => !holds);
-  if (broken !== undefined) return fail(`RULE_${broken[0]}`, `the row ${rule.name} breaks ${broken[0]}: ${broken[2]}`);
-  if (rule.depth < (cert === undefined ? 2 : 3)) return fail("RULE_DEPTH", "an anchor stands beyond the votes it counts");
+  if (broken !== undefined)
+    return fail(`RULE_${broken[0]}`, `the row ${rule.name} breaks ${broken[0]}: ${broken[2]}`);
+  if (rule.depth < (cert === undefined ? 2 : 3))
+    return fail("RULE_DEPTH", "an anchor stands beyond the votes it counts");
   return ok(rule);
 }
 

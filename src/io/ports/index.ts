@@ -50,7 +50,9 @@ export interface BlobStore {
   /** Size in bytes, or `undefined` if the blob is not here. */
   size(digest: Digest): number | undefined;
   /** Keeps small blobs; resolves when they are durable. A blob that is not its digest is refused. */
-  putSmall(blobs: readonly { readonly digest: Digest; readonly bytes: Uint8Array }[]): Promise<void>;
+  putSmall(
+    blobs: readonly { readonly digest: Digest; readonly bytes: Uint8Array }[],
+  ): Promise<void>;
   /** Bytes of a large blob that an interrupted {@link putLarge} left behind. */
   partialSize(digest: Digest): Promise<number>;
   /**

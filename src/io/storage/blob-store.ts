@@ -4,7 +4,7 @@ import { type FileHandle, mkdir, open, rename, rm, stat } from "node:fs/promises
 import { join } from "node:path";
 import { bigEndian, type Digest, limits, readBigEndian } from "../../core/base/index.ts";
 import { sha256, sha256Bytes } from "../../core/crypto/index.ts";
-import { type BlobStore, type Position, StorageError, type StateStore } from "../ports/index.ts";
+import { type BlobStore, type Position, type StateStore, StorageError } from "../ports/index.ts";
 import { syncDirectory } from "./durable.ts";
 import { type FileRecordLog, openRecordLog } from "./record-log.ts";
 
@@ -33,13 +33,21 @@ const packedUntil = "packed";
 function encodePlace(place: Place): Uint8Array {
   if (place.kind === "large") return Buffer.concat([Buffer.from([1]), bigEndian(place.size, 6)]);
   const { segment, offset } = place.position;
-  return Buffer.concat([Buffer.from([0]), bigEndian(place.size, 6), bigEndian(segment, 4), bigEndian(offset, 6)]);
+  return Buffer.concat([
+    Buffer.from([0]),
+    bigEndian(place.size, 6),
+    bigEndian(segment, 4),
+    bigEndian(offset, 6),
+  ]);
 }
 
 function decodePlace(bytes: Uint8Array): Place {
   const size = readBigEndian(bytes.subarray(1, 7));
   if (bytes[0] === 1) return { kind: "large", size };
-  const position = { segment: readBigEndian(bytes.subarray(7, 11)), offset: readBigEndian(bytes.subarray(11, 17)) };
+  const position = {
+    segment: readBigEndian(bytes.subarray(7, 11)),
+    offset: readBigEndian(bytes.subarray(11, 17)),
+  };
   return { kind: "packed", position, size };
 }
 
@@ -55,7 +63,10 @@ export async function openBlobStore(directory: string, index: StateStore): Promi
   const durable =
     mark === undefined
       ? { segment: 0, offset: 0 }
-      : { segment: readBigEndian(mark.subarray(0, 4)), offset: readBigEndian(mark.subarray(4, 10)) };
+      : {
+          segment: readBigEndian(mark.subarray(0, 4)),
+          offset: readBigEndian(mark.subarray(4, 10)),
+        };
   const packs = await openRecordLog({ directory: join(directory, "packs"), durable });
   const store = new FileBlobStore(directory, index, packs);
   await store.reindex(durable);
@@ -79,7 +90,10 @@ export class FileBlobStore implements BlobStore {
     const entries: [string, Uint8Array][] = [];
     for await (const { position, type, bytes } of this.#packs.scan(from)) {
       if (type !== packedType) continue;
-      entries.push([indexKey(sha256(bytes)), encodePlace({ kind: "packed", position, size: bytes.length })]);
+      entries.push([
+        indexKey(sha256(bytes)),
+        encodePlace({ kind: "packed", position, size: bytes.length }),
+      ]);
     }
     if (entries.length > 0) this.#index.write([...entries, this.#mark()]);
   }
@@ -103,10 +117,13 @@ export class FileBlobStore implements BlobStore {
     return this.#place(digest)?.size;
   }
 
-  async putSmall(blobs: readonly { readonly digest: Digest; readonly bytes: Uint8Array }[]): Promise<void> {
+  async putSmall(
+    blobs: readonly { readonly digest: Digest; readonly bytes: Uint8Array }[],
+  ): Promise<void> {
     const entries = new Map<string, Uint8Array>();
     for (const { digest, bytes } of blobs) {
-      if (sha256(bytes) !== digest) throw new BlobError("BLOB_CORRUPT", digest, `the bytes are not blob ${digest}`);
+      if (sha256(bytes) !== digest)
+        throw new BlobError("BLOB_CORRUPT", digest, `the bytes are not blob ${digest}`);
       if (this.has(digest) || entries.has(indexKey(digest))) continue;
       const position = this.#packs.append(packedType, bytes);
       entries.set(indexKey(digest), encodePlace({ kind: "packed", position, size: bytes.length }));
@@ -139,13 +156,18 @@ export class FileBlobStore implements BlobStore {
   ): Promise<boolean> {
     const { digest } = blob;
     if (this.has(digest)) return true;
-    if (this.#writing.has(digest)) throw new BlobError("BLOB_MISSING", digest, `blob ${digest} is being written already`);
+    if (this.#writing.has(digest))
+      throw new BlobError("BLOB_MISSING", digest, `blob ${digest} is being written already`);
     this.#writing.add(digest);
     try {
       return await this.#receive(blob, content);
     } catch (error) {
       if (error instanceof BlobError || !isDiskError(error)) throw error;
-      throw new StorageError("STORAGE_WRITE_FAILED", `cannot write blob ${digest}: ${String(error)}`, { cause: error });
+      throw new StorageError(
+        "STORAGE_WRITE_FAILED",
+        `cannot write blob ${digest}: ${String(error)}`,
+        { cause: error },
+      );
     } finally {
       this.#writing.delete(digest);
     }
@@ -157,13 +179,23 @@ export class FileBlobStore implements BlobStore {
   ): Promise<boolean> {
     const { digest, size, offset } = blob;
     const path = this.#partialPath(digest);
-    const handle = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+    const handle = await open(
+      path,
+      constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW,
+      0o600,
+    );
     try {
       const present = (await handle.stat()).size;
-      if (offset > present) throw new BlobError("BLOB_MISSING", digest, `only ${present} bytes are there, not ${offset}`);
+      if (offset > present)
+        throw new BlobError(
+          "BLOB_MISSING",
+          digest,
+          `only ${present} bytes are there, not ${offset}`,
+        );
       let at = offset;
       for await (const piece of content) {
-        if (at + piece.length > size) throw new BlobError("BLOB_CORRUPT", digest, `more than the ${size} bytes announced`);
+        if (at + piece.length > size)
+          throw new BlobError("BLOB_CORRUPT", digest, `more than the ${size} bytes announced`);
         await writeFully(handle, piece, at);
         at += piece.length;
       }
@@ -177,12 +209,19 @@ export class FileBlobStore implements BlobStore {
   }
 
   /** Verifies the whole file, then gives it its name: contents, chunk hashes and names are durable before the index knows. */
-  async #complete({ digest, size }: { readonly digest: Digest; readonly size: number }, handle: FileHandle): Promise<void> {
+  async #complete(
+    { digest, size }: { readonly digest: Digest; readonly size: number },
+    handle: FileHandle,
+  ): Promise<void> {
     const whole = createHash("sha256");
     const chunks = await chunkHashes(handle, size, whole);
     if (whole.digest("hex") !== digest) {
       await rm(this.#partialPath(digest), { force: true });
-      throw new BlobError("BLOB_CORRUPT", digest, `the ${size} bytes received are not blob ${digest}`);
+      throw new BlobError(
+        "BLOB_CORRUPT",
+        digest,
+        `the ${size} bytes received are not blob ${digest}`,
+      );
     }
     await handle.sync();
     const outboard = await open(`${this.#largePath(digest)}.chunks`, "w", 0o600);
@@ -209,7 +248,8 @@ export class FileBlobStore implements BlobStore {
     const place = this.#place(digest);
     if (place === undefined) throw missing(digest);
     try {
-      if (place.kind === "packed") yield (await this.#readPacked(digest, place.position)).subarray(start, end);
+      if (place.kind === "packed")
+        yield (await this.#readPacked(digest, place.position)).subarray(start, end);
       else yield* this.#streamLarge(digest, place.size, { start, end });
     } catch (error) {
       throw this.#damaged(digest, error);
@@ -218,7 +258,8 @@ export class FileBlobStore implements BlobStore {
 
   async #readPacked(digest: Digest, position: Position): Promise<Uint8Array> {
     const { bytes } = await this.#packs.read(position);
-    if (sha256(bytes) !== digest) throw new BlobError("BLOB_CORRUPT", digest, `blob ${digest} is damaged in its pack`);
+    if (sha256(bytes) !== digest)
+      throw new BlobError("BLOB_CORRUPT", digest, `blob ${digest} is damaged in its pack`);
     return bytes;
   }
 
@@ -235,9 +276,16 @@ export class FileBlobStore implements BlobStore {
         const { bytesRead } = await handle.read(buffer, 0, buffer.length, i * chunk);
         const expected = hashes.subarray(32 * i, 32 * i + 32);
         if (bytesRead !== buffer.length || Buffer.compare(sha256Bytes(buffer), expected) !== 0) {
-          throw new BlobError("BLOB_CORRUPT", digest, `${this.#largePath(digest)} is damaged near byte ${i * chunk}`);
+          throw new BlobError(
+            "BLOB_CORRUPT",
+            digest,
+            `${this.#largePath(digest)} is damaged near byte ${i * chunk}`,
+          );
         }
-        yield buffer.subarray(Math.max(0, start - i * chunk), Math.min(buffer.length, end - i * chunk));
+        yield buffer.subarray(
+          Math.max(0, start - i * chunk),
+          Math.min(buffer.length, end - i * chunk),
+        );
       }
     } finally {
       await handle.close();
@@ -261,10 +309,13 @@ export class FileBlobStore implements BlobStore {
 
   /** A blob that cannot be read as it was written is forgotten, so that it will be fetched again. */
   #damaged(digest: Digest, error: unknown): unknown {
-    const isDamage = error instanceof BlobError || error instanceof StorageError || isDiskError(error);
+    const isDamage =
+      error instanceof BlobError || error instanceof StorageError || isDiskError(error);
     if (!isDamage) return error;
     this.#index.write([[indexKey(digest), new Uint8Array(0)]]);
-    return error instanceof BlobError ? error : new BlobError("BLOB_CORRUPT", digest, `blob ${digest}: ${String(error)}`);
+    return error instanceof BlobError
+      ? error
+      : new BlobError("BLOB_CORRUPT", digest, `blob ${digest}: ${String(error)}`);
   }
 
   async close(): Promise<void> {
@@ -300,7 +351,9 @@ async function chunkHashes(handle: FileHandle, size: number, whole: Hash): Promi
 }
 
 /** SHA-256 and size of a local file, streamed. */
-export async function hashFile(path: string): Promise<{ readonly digest: Digest; readonly size: number }> {
+export async function hashFile(
+  path: string,
+): Promise<{ readonly digest: Digest; readonly size: number }> {
   const hash = createHash("sha256");
   let size = 0;
   for await (const piece of createReadStream(path, { highWaterMark: chunk })) {

@@ -13,7 +13,11 @@ export async function syncDirectory(directory: string): Promise<void> {
 }
 
 /** Replaces a file durably: temporary file, fsync, rename, fsync of the directory. */
-export async function replaceFile(path: string, content: Uint8Array | string, mode = 0o600): Promise<void> {
+export async function replaceFile(
+  path: string,
+  content: Uint8Array | string,
+  mode = 0o600,
+): Promise<void> {
   const temporary = `${path}.${process.pid}.tmp`;
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
   const handle = await open(temporary, flags, mode);

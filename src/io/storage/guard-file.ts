@@ -1,7 +1,7 @@
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { dirname } from "node:path";
-import { fields, exactBytes, natural, read, encode, type Shape } from "../../core/codec/index.ts";
+import { encode, exactBytes, fields, natural, read, type Shape } from "../../core/codec/index.ts";
 import { sha256Bytes } from "../../core/crypto/index.ts";
 import { StorageError } from "../ports/index.ts";
 import { syncDirectory } from "./durable.ts";
@@ -45,7 +45,8 @@ function decodeSlot(slot: Buffer): Slot | undefined {
   const length = slot.readUInt16BE(0);
   if (length + 34 > slotBytes) return undefined;
   const body = slot.subarray(2, 2 + length);
-  if (Buffer.compare(slot.subarray(2 + length, 34 + length), sha256Bytes(body)) !== 0) return undefined;
+  if (Buffer.compare(slot.subarray(2 + length, 34 + length), sha256Bytes(body)) !== 0)
+    return undefined;
   const decoded = read(body, slotShape, "guard");
   return decoded.ok ? decoded.value : undefined;
 }
@@ -62,7 +63,12 @@ export async function createGuard(path: string): Promise<void> {
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
   const handle = await open(path, flags, 0o600);
   try {
-    await handle.write(Buffer.concat([encodeSlot({ sequence: 0, row: emptyRow }), encodeSlot({ sequence: 1, row: emptyRow })]));
+    await handle.write(
+      Buffer.concat([
+        encodeSlot({ sequence: 0, row: emptyRow }),
+        encodeSlot({ sequence: 1, row: emptyRow }),
+      ]),
+    );
     await handle.sync();
   } finally {
     await handle.close();
@@ -76,12 +82,22 @@ export async function openGuard(path: string): Promise<OpenedGuard> {
   const handle = await open(path, flags, 0o600);
   const content = Buffer.alloc(2 * slotBytes);
   const { bytesRead } = await handle.read(content, 0, content.length, 0);
-  const slots = [decodeSlot(content.subarray(0, slotBytes)), decodeSlot(content.subarray(slotBytes))];
-  const newest = slots.reduce((a, b) => ((b?.sequence ?? -1) > (a?.sequence ?? -1) ? b : a), undefined);
+  const slots = [
+    decodeSlot(content.subarray(0, slotBytes)),
+    decodeSlot(content.subarray(slotBytes)),
+  ];
+  const newest = slots.reduce(
+    (a, b) => ((b?.sequence ?? -1) > (a?.sequence ?? -1) ? b : a),
+    undefined,
+  );
   const isWhole = bytesRead === content.length && slots.every((slot) => slot !== undefined);
   if (bytesRead < content.length) await handle.truncate(2 * slotBytes);
   await syncDirectory(dirname(path));
-  return { guard: new GuardFile(path, handle, newest?.sequence ?? 1), row: newest?.row ?? emptyRow, isWhole };
+  return {
+    guard: new GuardFile(path, handle, newest?.sequence ?? 1),
+    row: newest?.row ?? emptyRow,
+    isWhole,
+  };
 }
 
 /** Two slots, written in turn: the older stays whole while the newer is written. */
@@ -107,7 +123,11 @@ export class GuardFile {
       await this.#handle.datasync();
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
-      this.#failure = new StorageError("STORAGE_GUARD_FAILED", `cannot write ${this.#path}: ${reason}`, { cause: error });
+      this.#failure = new StorageError(
+        "STORAGE_GUARD_FAILED",
+        `cannot write ${this.#path}: ${reason}`,
+        { cause: error },
+      );
       throw this.#failure;
     }
   }

@@ -1,5 +1,5 @@
 import { unlink } from "node:fs/promises";
-import { createServer, connect, type Server } from "node:net";
+import { connect, createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { PublicKey } from "../../core/base/index.ts";

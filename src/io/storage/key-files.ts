@@ -44,7 +44,10 @@ async function openExclusively(path: string): Promise<FileHandle> {
     return await open(path, flags, 0o600);
   } catch (error) {
     if (error instanceof Error && "code" in error && error.code === "EEXIST") {
-      throw new StorageError("KEY_EXISTS", `${path} exists; keys are never overwritten. Choose another name`);
+      throw new StorageError(
+        "KEY_EXISTS",
+        `${path} exists; keys are never overwritten. Choose another name`,
+      );
     }
     throw error;
   }
@@ -57,8 +60,12 @@ export async function loadKeyFile(path: string, role: KeyRole): Promise<LoadedKe
     handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
   } catch (error) {
     const code = error instanceof Error && "code" in error ? error.code : "";
-    if (code === "ELOOP") throw new StorageError("KEY_UNSAFE", `${path} is a symbolic link; put the key itself there`);
-    throw new StorageError("KEY_MISSING", `no key at ${path} (${String(code)}); make one with: smalti keys gen`);
+    if (code === "ELOOP")
+      throw new StorageError("KEY_UNSAFE", `${path} is a symbolic link; put the key itself there`);
+    throw new StorageError(
+      "KEY_MISSING",
+      `no key at ${path} (${String(code)}); make one with: smalti keys gen`,
+    );
   }
   try {
     const { mode, uid } = await handle.stat();
@@ -66,7 +73,10 @@ export async function loadKeyFile(path: string, role: KeyRole): Promise<LoadedKe
       throw new StorageError("KEY_UNSAFE", `${path} can be read by others; run: chmod 600 ${path}`);
     }
     if (process.getuid !== undefined && uid !== process.getuid()) {
-      throw new StorageError("KEY_UNSAFE", `${path} belongs to user ${uid}, not to the user who runs this`);
+      throw new StorageError(
+        "KEY_UNSAFE",
+        `${path} belongs to user ${uid}, not to the user who runs this`,
+      );
     }
     return parseKey(path, await handle.readFile("utf8"), role);
   } finally {
@@ -75,7 +85,8 @@ export async function loadKeyFile(path: string, role: KeyRole): Promise<LoadedKe
 }
 
 function parseKey(path: string, text: string, role: KeyRole): LoadedKey {
-  const malformed = (why: string): StorageError => new StorageError("KEY_MALFORMED", `${path} is not a key file: ${why}`);
+  const malformed = (why: string): StorageError =>
+    new StorageError("KEY_MALFORMED", `${path} is not a key file: ${why}`);
   let parsed: { role?: unknown; publicKey?: unknown; seed?: unknown };
   try {
     parsed = JSON.parse(text) as typeof parsed;
@@ -83,8 +94,10 @@ function parseKey(path: string, text: string, role: KeyRole): LoadedKey {
     throw malformed("not JSON");
   }
   const { publicKey, seed } = parsed;
-  if (parsed.role !== role) throw malformed(`it is for the role "${String(parsed.role)}", "${role}" is needed`);
-  if (!isPublicKey(publicKey) || !isPublicKey(seed)) throw malformed("publicKey and seed are 64 hex digits");
+  if (parsed.role !== role)
+    throw malformed(`it is for the role "${String(parsed.role)}", "${role}" is needed`);
+  if (!isPublicKey(publicKey) || !isPublicKey(seed))
+    throw malformed("publicKey and seed are 64 hex digits");
   const bytes = fromHex(seed);
   try {
     return { role, publicKey, seed: bytes, signer: ed25519Signer(bytes, publicKey) };

@@ -39,15 +39,24 @@ export interface RecordLogOptions {
 /** Opens a log, creating it if need be. Throws STORAGE_LOG_CORRUPT, naming file and offset. */
 export async function openRecordLog(options: RecordLogOptions): Promise<FileRecordLog> {
   await mkdir(options.directory, { recursive: true, mode: 0o700 });
-  const names = (await readdir(options.directory)).filter((name) => /^[0-9a-f]{8}\.log$/.test(name)).sort();
+  const names = (await readdir(options.directory))
+    .filter((name) => /^[0-9a-f]{8}\.log$/.test(name))
+    .sort();
   const segments: Segment[] = [];
   for (const name of names) {
     const path = join(options.directory, name);
     const number = Number.parseInt(name, 16);
     if (number !== segments.length) {
-      throw new StorageError("STORAGE_LOG_CORRUPT", `${options.directory} lacks segment ${segmentName(segments.length)}`);
+      throw new StorageError(
+        "STORAGE_LOG_CORRUPT",
+        `${options.directory} lacks segment ${segmentName(segments.length)}`,
+      );
     }
-    segments.push({ number, path, handle: await open(path, constants.O_RDWR | constants.O_NOFOLLOW) });
+    segments.push({
+      number,
+      path,
+      handle: await open(path, constants.O_RDWR | constants.O_NOFOLLOW),
+    });
   }
   const log = new FileRecordLog(options, segments);
   await log.recover();
@@ -134,23 +143,30 @@ export class FileRecordLog implements RecordLog {
     try {
       if (length > 0) await writeAll(last.handle, buffer, { at, length });
       await last.handle.datasync();
-      if (this.#offset >= (this.#options.segmentBytes ?? limits.segmentBytesMax)) await this.#rotate();
+      if (this.#offset >= (this.#options.segmentBytes ?? limits.segmentBytesMax))
+        await this.#rotate();
     } catch (error) {
-      this.#failure = new StorageError("STORAGE_WRITE_FAILED", `cannot write ${last.path}: ${messageOf(error)}`, {
-        cause: error,
-      });
+      this.#failure = new StorageError(
+        "STORAGE_WRITE_FAILED",
+        `cannot write ${last.path}: ${messageOf(error)}`,
+        {
+          cause: error,
+        },
+      );
       throw this.#failure;
     }
   }
 
   async read(position: Position): Promise<LogRecord> {
     const segment = this.#segments[position.segment];
-    if (segment === undefined) throw corrupt(this.#options.directory, position.offset, "there is no such segment");
+    if (segment === undefined)
+      throw corrupt(this.#options.directory, position.offset, "there is no such segment");
     const head = Buffer.alloc(headBytes);
     await readFully(segment, head, position.offset);
     const length = head.readUInt32BE(0);
     const available = (await segment.handle.stat()).size - position.offset - headBytes;
-    if (length > available) throw corrupt(segment.path, position.offset, "the record is longer than the file");
+    if (length > available)
+      throw corrupt(segment.path, position.offset, "the record is longer than the file");
     const bytes = Buffer.allocUnsafe(length);
     await readFully(segment, bytes, position.offset + headBytes);
     return checked(segment, { head, bytes, offset: position.offset });
@@ -158,7 +174,10 @@ export class FileRecordLog implements RecordLog {
 
   async *scan(from: Position): AsyncGenerator<LogRecord> {
     for (const segment of this.#segments.slice(from.segment)) {
-      const end = segment.number === this.#segments.length - 1 ? this.#offset : (await segment.handle.stat()).size;
+      const end =
+        segment.number === this.#segments.length - 1
+          ? this.#offset
+          : (await segment.handle.stat()).size;
       const start = segment.number === from.segment ? from.offset : 0;
       yield* scanSegment(segment, start, end);
     }
@@ -205,13 +224,18 @@ async function writeAll(
     const parts = buffer.slice(i, i + partsMax);
     const expected = parts.reduce((sum, part) => sum + part.length, 0);
     const { bytesWritten } = await handle.writev(parts, position);
-    if (bytesWritten !== expected) throw new Error(`short write: ${bytesWritten} of ${expected} bytes`);
+    if (bytesWritten !== expected)
+      throw new Error(`short write: ${bytesWritten} of ${expected} bytes`);
     position += bytesWritten;
   }
   if (position !== at + length) throw new Error("the log buffer changed while it was written");
 }
 
-async function* scanSegment(segment: Segment, start: number, end: number): AsyncGenerator<LogRecord> {
+async function* scanSegment(
+  segment: Segment,
+  start: number,
+  end: number,
+): AsyncGenerator<LogRecord> {
   let chunk: Buffer = Buffer.alloc(0);
   let chunkAt = start;
   const need = async (offset: number, length: number): Promise<Buffer> => {
@@ -236,10 +260,15 @@ async function* scanSegment(segment: Segment, start: number, end: number): Async
 
 function checked(
   segment: Segment,
-  { head, bytes, offset }: { readonly head: Buffer; readonly bytes: Buffer; readonly offset: number },
+  {
+    head,
+    bytes,
+    offset,
+  }: { readonly head: Buffer; readonly bytes: Buffer; readonly offset: number },
 ): LogRecord {
   const type = head.readUInt8(4);
-  if (head.readUInt32BE(5) !== checksum(type, bytes)) throw corrupt(segment.path, offset, "the checksum does not hold");
+  if (head.readUInt32BE(5) !== checksum(type, bytes))
+    throw corrupt(segment.path, offset, "the checksum does not hold");
   return { position: { segment: segment.number, offset }, type, bytes };
 }
 

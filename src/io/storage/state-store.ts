@@ -1,5 +1,5 @@
 import { mkdir } from "node:fs/promises";
-import { type RootDatabase, open } from "lmdb";
+import { open, type RootDatabase } from "lmdb";
 import { utf8 } from "../../core/base/index.ts";
 import { sha256Bytes } from "../../core/crypto/index.ts";
 import { type StateStore, StorageError } from "../ports/index.ts";
@@ -14,11 +14,20 @@ function check(key: string, value: Uint8Array): Uint8Array {
 export async function openStateStore(directory: string): Promise<LmdbStateStore> {
   await mkdir(directory, { recursive: true, mode: 0o700 });
   try {
-    const database = open<Buffer, string>({ path: directory, encoding: "binary", compression: false, noSubdir: false });
+    const database = open<Buffer, string>({
+      path: directory,
+      encoding: "binary",
+      compression: false,
+      noSubdir: false,
+    });
     return new LmdbStateStore(directory, database);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new StorageError("STORAGE_STATE_CORRUPT", `cannot open the state store ${directory}: ${reason}`, { cause: error });
+    throw new StorageError(
+      "STORAGE_STATE_CORRUPT",
+      `cannot open the state store ${directory}: ${reason}`,
+      { cause: error },
+    );
   }
 }
 
@@ -39,11 +48,14 @@ export class LmdbStateStore implements StateStore {
   write(entries: Iterable<readonly [string, Uint8Array]>): void {
     try {
       this.#database.transactionSync(() => {
-        for (const [key, value] of entries) void this.#database.put(key, Buffer.concat([check(key, value), value]));
+        for (const [key, value] of entries)
+          void this.#database.put(key, Buffer.concat([check(key, value), value]));
       });
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
-      throw new StorageError("STORAGE_WRITE_FAILED", `cannot write ${this.#directory}: ${reason}`, { cause: error });
+      throw new StorageError("STORAGE_WRITE_FAILED", `cannot write ${this.#directory}: ${reason}`, {
+        cause: error,
+      });
     }
   }
 
@@ -56,7 +68,9 @@ export class LmdbStateStore implements StateStore {
     const { start, end, reverse = false } = range;
     let left = range.limit ?? Number.POSITIVE_INFINITY;
     // Downwards the store begins at `end` itself, which is not part of the range.
-    for (const { key, value } of this.#database.getRange(reverse ? { start: end, reverse } : { start })) {
+    for (const { key, value } of this.#database.getRange(
+      reverse ? { start: end, reverse } : { start },
+    )) {
       if (key >= end && reverse) continue;
       if (key >= end || key < start || left-- <= 0) return;
       yield [key, this.#checked(key, value)];

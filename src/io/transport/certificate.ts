@@ -13,7 +13,10 @@ export interface Certificate {
  * A self-signed Ed25519 certificate for a host's identity. Nobody checks the certificate itself: a peer
  * compares the key in it with the one it expects, and the handshake proves that the private half is there.
  */
-export async function selfSigned(identity: { readonly publicKey: PublicKey; readonly seed: Uint8Array }): Promise<Certificate> {
+export async function selfSigned(identity: {
+  readonly publicKey: PublicKey;
+  readonly seed: Uint8Array;
+}): Promise<Certificate> {
   const jwk = {
     kty: "OKP",
     crv: "Ed25519",
@@ -36,7 +39,10 @@ export async function selfSigned(identity: { readonly publicKey: PublicKey; read
     keys,
   });
   const pkcs8 = Buffer.from(await subtle.exportKey("pkcs8", keys.privateKey)).toString("base64");
-  return { key: `-----BEGIN PRIVATE KEY-----\n${pkcs8}\n-----END PRIVATE KEY-----\n`, cert: certificate.toString("pem") };
+  return {
+    key: `-----BEGIN PRIVATE KEY-----\n${pkcs8}\n-----END PRIVATE KEY-----\n`,
+    cert: certificate.toString("pem"),
+  };
 }
 
 /** Node 20 calls Ed25519 in WebCrypto experimental; the primitive is OpenSSL's either way. */

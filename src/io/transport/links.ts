@@ -84,7 +84,9 @@ export class Links {
       (socket) => this.#onIncoming(socket),
     );
     this.#server.maxConnections = this.#peers.length * 2 + strangersMax;
-    this.#server.on("tlsClientError", (error) => this.#events.refused(`handshake: ${error.message}`));
+    this.#server.on("tlsClientError", (error) =>
+      this.#events.refused(`handshake: ${error.message}`),
+    );
   }
 
   /** Listens, and dials every peer with a higher index; the others dial us. */

@@ -1,5 +1,17 @@
-
-import { assert, Author, type Brand, compareText, type Digest, type Fault, fail, fromHex, limits, type PublicKey, type Result, Round } from "../../base/index.ts";
+import {
+  Author,
+  assert,
+  type Brand,
+  compareText,
+  type Digest,
+  type Fault,
+  fail,
+  fromHex,
+  limits,
+  type PublicKey,
+  type Result,
+  Round,
+} from "../../base/index.ts";
 import {
   bytes,
   decode,
@@ -116,7 +128,10 @@ export const commitVoteShape: Shape<CommitVote> = (value, what) => {
 };
 
 const headerShape: Shape<Header> = (value, what) => {
-  const [group, epoch, author, round, tsMs, parents, payload, votes, evidence] = fields(9)(value, what);
+  const [group, epoch, author, round, tsMs, parents, payload, votes, evidence] = fields(9)(
+    value,
+    what,
+  );
   const [payloadDigest, payloadBytes, segments] = fields(3)(payload, `${what}.payload`);
   return {
     group: digest(group, `${what}.group`),
@@ -206,18 +221,29 @@ export function verifySignedHeader(
   const header = decoded.value;
   const key = config.keys[header.author];
   if (header.group !== config.group || header.epoch !== config.epoch) {
-    return relayFault({ code: "WRONG_GROUP", detail: "the block belongs to another group or epoch" });
+    return relayFault({
+      code: "WRONG_GROUP",
+      detail: "the block belongs to another group or epoch",
+    });
   }
-  if (key === undefined) return relayFault({ code: "UNKNOWN_AUTHOR", detail: `no writer ${header.author}` });
+  if (key === undefined)
+    return relayFault({ code: "UNKNOWN_AUTHOR", detail: `no writer ${header.author}` });
   const identity = headerDigest(signed.bytes);
   if (!verifier.verify(key, blockSigningBytes(identity), signed.signature)) {
     return relayFault({ code: "BAD_SIGNATURE", detail: `not signed by writer ${header.author}` });
   }
-  return { ok: true, value: { ref: { round: header.round, author: header.author, digest: identity }, header } };
+  return {
+    ok: true,
+    value: { ref: { round: header.round, author: header.author, digest: identity }, header },
+  };
 }
 
 /** Stateless validity (`dag.md` §3): the same answer on every correct host, for ever. */
-export function verifyBlock(wire: Uint8Array, config: DagConfig, verifier: Verifier): Checked<VerifiedBlock> {
+export function verifyBlock(
+  wire: Uint8Array,
+  config: DagConfig,
+  verifier: Verifier,
+): Checked<VerifiedBlock> {
   const parts = splitWire(wire);
   if (!parts.ok) return relayFault(parts.error);
   const { signed, payload } = parts.value;
@@ -227,11 +253,15 @@ export function verifyBlock(wire: Uint8Array, config: DagConfig, verifier: Verif
   const fault = parentsFault(header, config) ?? votesFault(header);
   if (fault !== undefined) return authorFault("INVALID_HEADER", fault);
   if (payload.length !== header.payload.bytes || sha256(payload) !== header.payload.digest) {
-    return relayFault({ code: "WRONG_PAYLOAD", detail: "the payload is not the one the header names" });
+    return relayFault({
+      code: "WRONG_PAYLOAD",
+      detail: "the payload is not the one the header names",
+    });
   }
   const segments = read(payload, payloadShape, "payload");
   if (!segments.ok) return authorFault("INVALID_PAYLOAD", segments.error.detail);
-  if (segments.value.length !== header.payload.segments) return authorFault("INVALID_PAYLOAD", "wrong segment count");
+  if (segments.value.length !== header.payload.segments)
+    return authorFault("INVALID_PAYLOAD", "wrong segment count");
   const block: Block = { ref, header, signed, payload, segments: segments.value };
   return { ok: true, value: block as VerifiedBlock };
 }
@@ -259,7 +289,8 @@ export function blockFromWire(wire: Uint8Array): Result<VerifiedBlock> {
   const { signed, payload } = parts.value;
   const header = read(signed.bytes, headerShape, "header");
   if (!header.ok) return header;
-  if (sha256(payload) !== header.value.payload.digest) return fail("WRONG_PAYLOAD", "the payload is not the named one");
+  if (sha256(payload) !== header.value.payload.digest)
+    return fail("WRONG_PAYLOAD", "the payload is not the named one");
   const segments = read(payload, payloadShape, "payload");
   if (!segments.ok) return segments;
   const { round, author } = header.value;
@@ -287,9 +318,11 @@ function parentFault(header: Header, i: number, config: DagConfig): string | und
   assert(parent !== undefined, "the parent exists");
   if (parent.author >= config.keys.length) return "a parent of an unknown author";
   if (i > 0 && parent.author === header.author) return "a second parent of the author";
-  if (i > 1 && parent.author <= (header.parents[i - 1]?.author ?? -1)) return "parents stand in author order, one an author";
+  if (i > 1 && parent.author <= (header.parents[i - 1]?.author ?? -1))
+    return "parents stand in author order, one an author";
   if (parent.round >= header.round) return "a parent from the same round or later";
-  if (parent.round === 0 && parent.digest !== genesisRef(config, parent.author).digest) return "an unknown genesis";
+  if (parent.round === 0 && parent.digest !== genesisRef(config, parent.author).digest)
+    return "an unknown genesis";
   // The own parent is exempt, so that a writer can return after a long absence (pitfall 17).
   if (i > 0 && header.round - parent.round > config.gcRounds) return "a parent beyond the horizon";
   return undefined;

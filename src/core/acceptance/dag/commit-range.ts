@@ -3,8 +3,8 @@ import { bytes, fields, list, type Shape, type Value } from "../../codec/index.t
 import type { Verifier } from "../../crypto/index.ts";
 import {
   type DagConfig,
-  sameRef,
   type SignedHeader,
+  sameRef,
   signedHeaderShape,
   signedHeaderValue,
   type VerifiedBlock,
@@ -63,8 +63,10 @@ export function verifyCommitRange(
   const certified: CertifiedCommit[] = [];
   let last = after;
   for (const { commit, blocks } of range.commits) {
-    if (commit.index !== last.index + 1) return fail("NOT_NEXT", `commit ${commit.index} does not follow ${last.index}`);
-    if (commit.prev !== last.digest) return fail("BROKEN_CHAIN", `commit ${commit.index} continues another history`);
+    if (commit.index !== last.index + 1)
+      return fail("NOT_NEXT", `commit ${commit.index} does not follow ${last.index}`);
+    if (commit.prev !== last.digest)
+      return fail("BROKEN_CHAIN", `commit ${commit.index} continues another history`);
     const decoded = blocksOf(commit, blocks, by);
     if (!decoded.ok) return decoded;
     last = { index: commit.index, digest: commitDigest(commit) };
@@ -73,7 +75,8 @@ export function verifyCommitRange(
   if (certified.length === 0) return fail("EMPTY_RANGE", "no commit in the answer");
   const votes = countVoters(range.voters, last, by);
   const quorum = by.config.rule.parentQuorum;
-  if (votes < quorum) return fail("NO_QUORUM", `${votes} of the ${quorum} commit votes needed are valid`);
+  if (votes < quorum)
+    return fail("NO_QUORUM", `${votes} of the ${quorum} commit votes needed are valid`);
   return ok(certified);
 }
 
@@ -83,11 +86,13 @@ function blocksOf(
   by: { readonly config: DagConfig; readonly verifier: Verifier },
 ): Result<VerifiedBlock[]> {
   const blocks: VerifiedBlock[] = [];
-  if (wires.length !== commit.blocks.length) return fail("WRONG_BLOCK", `commit ${commit.index} lacks blocks`);
+  if (wires.length !== commit.blocks.length)
+    return fail("WRONG_BLOCK", `commit ${commit.index} lacks blocks`);
   for (const [i, ref] of commit.blocks.entries()) {
     const block = verifyBlock(wires[i] ?? new Uint8Array(0), by.config, by.verifier);
     if (!block.ok) return block;
-    if (!sameRef(block.value.ref, ref)) return fail("WRONG_BLOCK", `commit ${commit.index} names another block`);
+    if (!sameRef(block.value.ref, ref))
+      return fail("WRONG_BLOCK", `commit ${commit.index} names another block`);
     blocks.push(block.value);
   }
   return ok(blocks);
@@ -103,7 +108,9 @@ function countVoters(
     const verified = verifySignedHeader(signed, by.config, by.verifier);
     if (!verified.ok) continue;
     const { header } = verified.value;
-    const endorses = header.commitVotes.some((vote) => vote.index === last.index && vote.digest === last.digest);
+    const endorses = header.commitVotes.some(
+      (vote) => vote.index === last.index && vote.digest === last.digest,
+    );
     if (endorses) authors.add(header.author);
   }
   return authors.size;

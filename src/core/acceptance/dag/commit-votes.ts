@@ -63,7 +63,8 @@ export class CommitVotes {
 
   /** After a jump by commit sync, votes are collected from there on. */
   restartAt(certificate: CommitCertificate): void {
-    if (certificate.index > (this.#certified?.index ?? 0)) this.#certify(certificate, certificate.voters);
+    if (certificate.index > (this.#certified?.index ?? 0))
+      this.#certify(certificate, certificate.voters);
   }
 
   /** Digests voted for `index`, with the number of writers behind each. */

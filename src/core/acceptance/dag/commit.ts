@@ -1,5 +1,13 @@
 import { type Digest, fromHex, limits } from "../../base/index.ts";
-import { digest, encode, fields, list, natural, type Shape, type Value } from "../../codec/index.ts";
+import {
+  digest,
+  encode,
+  fields,
+  list,
+  natural,
+  type Shape,
+  type Value,
+} from "../../codec/index.ts";
 import { taggedDigest } from "../../crypto/index.ts";
 import { type Ref, refShape, refValue } from "./block.ts";
 
@@ -20,7 +28,13 @@ export interface Commit {
 const commitBlocksMax = 4 * limits.committeeWritersMax * limits.gcRounds;
 
 export function commitValue(commit: Commit): Value {
-  return [commit.index, fromHex(commit.prev), refValue(commit.leader), commit.blocks.map(refValue), commit.tsMs];
+  return [
+    commit.index,
+    fromHex(commit.prev),
+    refValue(commit.leader),
+    commit.blocks.map(refValue),
+    commit.tsMs,
+  ];
 }
 
 export const commitShape: Shape<Commit> = (value, what) => {

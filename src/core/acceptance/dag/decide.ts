@@ -1,11 +1,23 @@
 import { compareText, defined } from "../../base/index.ts";
 import type { CommitRule } from "../../quorum/index.ts";
 import { refKey } from "./block.ts";
-import { authorCount, type GraphReader, leadersOf, type Slot, type SlotPlace, type Vertex } from "./graph.ts";
+import {
+  authorCount,
+  type GraphReader,
+  leadersOf,
+  type Slot,
+  type SlotPlace,
+  type Vertex,
+} from "./graph.ts";
 
 /** What the rule says of one leader slot. A violation means that more than f writers cheat. */
 export type Decision<V extends Vertex = Vertex> =
-  | { readonly kind: "commit"; readonly slot: Slot; readonly block: V; readonly by: "direct" | "indirect" }
+  | {
+      readonly kind: "commit";
+      readonly slot: Slot;
+      readonly block: V;
+      readonly by: "direct" | "indirect";
+    }
   | { readonly kind: "skip"; readonly slot: Slot; readonly by: "direct" | "indirect" }
   | { readonly kind: "undecided"; readonly slot: Slot }
   | { readonly kind: "violation"; readonly slot: Slot; readonly blocks: readonly V[] };
@@ -34,8 +46,14 @@ export function decideFrom<V extends Vertex>(view: RuleView<V>, cursor: SlotPlac
 }
 
 /** Decides one slot, given the decisions of all later slots in slot order. */
-export function decideSlot<V extends Vertex>(view: RuleView<V>, slot: Slot, later: readonly Decision<V>[]): Decision<V> {
-  return decideDirect(view, slot) ?? decideIndirect(view, slot, later) ?? { kind: "undecided", slot };
+export function decideSlot<V extends Vertex>(
+  view: RuleView<V>,
+  slot: Slot,
+  later: readonly Decision<V>[],
+): Decision<V> {
+  return (
+    decideDirect(view, slot) ?? decideIndirect(view, slot, later) ?? { kind: "undecided", slot }
+  );
 }
 
 /** x votes for B: B is a parent of x one round below. */
@@ -48,29 +66,41 @@ function nonVoteCount(voters: readonly Vertex[], block: Vertex): number {
 }
 
 /** x at r+2 certifies B: its parents hold `certificateQuorum` votes for B. */
-function certifies(graph: GraphReader, x: Vertex, block: Vertex, quorum: number): boolean {
+function certifies(x: Vertex, block: Vertex, by: { graph: GraphReader; quorum: number }): boolean {
   const votes: Vertex[] = [];
   for (const key of x.votes) {
-    const parent = graph.get(key);
+    const parent = by.graph.get(key);
     if (parent?.votes.has(block.key)) votes.push(parent);
   }
-  return authorCount(votes) >= quorum;
+  return authorCount(votes) >= by.quorum;
 }
 
-function decideDirect<V extends Vertex>({ graph, rule }: RuleView<V>, slot: Slot): Decision<V> | undefined {
+function decideDirect<V extends Vertex>(
+  { graph, rule }: RuleView<V>,
+  slot: Slot,
+): Decision<V> | undefined {
   const voters = graph.atRound(slot.round + 1);
   const candidates = graph.atSlot(slot.round, slot.author);
-  if (authorCount(voters) >= rule.skipQuorum && candidates.every((block) => nonVoteCount(voters, block) >= rule.skipQuorum)) {
+  if (
+    authorCount(voters) >= rule.skipQuorum &&
+    candidates.every((block) => nonVoteCount(voters, block) >= rule.skipQuorum)
+  ) {
     return { kind: "skip", slot, by: "direct" };
   }
-  const committed = candidates.filter((block) => isFastCommitted(voters, block, rule) || isSlowCommitted(graph, block, rule));
+  const committed = candidates.filter(
+    (block) => isFastCommitted(voters, block, rule) || isSlowCommitted(graph, block, rule),
+  );
   const [block] = committed;
   if (block === undefined) return undefined;
   if (committed.length > 1) return { kind: "violation", slot, blocks: committed };
   return { kind: "commit", slot, block, by: "direct" };
 }
 
-function isFastCommitted(voters: readonly Vertex[], block: Vertex, { fastQuorum }: CommitRule): boolean {
+function isFastCommitted(
+  voters: readonly Vertex[],
+  block: Vertex,
+  { fastQuorum }: CommitRule,
+): boolean {
   return fastQuorum !== undefined && authorCount(votersFor(voters, block)) >= fastQuorum;
 }
 
@@ -79,7 +109,7 @@ function isSlowCommitted(graph: GraphReader, block: Vertex, rule: CommitRule): b
   if (certificateQuorum === undefined || commitQuorum === undefined) return false;
   const certificates = graph
     .atRound(block.ref.round + 2)
-    .filter((x) => certifies(graph, x, block, certificateQuorum));
+    .filter((x) => certifies(x, block, { graph, quorum: certificateQuorum }));
   return authorCount(certificates) >= commitQuorum;
 }
 
@@ -89,12 +119,16 @@ function decideIndirect<V extends Vertex>(
   slot: Slot,
   later: readonly Decision<V>[],
 ): Decision<V> | undefined {
-  const anchor = later.find(({ kind, slot: { round } }) => round >= slot.round + view.rule.depth && kind !== "skip");
+  const anchor = later.find(
+    ({ kind, slot: { round } }) => round >= slot.round + view.rule.depth && kind !== "skip",
+  );
   if (anchor?.kind !== "commit") return undefined;
   const past = historyOf(view.graph, anchor.block, slot.round + 1);
   const inPast = (round: number): V[] => view.graph.atRound(round).filter((x) => past.has(x.key));
   const block = chooseFromPast(view, slot, inPast);
-  return block === undefined ? { kind: "skip", slot, by: "indirect" } : { kind: "commit", slot, block, by: "indirect" };
+  return block === undefined
+    ? { kind: "skip", slot, by: "indirect" }
+    : { kind: "commit", slot, block, by: "indirect" };
 }
 
 /** Rung 1 (a certificate) comes before rung 2 (a weak quorum of votes); an ambiguous rung is settled by digest. */
@@ -107,7 +141,9 @@ function chooseFromPast<V extends Vertex>(
   const { certificateQuorum, weakQuorum } = rule;
   if (certificateQuorum !== undefined) {
     const upper = inPast(slot.round + 2);
-    const certified = candidates.filter((block) => upper.some((x) => certifies(graph, x, block, certificateQuorum)));
+    const certified = candidates.filter((block) =>
+      upper.some((x) => certifies(x, block, { graph, quorum: certificateQuorum })),
+    );
     if (certified.length > 0) return smallestDigest(certified);
   }
   if (weakQuorum === undefined) return undefined;
@@ -124,7 +160,11 @@ function smallestDigest<V extends Vertex>(blocks: readonly V[]): V {
 }
 
 /** Keys of the causal history of `block`, itself included, down to `lowestRound`. */
-export function historyOf(graph: GraphReader, block: Vertex, lowestRound: number): ReadonlySet<string> {
+export function historyOf(
+  graph: GraphReader,
+  block: Vertex,
+  lowestRound: number,
+): ReadonlySet<string> {
   const past = new Set([block.key]);
   const stack: Vertex[] = [block];
   for (let vertex = stack.pop(); vertex !== undefined; vertex = stack.pop()) {

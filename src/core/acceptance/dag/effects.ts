@@ -51,7 +51,12 @@ export type DagEffect =
   | { readonly type: "missing"; readonly refs: readonly Ref[]; readonly from: Author }
   | { readonly type: "accept"; readonly batch: AcceptedBatch }
   /** Two blocks of one writer for one slot. */
-  | { readonly type: "equivocation"; readonly first: SignedHeader; readonly second: SignedHeader; readonly author: Author }
+  | {
+      readonly type: "equivocation";
+      readonly first: SignedHeader;
+      readonly second: SignedHeader;
+      readonly author: Author;
+    }
   /** More than f writers cheat: stop, keep everything, tell the operator. */
   | { readonly type: "violation"; readonly detail: string }
   /** A block of this host turned up that it does not remember: it follows until it is told to resume. */

@@ -14,5 +14,11 @@ export interface Entry extends Vertex {
 export function entryOf(block: VerifiedBlock, submissions: readonly Submission[] = []): Entry {
   const { ref, header } = block;
   const isEmpty = header.payload.segments === 0;
-  return { ...vertexOf(ref, header.parents, header.tsMs), block, isEmpty, submissions, ordered: false };
+  return {
+    ...vertexOf(ref, header.parents, header.tsMs),
+    block,
+    isEmpty,
+    submissions,
+    ordered: false,
+  };
 }

@@ -1,4 +1,4 @@
-import { assert, type Author, Round } from "../../base/index.ts";
+import { type Author, assert, Round } from "../../base/index.ts";
 import { type Ref, refKey } from "./block.ts";
 
 /** What the commit rule needs of a block: its place, its parents, and which of them it votes for. */
@@ -112,6 +112,9 @@ export interface SlotPlace {
 /** Leaders of a round in order (`dag.md` §7): the committee rotated by the round, the first `count`. */
 export function leadersOf(round: number, n: number, count: number): readonly Slot[] {
   assert(count >= 1 && count <= n, "between one leader and all writers");
-  return Array.from({ length: count }, (_, rank) => ({ round, rank, author: ((round + rank) % n) as Author }));
+  return Array.from({ length: count }, (_, rank) => ({
+    round,
+    rank,
+    author: ((round + rank) % n) as Author,
+  }));
 }
-

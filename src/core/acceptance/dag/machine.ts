@@ -1,7 +1,13 @@
-import { assert, Author, type Digest, limits } from "../../base/index.ts";
+import { Author, assert, type Digest, limits } from "../../base/index.ts";
 import type { AcceptanceMachine } from "../contract.ts";
 import { segmentBytes } from "../segment.ts";
-import { type DagConfig, type Ref, refKey, type SignedHeader, type VerifiedBlock } from "./block.ts";
+import {
+  type DagConfig,
+  type Ref,
+  refKey,
+  type SignedHeader,
+  type VerifiedBlock,
+} from "./block.ts";
 import type { Commit } from "./commit.ts";
 import type { CertifiedCommit } from "./commit-range.ts";
 import { type CommitCertificate, CommitVotes } from "./commit-votes.ts";
@@ -67,7 +73,14 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
     this.#absence = new Absence(config.rule.f + config.rule.c);
     this.#votes = new CommitVotes(config.rule.n, config.rule.parentQuorum);
     this.#ordering = new Ordering(config, this.#graph, this.#votes);
-    const parts = { config, pacing, graph: this.#graph, clock: this.#clock, absence: this.#absence, queue: this.#queue };
+    const parts = {
+      config,
+      pacing,
+      graph: this.#graph,
+      clock: this.#clock,
+      absence: this.#absence,
+      queue: this.#queue,
+    };
     this.#proposer = signer && new Proposer({ ...parts, signer }, recovery);
     this.#recover(recovery);
   }
@@ -107,7 +120,11 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
 
   /** Sizes of the bounded collections, for metrics and for the limits' tests. */
   get sizes(): { readonly graph: number; readonly waiting: number; readonly pendingBytes: number } {
-    return { graph: this.#graph.size, waiting: this.#waiting.size, pendingBytes: this.#queue.bytes };
+    return {
+      graph: this.#graph.size,
+      waiting: this.#waiting.size,
+      pendingBytes: this.#queue.bytes,
+    };
   }
 
   /** Own blocks above `round`, oldest first: what a subscriber lacks. */
@@ -140,8 +157,13 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
 
   #isTipWanted(ref: Ref): boolean {
     const tip = this.#droppedTips.get(ref.author);
-    if (tip === undefined || refKey(tip) !== refKey(ref) || this.#lag > limits.commitLagMax) return false;
-    return ref.round > this.horizon && this.#graph.get(refKey(ref)) === undefined && !this.#waiting.has(refKey(ref));
+    if (tip === undefined || refKey(tip) !== refKey(ref) || this.#lag > limits.commitLagMax)
+      return false;
+    return (
+      ref.round > this.horizon &&
+      this.#graph.get(refKey(ref)) === undefined &&
+      !this.#waiting.has(refKey(ref))
+    );
   }
 
   get #lag(): number {
@@ -166,10 +188,15 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
       case "certified":
         return this.#onCertified(input, paceMs);
       case "submit":
-        assert(segmentBytes(input.segment) + 64 <= limits.payloadBytesMax, "a submission fits a block");
+        assert(
+          segmentBytes(input.segment) + 64 <= limits.payloadBytesMax,
+          "a submission fits a block",
+        );
         return this.#queue.push({ ticket: input.ticket, segment: input.segment });
       case "reachable": {
-        const others = this.#config.keys.map((_, i) => Author(i)).filter((author) => author !== this.#self);
+        const others = this.#config.keys
+          .map((_, i) => Author(i))
+          .filter((author) => author !== this.#self);
         if (this.#proposer !== undefined) this.#proposer.reachable = input.authors.size;
         return this.#absence.update(input.authors, others);
       }
@@ -196,7 +223,8 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
     if (code === "TWIN_PUSHED") this.#waiting.refuseDemand(key);
     if (code !== "COMMIT_LAG" && code !== "FAR_FUTURE") return;
     const tip = this.#droppedTips.get(block.ref.author);
-    if (tip === undefined || block.ref.round > tip.round) this.#droppedTips.set(block.ref.author, block.ref);
+    if (tip === undefined || block.ref.round > tip.round)
+      this.#droppedTips.set(block.ref.author, block.ref);
   }
 
   /** A block of this host that it does not know: it must not sign until it knows what else there is (§12). */
@@ -208,7 +236,11 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
     if (wasSigning) this.#effects.push({ type: "amnesia", round: ref.round });
   }
 
-  #admissionFault(block: VerifiedBlock, key: string, how: "pushed" | "fetched"): DropCode | undefined {
+  #admissionFault(
+    block: VerifiedBlock,
+    key: string,
+    how: "pushed" | "fetched",
+  ): DropCode | undefined {
     if (block.ref.round <= this.horizon) return "BELOW_HORIZON";
     if (this.#graph.get(key) !== undefined || this.#waiting.has(key)) return "DUPLICATE";
     if (this.#lag > limits.commitLagMax) return "COMMIT_LAG";
@@ -221,7 +253,8 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
   /** Twins are refused where they are pushed, and kept where others reference them (pitfall 3). */
   #hasTwin(block: VerifiedBlock): boolean {
     const { round, author } = block.ref;
-    const rival = this.#graph.atSlot(round, author)[0]?.block ?? this.#waiting.blockAtSlot(round, author);
+    const rival =
+      this.#graph.atSlot(round, author)[0]?.block ?? this.#waiting.blockAtSlot(round, author);
     if (rival === undefined) return false;
     this.#reportTwins(rival.signed, block.signed, author);
     return true;
@@ -253,7 +286,11 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
   }
 
   #lacks(parent: Ref): boolean {
-    return parent.round > this.horizon && parent.round > 0 && this.#graph.get(refKey(parent)) === undefined;
+    return (
+      parent.round > this.horizon &&
+      parent.round > 0 &&
+      this.#graph.get(refKey(parent)) === undefined
+    );
   }
 
   #add(block: VerifiedBlock, paceMs: number, submissions: readonly Submission[] = []): Entry {
@@ -279,15 +316,23 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
 
   #settle({ effects, lost, isPruned }: OrderingOutcome, paceMs: number): void {
     this.#effects.push(...effects);
-    if (effects.some((effect) => effect.type === "accept" && effect.batch.payloads.length > 0)) this.#proposer?.worked();
+    if (effects.some((effect) => effect.type === "accept" && effect.batch.payloads.length > 0))
+      this.#proposer?.worked();
     // Own blocks that fell below the horizon unordered can never be ordered: their payload goes again.
     if (lost.length > 0) this.#queue.unshift(lost);
     const released = isPruned ? this.#waiting.onHorizon(this.horizon) : [];
     const from = this.#self ?? Author(0);
-    if (released.length > 0) this.#insert(released.map((block) => ({ block, from })), paceMs);
+    if (released.length > 0)
+      this.#insert(
+        released.map((block) => ({ block, from })),
+        paceMs,
+      );
   }
 
-  #onCertified({ commits, voters }: Extract<DagInput, { type: "certified" }>, paceMs: number): void {
+  #onCertified(
+    { commits, voters }: Extract<DagInput, { type: "certified" }>,
+    paceMs: number,
+  ): void {
     const last = commits.at(-1);
     if (last === undefined) return;
     this.#votes.restartAt({ index: last.commit.index, digest: last.digest, voters });
@@ -311,7 +356,10 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
       ordered.push(this.#add(block, paceMs));
       this.#effects.push({ type: "persist-block", block });
       const ready = this.#waiting.arrived(key);
-      this.#insert(ready.map((waiting) => ({ block: waiting, from: block.ref.author })), paceMs);
+      this.#insert(
+        ready.map((waiting) => ({ block: waiting, from: block.ref.author })),
+        paceMs,
+      );
     }
     this.#settle(this.#ordering.adopt(commit, ordered), paceMs);
   }
@@ -327,7 +375,10 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
       const proposal = proposer.next({ isWanted, votes: () => this.#ordering.takeVotes() }, now);
       if (proposal === undefined) return;
       if (proposal.kind === "wait") {
-        return void this.#effects.push({ type: "wake", atMs: this.#time.toCaller(proposal.untilMs) });
+        return void this.#effects.push({
+          type: "wake",
+          atMs: this.#time.toCaller(proposal.untilMs),
+        });
       }
       this.#release(proposal.block, proposal.submissions, now.paceMs);
       this.#order(now.paceMs);
@@ -336,7 +387,10 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
 
   /** Persisting comes first in the effects, and so first in the world. */
   #release(block: VerifiedBlock, submissions: readonly Submission[], paceMs: number): void {
-    assert(block.header.parents.every((parent) => !this.#lacks(parent)), "an own block has all its parents here");
+    assert(
+      block.header.parents.every((parent) => !this.#lacks(parent)),
+      "an own block has all its parents here",
+    );
     this.#effects.push({ type: "persist-block", block });
     this.#effects.push({ type: "guard", round: block.ref.round, digest: block.ref.digest });
     this.#add(block, paceMs, submissions);
@@ -349,7 +403,8 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
   #recover({ blocks, commits }: DagRecovery): void {
     this.#ordering.recover(commits);
     for (const block of blocks) {
-      if (block.ref.round <= this.horizon || this.#graph.get(refKey(block.ref)) !== undefined) continue;
+      if (block.ref.round <= this.horizon || this.#graph.get(refKey(block.ref)) !== undefined)
+        continue;
       const isOwn = block.ref.author === this.#self;
       this.#add(block, 0, isOwn ? block.segments.map((segment) => ({ ticket: 0, segment })) : []);
       this.#votes.observe(block);

@@ -1,4 +1,4 @@
-import { defined, type Digest, limits } from "../../base/index.ts";
+import { type Digest, defined, limits } from "../../base/index.ts";
 import type { AcceptedPayload } from "../contract.ts";
 import { type CommitVote, type DagConfig, refKey } from "./block.ts";
 import { type Commit, commitDigest, genesisCommitDigest } from "./commit.ts";
@@ -29,7 +29,12 @@ export class Ordering {
   readonly #votes: CommitVotes;
   readonly #digests = new Map<number, Digest>();
   #cursor: SlotPlace = { round: 1, rank: -1 };
-  #last: { readonly index: number; readonly digest: Digest; readonly round: number; readonly tsMs: number };
+  #last: {
+    readonly index: number;
+    readonly digest: Digest;
+    readonly round: number;
+    readonly tsMs: number;
+  };
   #owedVotes: CommitVote[] = [];
   #owesPayloadVote = false;
   #openPayloads = 0;
@@ -84,7 +89,10 @@ export class Ordering {
   /** Orders everything that the graph decides. Idempotent. */
   decide(): OrderingOutcome {
     const { rule, leadersPerRound } = this.#config;
-    for (const decision of decideFrom({ graph: this.#graph, rule, leadersPerRound }, this.#cursor)) {
+    for (const decision of decideFrom(
+      { graph: this.#graph, rule, leadersPerRound },
+      this.#cursor,
+    )) {
       if (decision.kind === "violation") {
         this.#halt(`slot ${decision.slot.round}/${decision.slot.author} has two committed blocks`);
         break;
@@ -123,7 +131,12 @@ export class Ordering {
     if (lastCommit === undefined) return;
     for (const commit of commits) this.#remember(commit.index, commitDigest(commit));
     const digest = defined(this.#digests.get(lastCommit.index), "the last digest");
-    this.#last = { index: lastCommit.index, digest, round: lastCommit.leader.round, tsMs: lastCommit.tsMs };
+    this.#last = {
+      index: lastCommit.index,
+      digest,
+      round: lastCommit.leader.round,
+      tsMs: lastCommit.tsMs,
+    };
     this.#cursor = this.#slotOf(lastCommit);
     this.#owedVotes = commits.slice(-limits.commitVotesMax).map(({ index }) => ({
       index,
@@ -135,7 +148,10 @@ export class Ordering {
   recoverOrdered(commit: Commit): void {
     for (const ref of commit.blocks) {
       if (ref.round <= this.horizon) continue;
-      const entry = defined(this.#graph.get(refKey(ref)), "an ordered block above the horizon is in the log");
+      const entry = defined(
+        this.#graph.get(refKey(ref)),
+        "an ordered block above the horizon is in the log",
+      );
       if (entry.ordered) continue;
       entry.ordered = true;
       entry.submissions = [];
@@ -158,7 +174,10 @@ export class Ordering {
 
   #slotOf({ leader }: Commit): SlotPlace {
     const slots = leadersOf(leader.round, this.#config.rule.n, this.#config.leadersPerRound);
-    return defined(slots.find((slot) => slot.author === leader.author), "a commit's leader leads its round");
+    return defined(
+      slots.find((slot) => slot.author === leader.author),
+      "a commit's leader leads its round",
+    );
   }
 
   #remember(index: number, digest: Digest): void {
@@ -192,7 +211,10 @@ export class Ordering {
     this.#owedVotes.push({ index: commit.index, digest });
     if (this.#owedVotes.length > limits.commitVotesMax) this.#owedVotes.shift();
     if (payloads.length > 0) this.#owesPayloadVote = true;
-    this.#effects.push({ type: "accept", batch: { index: commit.index, digest, tsMs: commit.tsMs, payloads } });
+    this.#effects.push({
+      type: "accept",
+      batch: { index: commit.index, digest, tsMs: commit.tsMs, payloads },
+    });
     this.#prune();
   }
 
@@ -208,8 +230,11 @@ export class Ordering {
   /** f+1 writers vouch for another digest: one of them is honest, so this host must not go on (pitfall 8). */
   #conflicts(index: number, digest: Digest): boolean {
     const { certified } = this.#votes;
-    const rivals = [...this.#votes.tally(index)].filter(([other, count]) => other !== digest && count > this.#config.rule.f);
-    if (certified?.index === index && certified.digest !== digest) rivals.push([certified.digest, this.#config.rule.parentQuorum]);
+    const rivals = [...this.#votes.tally(index)].filter(
+      ([other, count]) => other !== digest && count > this.#config.rule.f,
+    );
+    if (certified?.index === index && certified.digest !== digest)
+      rivals.push([certified.digest, this.#config.rule.parentQuorum]);
     const [rival] = rivals;
     if (rival === undefined) return false;
     this.#halt(`commit ${index} is ${digest} here and ${rival[0]} at ${rival[1]} writers`);

@@ -1,4 +1,4 @@
-import { assert, Author, Round } from "../../base/index.ts";
+import { Author, assert, Round } from "../../base/index.ts";
 import { sha256 } from "../../crypto/index.ts";
 import { encodePayload } from "../segment.ts";
 import {
@@ -36,7 +36,11 @@ export interface ProposerParts {
 
 /** A block ready to be released, or when to ask again; `undefined` if there is nothing to propose. */
 export type Proposal =
-  | { readonly kind: "block"; readonly block: VerifiedBlock; readonly submissions: readonly Submission[] }
+  | {
+      readonly kind: "block";
+      readonly block: VerifiedBlock;
+      readonly submissions: readonly Submission[];
+    }
   | { readonly kind: "wait"; readonly untilMs: number };
 
 /** When to propose, upon which parents, and what was signed (`dag.md` §6, §12). */
@@ -52,7 +56,10 @@ export class Proposer {
   #reachable = 0;
   readonly #joins = new JoinBudget();
 
-  constructor(parts: ProposerParts, from: { readonly signedRound: number; readonly maySign: boolean }) {
+  constructor(
+    parts: ProposerParts,
+    from: { readonly signedRound: number; readonly maySign: boolean },
+  ) {
     this.#parts = parts;
     this.#signedRound = from.signedRound;
     this.#minRound = from.maySign ? 1 : Number.POSITIVE_INFINITY;
@@ -86,7 +93,10 @@ export class Proposer {
 
   /** Signing goes on above everything that this identity can have signed, upon its newest block in the graph. */
   resume(minRound: number): void {
-    const known = this.#parts.graph.newestOf(this.#parts.signer.author, Number.POSITIVE_INFINITY)?.ref;
+    const known = this.#parts.graph.newestOf(
+      this.#parts.signer.author,
+      Number.POSITIVE_INFINITY,
+    )?.ref;
     if (known !== undefined) this.#learnOwn(known);
     this.#minRound = Math.max(minRound, this.#signedRound + 1);
   }
@@ -105,12 +115,16 @@ export class Proposer {
   }
 
   #learnOwn(ref: Ref): void {
-    if (ref.round >= (this.#lastOwn?.ref.round ?? 0)) this.#lastOwn = { ref, atMs: Number.NEGATIVE_INFINITY };
+    if (ref.round >= (this.#lastOwn?.ref.round ?? 0))
+      this.#lastOwn = { ref, atMs: Number.NEGATIVE_INFINITY };
     this.#signedRound = Math.max(this.#signedRound, ref.round);
   }
 
   /** `isWanted`: something of consequence waits for another round; a round begun by others is joined in any case. */
-  next(state: { readonly isWanted: boolean; readonly votes: () => readonly CommitVote[] }, now: { paceMs: number; wallMs: number }): Proposal | undefined {
+  next(
+    state: { readonly isWanted: boolean; readonly votes: () => readonly CommitVote[] },
+    now: { paceMs: number; wallMs: number },
+  ): Proposal | undefined {
     const { clock, config, pacing } = this.#parts;
     const { round } = clock;
     if (round < this.#minRound || round <= this.#signedRound) return undefined;
@@ -119,7 +133,8 @@ export class Proposer {
     const earliest = (this.#lastOwn?.atMs ?? Number.NEGATIVE_INFINITY) + pacing.minRoundMs;
     if (now.paceMs < earliest) return { kind: "wait", untilMs: earliest };
     const patience = clock.advancedAtMs + pacing.leaderTimeoutMs;
-    if (now.paceMs < patience && !this.#hasLeaders(round - 1)) return { kind: "wait", untilMs: patience };
+    if (now.paceMs < patience && !this.#hasLeaders(round - 1))
+      return { kind: "wait", untilMs: patience };
     const join = state.isWanted ? undefined : this.#joins.take(now.paceMs);
     if (join?.ok === false) return { kind: "wait", untilMs: join.atMs };
     return this.#sign(Round(round), state.votes(), now);
@@ -130,13 +145,20 @@ export class Proposer {
     const { config, graph, absence, signer } = this.#parts;
     const leaders = leadersOf(round, config.rule.n, config.leadersPerRound);
     return leaders.every(({ author }) => {
-      const isAwaited = author !== signer.author && !this.#corrupt.has(author) && absence.isAwaited(author);
+      const isAwaited =
+        author !== signer.author && !this.#corrupt.has(author) && absence.isAwaited(author);
       // A writer that is in a later round already has left this one out for good.
-      return !isAwaited || (graph.newestOf(author, Number.POSITIVE_INFINITY)?.ref.round ?? 0) >= round;
+      return (
+        !isAwaited || (graph.newestOf(author, Number.POSITIVE_INFINITY)?.ref.round ?? 0) >= round
+      );
     });
   }
 
-  #sign(round: Round, votes: readonly CommitVote[], now: { paceMs: number; wallMs: number }): Proposal {
+  #sign(
+    round: Round,
+    votes: readonly CommitVote[],
+    now: { paceMs: number; wallMs: number },
+  ): Proposal {
     assert(round > this.#signedRound, "no round is signed twice");
     const { config, signer, queue } = this.#parts;
     const submissions = queue.take();
@@ -156,7 +178,13 @@ export class Proposer {
     const bytes = encodeHeader(header);
     const digest = headerDigest(bytes);
     const signed = { bytes, signature: signer.sign(blockSigningBytes(digest)) };
-    const block: Block = { ref: { round, author: signer.author, digest }, header, signed, payload, segments };
+    const block: Block = {
+      ref: { round, author: signer.author, digest },
+      header,
+      signed,
+      payload,
+      segments,
+    };
     this.#signedRound = round;
     this.#lastOwn = { ref: block.ref, atMs: now.paceMs };
     for (const parent of header.parents) this.#included.set(parent.author, parent.round);

@@ -117,12 +117,22 @@ export class WaitingRoom {
 
   /** Evicts the author's blocks that are farther from the clock than `block`; false if that is not enough. */
   #makeRoom(block: VerifiedBlock): boolean {
-    const own = [...this.#waiting.values()].filter((waiting) => waiting.block.ref.author === block.ref.author);
+    const own = [...this.#waiting.values()].filter(
+      (waiting) => waiting.block.ref.author === block.ref.author,
+    );
     own.sort((a, b) => a.block.ref.round - b.block.ref.round);
-    let bytes = own.reduce((sum, waiting) => sum + waiting.block.payload.length, block.payload.length);
-    for (let count = own.length + 1; count > limits.suspendedBlocksMax || bytes > limits.suspendedBytesMax; count--) {
+    let bytes = own.reduce(
+      (sum, waiting) => sum + waiting.block.payload.length,
+      block.payload.length,
+    );
+    for (
+      let count = own.length + 1;
+      count > limits.suspendedBlocksMax || bytes > limits.suspendedBytesMax;
+      count--
+    ) {
       const farthest = own.pop();
-      if (farthest === undefined || farthest.block.ref.round <= block.ref.round) return own.length === 0 && count === 1;
+      if (farthest === undefined || farthest.block.ref.round <= block.ref.round)
+        return own.length === 0 && count === 1;
       bytes -= farthest.block.payload.length;
       this.#evict(farthest);
     }

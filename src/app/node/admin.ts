@@ -1,0 +1,68 @@
+import Fastify, { type FastifyInstance } from "fastify";
+import { limits } from "../../core/base/index.ts";
+import { splitEndpoint } from "../config/index.ts";
+import type { GatewayHost } from "../gateway/index.ts";
+import { type Engine, type Parts, version } from "./parts.ts";
+
+/** Health, readiness and metrics; never public. */
+export async function openAdmin(
+  parts: Parts,
+  engine: Engine,
+  host: GatewayHost,
+): Promise<{ readonly server: FastifyInstance; readonly port: number }> {
+  const { config, metrics } = parts;
+  const server = Fastify({ bodyLimit: limits.requestBytesMax, forceCloseConnections: true });
+  server.get("/healthz", (_, reply) => reply.send({ ok: true }));
+  server.get("/livez", (_, reply) => reply.send({ ok: true }));
+  server.get("/readyz", (_, reply) => {
+    const why = notReady(parts, engine);
+    return reply
+      .code(why === undefined ? 200 : 503)
+      .send(why === undefined ? { ok: true } : { ok: false, why });
+  });
+  server.get("/version", (_, reply) => reply.send({ version }));
+  server.get("/status.json", (_, reply) => reply.send(host.status()));
+  server.get("/metrics", async (_, reply) => {
+    observe(parts, engine);
+    return reply.type(metrics.registry.contentType).send(await metrics.registry.metrics());
+  });
+  const { host: address, port } = splitEndpoint(config.admin.listen);
+  await server.listen({ host: address, port });
+  const bound = server.server.address();
+  return { server, port: typeof bound === "object" && bound !== null ? bound.port : port };
+}
+
+/** Ready is more than running: a writer signs and has its quorum, a reader follows somebody. */
+function notReady({ core, network }: Parts, { writer, reader }: Engine): string | undefined {
+  if (reader !== undefined)
+    return reader.upstream === undefined
+      ? (reader.problem ?? "no source has answered yet")
+      : undefined;
+  const { whyNot } = writer ?? {};
+  if (whyNot !== undefined) return whyNot.detail;
+  const links = writer?.vitals.peers.length ?? 0;
+  if (links < network.quorum - 1)
+    return `links with ${links} of the ${network.quorum - 1} writers needed`;
+  return core.role.state.commit.index < (writer?.vitals.quorumCommit ?? 0) - limits.commitLagMax
+    ? "catching up"
+    : undefined;
+}
+
+function observe({ metrics, core }: Parts, { writer }: Engine): void {
+  const { state } = core.role;
+  metrics.height.set(core.servedHeight);
+  metrics.commit.set(state.commit.index);
+  metrics.messages.set(state.messages);
+  metrics.pendingUpdates.set(state.pending.size);
+  metrics.logSize.set(core.head?.due.size ?? 0);
+  const vitals = writer?.vitals;
+  if (vitals === undefined) return;
+  metrics.round.set(vitals.round);
+  metrics.quorumCommit.set(vitals.quorumCommit);
+  metrics.signing.set(vitals.isSigning ? 1 : 0);
+  metrics.peers.set(vitals.peers.length);
+  metrics.pendingBytes.set(vitals.pendingBytes);
+  metrics.waitingBlocks.set(vitals.waitingBlocks);
+  metrics.graphBlocks.set(vitals.graphBlocks);
+  metrics.backlog.set(vitals.backlog);
+}

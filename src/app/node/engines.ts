@@ -1,0 +1,121 @@
+import { join } from "node:path";
+import type { Author } from "../../core/base/index.ts";
+import { FollowerHost, type HostRecovery, WriterHost } from "../../core/host/index.ts";
+import { readUpdate } from "../../core/mirror/index.ts";
+import { loadKeyFile } from "../../io/storage/index.ts";
+import { type Links, openLinks } from "../../io/transport/index.ts";
+import { ConfigError, splitEndpoint } from "../config/index.ts";
+import type { Engine, Parts } from "./parts.ts";
+import { ReaderNode } from "./reader-node.ts";
+import { WriterNode } from "./writer-node.ts";
+
+/** A writer: keys checked against the genesis, machine, loop and links. Throws KEY_*, NOT_IN_GENESIS. */
+export async function writerEngine(
+  parts: Parts,
+  options: {
+    readonly self: Author;
+    readonly keysDirectory: string;
+    readonly recovery: HostRecovery;
+  },
+): Promise<Engine> {
+  const { config, network, core, verifier, nodeKey } = parts;
+  const { self, keysDirectory, recovery } = options;
+  const blockKey = await loadKeyFile(join(keysDirectory, "block.json"), "block");
+  const cosignKey = await loadKeyFile(join(keysDirectory, "cosign.json"), "cosign");
+  const entry = network.writers[self];
+  if (entry?.blockKey !== blockKey.publicKey || entry.cosignKey !== cosignKey.publicKey) {
+    throw new ConfigError(
+      "NOT_IN_GENESIS",
+      "block.json or cosign.json is not the key that the genesis names for this writer",
+    );
+  }
+  if (!recovery.maySign)
+    parts.log.warn(
+      {},
+      "guard or log cannot vouch for what was signed: following until it is safe to sign",
+    );
+  const host = new WriterHost({
+    network,
+    author: self,
+    blockSigner: blockKey.signer,
+    cosignSigner: cosignKey.signer,
+    verifier,
+    view: core.view,
+    pacing: {
+      leaderTimeoutMs: config.consensus.leader_timeout_ms,
+      minRoundMs: config.consensus.min_round_ms,
+    },
+    recovery,
+    seed: Math.floor(Math.random() * 2 ** 32),
+  });
+  const writer = new WriterNode({ core, host, self, verifier, onFatal: parts.fatal });
+  let links: Links | undefined;
+  return {
+    writer,
+    reader: undefined,
+    start: async () => {
+      await bringPending(parts, recovery);
+      links = await openLinks({
+        identity: nodeKey,
+        self,
+        listen: splitEndpoint(config.net.listen),
+        peers: network.writers
+          .filter((peer) => peer.index !== self)
+          .map((peer) => ({ author: peer.index, nodeKey: peer.nodeKey, address: peer.address })),
+        events: {
+          up: (peer) => writer.push({ type: "peer-up", peer }),
+          down: (peer, reason) => {
+            parts.log.info({ peer: network.writers[peer]?.name, reason }, "link down");
+            writer.push({ type: "peer-down", peer });
+          },
+          frame: (peer, frame) => writer.pushFrame(peer, frame),
+          refused: (reason) => {
+            parts.metrics.refusedLinks.inc();
+            parts.log.debug({ reason }, "link refused");
+          },
+        },
+      });
+      writer.useLinks(links);
+      writer.push({ type: "start" });
+      writer.resumePending();
+    },
+    stop: async () => {
+      await writer.stop();
+      await links?.close();
+    },
+  };
+}
+
+/** Change lists of pending updates that are on disk already: execution may ask for them at once. */
+async function bringPending(
+  { core, network, verifier, store }: Parts,
+  { state }: HostRecovery,
+): Promise<void> {
+  for (const { wire } of state.pending.values()) {
+    const update = readUpdate(wire, network.group, verifier);
+    if (!update.ok || !store.blobs.has(update.value.record.changes.digest)) continue;
+    const { digest } = update.value.record.changes;
+    core.rememberChanges(digest, await store.blobs.read(digest));
+  }
+}
+
+/** A reader: machine and loop. */
+export function readerEngine(
+  parts: Parts,
+  options: { readonly sources: readonly string[]; readonly recovery: HostRecovery },
+): Engine {
+  const { network, core, verifier } = parts;
+  const host = new FollowerHost({ network, verifier, view: core.view, recovery: options.recovery });
+  const reader = new ReaderNode({ core, host, sources: options.sources, onFatal: parts.fatal });
+  return {
+    writer: undefined,
+    reader,
+    start: async () => {
+      await bringPending(parts, options.recovery);
+      if (options.recovery.certificate !== undefined)
+        parts.store.keepCertificate(options.recovery.certificate);
+      reader.start();
+    },
+    stop: () => reader.stop(),
+  };
+}

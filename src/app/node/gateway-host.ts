@@ -1,0 +1,81 @@
+import { type Digest, fail, toBase64 } from "../../core/base/index.ts";
+import { decodeLeaf } from "../../core/mirror/index.ts";
+import type { GatewayHost, HostStatus } from "../gateway/index.ts";
+import { type Engine, type Parts, version } from "./parts.ts";
+import { Desk } from "./publish-desk.ts";
+
+/** The host as its HTTP service sees it. */
+export function hostOf(parts: Parts, engine: Engine): GatewayHost {
+  const { config, network, core, store, genesisText } = parts;
+  const { writer } = engine;
+  return {
+    network,
+    genesisText,
+    archive: core.archive,
+    blobs: store.blobs,
+    desk: writer && new Desk({ network, verifier: parts.verifier, blobs: store.blobs, writer }),
+    appendBy: writer === undefined ? "nobody" : config.log.append,
+    isLying: config.unsafe.lie === "flip-a-byte",
+    get head() {
+      return core.head;
+    },
+    get servedHeight() {
+      return core.servedHeight;
+    },
+    get policy() {
+      return core.role.state.policy;
+    },
+    status: () => statusOf(parts, engine),
+    isPending: (id: Digest) => core.role.state.pending.has(id),
+    wantBlob: (blob) => core.wantBlob(blob),
+    follow: (after, waitMs) => core.follow(after, waitMs),
+    settled: async (id, waitMs) => {
+      const isSettled = (): boolean => {
+        const outcome = core.archive.outcome(id);
+        return outcome !== undefined && outcome.leaf < (core.head?.due.size ?? 0);
+      };
+      await core.news.until(isSettled, waitMs);
+    },
+    nextHead: async (height, waitMs) => {
+      await core.news.until(() => core.servedHeight > height, waitMs);
+    },
+    append: (segment) =>
+      writer?.append(segment) ?? Promise.resolve(fail("NOT_A_WRITER", "this host is a reader")),
+    tail: (from, signal) => core.tail(from, signal),
+  };
+}
+
+function statusOf(
+  { config, network, core, nodeKey }: Parts,
+  { writer, reader }: Engine,
+): HostStatus {
+  const vitals = writer?.vitals;
+  const { state } = core.role;
+  const leaf = core.archive.height(core.servedHeight)?.leaf;
+  const decoded =
+    leaf === undefined ? undefined : decodeLeaf(core.archive.leaf(leaf) ?? new Uint8Array(0));
+  const returning = vitals?.returning;
+  return {
+    moniker: config.moniker,
+    role: config.role,
+    nodeKey: nodeKey.publicKey,
+    group: network.group,
+    epoch: network.epoch,
+    height: core.servedHeight,
+    root: core.head === undefined ? "" : toBase64(core.head.due.root),
+    logSize: core.head?.due.size ?? 0,
+    stateDigest: decoded?.ok && decoded.value.kind === "state" ? decoded.value.state : "",
+    commit: state.commit.index,
+    messages: state.messages,
+    pendingUpdates: state.pending.size,
+    round: vitals?.round,
+    peers: vitals?.peers.map((peer) => network.writers[peer]?.name ?? String(peer)) ?? [],
+    isSigning: vitals?.isSigning,
+    note:
+      returning === undefined
+        ? reader?.problem
+        : `following until it is safe to sign: ${returning.answers} of ${returning.needed} answers`,
+    upstream: reader?.upstream,
+    version,
+  };
+}

@@ -1,0 +1,209 @@
+import { writeFile } from "node:fs/promises";
+import type { Command } from "commander";
+import pc from "picocolors";
+import {
+  askJson,
+  changePublisher,
+  type Plan,
+  planPublish,
+  publishChanges,
+  scanDirectory,
+  type VerifiedHead,
+} from "../app/client/index.ts";
+import { ConfigError } from "../app/config/index.ts";
+import { isPublicKey } from "../core/base/index.ts";
+import type { Leaf } from "../core/mirror/index.ts";
+import {
+  type CommonOptions,
+  clientOf,
+  keyOf,
+  serversOf,
+  trustOf,
+  withOutput,
+  withTrust,
+} from "./context.ts";
+import { bytesText, progressBar, say, sayJson, sayTable } from "./output.ts";
+
+/** Verbs for publishers and administrators. */
+export function publishCommands(program: Command): void {
+  publishCommand(program);
+  publisherCommands(program);
+}
+
+interface PublishFlags extends CommonOptions {
+  readonly dryRun?: boolean;
+  readonly delete?: boolean;
+  readonly receipt?: string;
+}
+
+function publishCommand(program: Command): void {
+  withOutput(
+    withTrust(
+      program
+        .command("publish <dir> <tree>")
+        .description("bring a directory into a tree; only what changed moves"),
+    ),
+  )
+    .option("--key <file>", "the publisher's key")
+    .option("--dry-run", "show what would change")
+    .option("--delete", "also delete what is not in the directory")
+    .option("--receipt <file>", "keep the receipt")
+    .action(publish);
+}
+
+async function publish(directory: string, tree: string, options: PublishFlags): Promise<void> {
+  const { trust, client } = await clientOf(options);
+  const bar = progressBar("reading");
+  const local = await scanDirectory(directory, (done, total) => bar.update(done, total));
+  bar.stop();
+  const head = await client.newestHead().catch(() => undefined);
+  const remote = head === undefined ? new Map<string, Leaf>() : await client.leaves(head, tree);
+  const plan = planPublish({
+    tree,
+    baseHeight: head?.height ?? 0,
+    local,
+    remote,
+    delete: options.delete === true,
+  });
+  if (options.dryRun === true) return showPlan(plan, options);
+  if (plan.changes.length === 0) return nothingToDo(options, plan, head);
+  const { signer } = await keyOf(options, "publisher");
+  const upload = progressBar("upload");
+  const startedAt = performance.now();
+  const { receipt, verified, writer, uploadedBytes } = await publishChanges({
+    trust,
+    writers: serversOf(options, trust),
+    signer,
+    plan,
+    local,
+    onProgress: ({ doneBytes, totalBytes }) => upload.update(doneBytes, Math.max(totalBytes, 1)),
+  }).finally(() => upload.stop());
+  if (options.receipt !== undefined)
+    await writeFile(options.receipt, `${JSON.stringify(receipt, null, 2)}\n`);
+  const seconds = ((performance.now() - startedAt) / 1000).toFixed(2);
+  const counts = {
+    added: plan.added.length,
+    changed: plan.changed.length,
+    deleted: plan.deleted.length,
+  };
+  if (options.output === "json")
+    return sayJson({
+      tree,
+      height: verified.height,
+      id: verified.id,
+      ...counts,
+      uploadedBytes,
+      writer,
+      signers: verified.signers,
+      receipt,
+    });
+  say(
+    `${pc.green("published")} ${tree} at height ${pc.bold(String(verified.height))}: ${countsText(plan)}, ${bytesText(uploadedBytes)} sent to ${writer} in ${seconds} s`,
+  );
+  say(
+    `receipt verified: ${verified.signers.length} of ${trust.network.writers.length} writers cosigned it`,
+  );
+}
+
+function countsText({ added, changed, deleted, kept }: Plan): string {
+  const keptText = kept > 0 ? `, ${kept} only in the tree stay (--delete removes them)` : "";
+  return `${added.length} added, ${changed.length} changed, ${deleted.length} deleted${keptText}`;
+}
+
+function nothingToDo(options: PublishFlags, plan: Plan, head: VerifiedHead | undefined): void {
+  if (options.output === "json")
+    return sayJson({
+      tree: plan.tree,
+      height: head?.height ?? 0,
+      added: 0,
+      changed: 0,
+      deleted: 0,
+      uploadedBytes: 0,
+    });
+  say(`nothing to publish: ${plan.tree} has this already at height ${head?.height ?? 0}`);
+}
+
+function showPlan(plan: Plan, options: CommonOptions): void {
+  const { added, changed, deleted } = plan;
+  if (options.output === "json")
+    return sayJson({
+      tree: plan.tree,
+      baseHeight: plan.baseHeight,
+      added,
+      changed,
+      deleted,
+      kept: plan.kept,
+    });
+  for (const path of added) say(pc.green(`A ${path}`));
+  for (const path of changed) say(pc.yellow(`M ${path}`));
+  for (const path of deleted) say(pc.red(`D ${path}`));
+  say(`would publish to ${plan.tree} upon height ${plan.baseHeight}: ${countsText(plan)}`);
+}
+
+function publisherCommands(program: Command): void {
+  const publisher = program
+    .command("publisher")
+    .description("who may write which tree; part of the ordered state");
+  withOutput(
+    withTrust(
+      publisher
+        .command("grant <public-key> <trees...>")
+        .description("let a key write trees (names, or prefixes ending in *)"),
+    ),
+  )
+    .option("--key <file>", "the administrator's key")
+    .option("--name <name>", "a name for people", "publisher")
+    .action((key: string, trees: string[], options: CommonOptions & { name: string }) =>
+      changeRights(key, trees, options),
+    );
+  withOutput(
+    withTrust(
+      publisher.command("revoke <public-key>").description("take all of a key's rights away"),
+    ),
+  )
+    .option("--key <file>", "the administrator's key")
+    .action((key: string, options: CommonOptions) =>
+      changeRights(key, [], { ...options, name: "" }),
+    );
+  withOutput(
+    withTrust(
+      publisher.command("ls").description("publishers and their trees, as one server says"),
+    ),
+  ).action(async (options: CommonOptions) => {
+    const trust = await trustOf(options);
+    const [server = ""] = serversOf(options, trust);
+    const policy = await askJson<{ publishers: { key: string; name: string; trees: string[] }[] }>(
+      `${server}/.smalti/v1/policy`,
+    );
+    if (options.output === "json") return sayJson(policy);
+    sayTable(
+      ["name", "trees", "key"],
+      policy.publishers.map(({ name, trees, key }) => [name, trees.join(" "), key]),
+    );
+  });
+}
+
+async function changeRights(
+  key: string,
+  trees: readonly string[],
+  options: CommonOptions & { name: string },
+): Promise<void> {
+  if (!isPublicKey(key))
+    throw new ConfigError("USAGE", `${key} is not a public key (64 hex digits)`);
+  const trust = await trustOf(options);
+  const { signer } = await keyOf(options, "administrator");
+  const { verified } = await changePublisher({
+    trust,
+    writers: serversOf(options, trust),
+    signer,
+    publisher: key,
+    name: options.name,
+    trees,
+  });
+  if (options.output === "json") return sayJson({ height: verified.height, publisher: key, trees });
+  say(
+    trees.length === 0
+      ? `${key} may write nothing any more (height ${verified.height})`
+      : `${key} may write ${trees.join(", ")} (height ${verified.height})`,
+  );
+}

@@ -1,0 +1,99 @@
+import type { AcceptedBatch } from "../acceptance/index.ts";
+import type { Author } from "../base/index.ts";
+import type { Signer, Verifier } from "../crypto/index.ts";
+import type { Network } from "../membership/index.ts";
+import type { MirrorState, MirrorView } from "../mirror/index.ts";
+import { type CosignEffect, Cosigning, type SizedCosignature } from "./cosigning.ts";
+import type { HostEffect } from "./effects.ts";
+import { Executor, type ExecutorEffect } from "./executor.ts";
+import { encodeMessage } from "./messages.ts";
+import { mirrorConfigOf } from "./network-config.ts";
+import { batchesToReplay, type HostRecovery } from "./recovery.ts";
+
+/** What follows from the order at a writer: executing it, and cosigning what came of it. */
+export class Replica {
+  readonly #executor: Executor;
+  readonly #cosigning: Cosigning;
+  readonly #recovery: HostRecovery;
+
+  constructor(options: {
+    readonly network: Network;
+    readonly author: Author;
+    readonly cosignSigner: Signer;
+    readonly verifier: Verifier;
+    readonly view: MirrorView;
+    readonly recovery: HostRecovery;
+  }) {
+    const { network, verifier, recovery, author, cosignSigner } = options;
+    this.#recovery = recovery;
+    this.#executor = new Executor(recovery.state, mirrorConfigOf(network, verifier), options.view);
+    const self = { author, signer: cosignSigner };
+    this.#cosigning = new Cosigning({ network, verifier, self, guard: recovery.guard.checkpoint });
+  }
+
+  get state(): MirrorState {
+    return this.#executor.state;
+  }
+
+  get backlog(): number {
+    return this.#executor.backlog;
+  }
+
+  /** The last own cosignature: told to every peer that comes. */
+  get cosignature(): SizedCosignature | undefined {
+    return this.#cosigning.mine;
+  }
+
+  stateWritten(): void {
+    this.#executor.written();
+  }
+
+  /** Executes what the log has and the state has not, and cosigns the last checkpoint anew. */
+  start(nowMs: number): HostEffect[] {
+    const { due } = this.#recovery;
+    const effects = due === undefined ? [] : this.#fromCosigning(this.#cosigning.onDue(due, nowMs));
+    for (const batch of batchesToReplay(this.#recovery)) effects.push(...this.accept(batch, nowMs));
+    return effects;
+  }
+
+  accept(batch: AcceptedBatch, nowMs: number): HostEffect[] {
+    return this.#fromExecutor(this.#executor.accept(batch), nowMs);
+  }
+
+  changesHere(nowMs: number): HostEffect[] {
+    return this.#fromExecutor(this.#executor.run(), nowMs);
+  }
+
+  onCosignature(author: Author, cosignature: SizedCosignature): HostEffect[] {
+    return this.#fromCosigning(this.#cosigning.onCosignature(author, cosignature));
+  }
+
+  #fromExecutor(executed: readonly ExecutorEffect[], nowMs: number): HostEffect[] {
+    const effects: HostEffect[] = [];
+    for (const effect of executed) {
+      effects.push(effect);
+      if (effect.type !== "mirror" || effect.event.type !== "checkpoint-due") continue;
+      effects.push(...this.#fromCosigning(this.#cosigning.onDue(effect.event.due, nowMs)));
+    }
+    return effects;
+  }
+
+  #fromCosigning(cosigned: readonly CosignEffect[]): HostEffect[] {
+    return cosigned.map((effect): HostEffect => {
+      switch (effect.type) {
+        case "guard-checkpoint":
+        case "certified":
+          return effect;
+        case "cosigned":
+          return {
+            type: "broadcast",
+            frame: encodeMessage({ type: "cosignature", ...effect.cosignature }),
+          };
+        case "contradiction": {
+          const { author, size } = effect;
+          return { type: "evidence", evidence: { kind: "contradicting-checkpoint", author, size } };
+        }
+      }
+    });
+  }
+}
