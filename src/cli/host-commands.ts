@@ -6,6 +6,7 @@ import pc from "picocolors";
 import { askJson } from "../app/client/index.ts";
 import {
   ConfigError,
+  type ConfigInput,
   homeOf,
   loadConfig,
   loadGenesis,
@@ -132,38 +133,36 @@ function initCommand(program: Command): void {
     .option("--genesis <file>", "the network's genesis, copied into the home")
     .option("--listen <host:port>", "where its HTTP service listens", "127.0.0.1:8080")
     .option("--net <host:port>", "writers: where the links listen", "127.0.0.1:26656")
-    .action(
-      async (
-        options: CommonOptions & { role: string; moniker: string; listen: string; net: string },
-      ) => {
-        const { role, moniker, listen, net } = options;
-        if (role !== "writer" && role !== "reader")
-          throw new ConfigError("USAGE", "--role takes writer or reader");
-        const home = homeOf(homeDirectory(options));
-        if (options.genesis !== undefined) await loadGenesis(options.genesis);
-        const links = role === "writer" ? { net: { listen: net } } : {};
-        const identity = await createHome(home.directory, {
-          version: 1,
-          moniker,
-          role,
-          ...links,
-          http: { listen },
-        });
-        if (options.genesis !== undefined) await copyFile(options.genesis, home.genesisFile);
-        const entry =
-          role === "writer"
-            ? genesisWriter(moniker, identity, { address: net, http: `http://${listen}` })
-            : identity;
-        if (options.output === "json") return sayJson({ home: home.directory, ...entry });
-        say(`home made: ${home.directory}`);
-        if (role === "writer")
-          say(`its entry for the genesis (smalti genesis make):\n${JSON.stringify(entry)}`);
-        if (options.genesis === undefined)
-          say(
-            `next: put the network's genesis at ${home.genesisFile}, then: smalti start --home ${home.directory}`,
-          );
-      },
-    );
+    .action(init);
+}
+
+interface InitFlags extends CommonOptions {
+  readonly role: string;
+  readonly moniker: string;
+  readonly listen: string;
+  readonly net: string;
+}
+
+async function init(options: InitFlags): Promise<void> {
+  const { role, moniker, listen, net } = options;
+  if (role !== "writer" && role !== "reader")
+    throw new ConfigError("USAGE", "--role takes writer or reader");
+  const home = homeOf(homeDirectory(options));
+  if (options.genesis !== undefined) await loadGenesis(options.genesis);
+  const links = role === "writer" ? { net: { listen: net } } : {};
+  const config: ConfigInput = { version: 1, moniker, role, ...links, http: { listen } };
+  const identity = await createHome(home.directory, config);
+  if (options.genesis !== undefined) await copyFile(options.genesis, home.genesisFile);
+  const at = { address: net, http: `http://${listen}` };
+  const entry = role === "writer" ? genesisWriter(moniker, identity, at) : identity;
+  if (options.output === "json") return sayJson({ home: home.directory, ...entry });
+  say(`home made: ${home.directory}`);
+  if (role === "writer")
+    say(`its entry for the genesis (smalti genesis make):\n${JSON.stringify(entry)}`);
+  if (options.genesis !== undefined) return;
+  say(
+    `next: put the network's genesis at ${home.genesisFile}, then: smalti start --home ${home.directory}`,
+  );
 }
 
 function genesisCommand(program: Command): void {

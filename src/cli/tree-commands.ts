@@ -166,16 +166,24 @@ function diffCommand(program: Command): void {
         .command("diff <tree> <a> [b]")
         .description("what changed in a tree between two heights (b: the newest)"),
     ),
-  ).action(async (tree: string, a: string, b: string | undefined, options: CommonOptions) => {
-    const { client } = await clientOf(options);
-    const after = b === undefined ? await client.newestHead() : await client.head(heightFlag(b));
-    const before = await client.head(heightFlag(a));
-    const [old, now] = [await client.leaves(before, tree), await client.leaves(after, tree)];
-    const changes = [...new Set([...old.keys(), ...now.keys()])]
-      .sort()
-      .flatMap((path) => changeOf(path, old.get(path), now.get(path)));
-    if (options.output === "json")
-      return sayJson({ tree, from: before.height, to: after.height, changes });
-    for (const { kind, path } of changes) say(`${kind} ${path}`);
-  });
+  ).action(diff);
+}
+
+// biome-ignore lint/complexity/useMaxParams: three arguments of the command line and its options
+async function diff(
+  tree: string,
+  a: string,
+  b: string | undefined,
+  options: CommonOptions,
+): Promise<void> {
+  const { client } = await clientOf(options);
+  const after = b === undefined ? await client.newestHead() : await client.head(heightFlag(b));
+  const before = await client.head(heightFlag(a));
+  const [old, now] = [await client.leaves(before, tree), await client.leaves(after, tree)];
+  const changes = [...new Set([...old.keys(), ...now.keys()])]
+    .sort()
+    .flatMap((path) => changeOf(path, old.get(path), now.get(path)));
+  if (options.output === "json")
+    return sayJson({ tree, from: before.height, to: after.height, changes });
+  for (const { kind, path } of changes) say(`${kind} ${path}`);
 }

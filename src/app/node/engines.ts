@@ -2,7 +2,7 @@ import { join } from "node:path";
 import type { Author } from "../../core/base/index.ts";
 import { FollowerHost, type HostRecovery, WriterHost } from "../../core/host/index.ts";
 import { readUpdate } from "../../core/mirror/index.ts";
-import { loadKeyFile } from "../../io/storage/index.ts";
+import { type LoadedKey, loadKeyFile } from "../../io/storage/index.ts";
 import { type Links, openLinks } from "../../io/transport/index.ts";
 import { ConfigError, splitEndpoint } from "../config/index.ts";
 import type { Engine, Parts } from "./parts.ts";
@@ -18,17 +18,9 @@ export async function writerEngine(
     readonly recovery: HostRecovery;
   },
 ): Promise<Engine> {
-  const { config, network, core, verifier, nodeKey } = parts;
+  const { config, network, core, verifier } = parts;
   const { self, keysDirectory, recovery } = options;
-  const blockKey = await loadKeyFile(join(keysDirectory, "block.json"), "block");
-  const cosignKey = await loadKeyFile(join(keysDirectory, "cosign.json"), "cosign");
-  const entry = network.writers[self];
-  if (entry?.blockKey !== blockKey.publicKey || entry.cosignKey !== cosignKey.publicKey) {
-    throw new ConfigError(
-      "NOT_IN_GENESIS",
-      "block.json or cosign.json is not the key that the genesis names for this writer",
-    );
-  }
+  const keys = await writerKeys(parts, self, keysDirectory);
   if (!recovery.maySign)
     parts.log.warn(
       {},
@@ -37,8 +29,8 @@ export async function writerEngine(
   const host = new WriterHost({
     network,
     author: self,
-    blockSigner: blockKey.signer,
-    cosignSigner: cosignKey.signer,
+    blockSigner: keys.block.signer,
+    cosignSigner: keys.cosign.signer,
     verifier,
     view: core.view,
     pacing: {
@@ -55,26 +47,7 @@ export async function writerEngine(
     reader: undefined,
     start: async () => {
       await bringPending(parts, recovery);
-      links = await openLinks({
-        identity: nodeKey,
-        self,
-        listen: splitEndpoint(config.net.listen),
-        peers: network.writers
-          .filter((peer) => peer.index !== self)
-          .map((peer) => ({ author: peer.index, nodeKey: peer.nodeKey, address: peer.address })),
-        events: {
-          up: (peer) => writer.push({ type: "peer-up", peer }),
-          down: (peer, reason) => {
-            parts.log.info({ peer: network.writers[peer]?.name, reason }, "link down");
-            writer.push({ type: "peer-down", peer });
-          },
-          frame: (peer, frame) => writer.pushFrame(peer, frame),
-          refused: (reason) => {
-            parts.metrics.refusedLinks.inc();
-            parts.log.debug({ reason }, "link refused");
-          },
-        },
-      });
+      links = await openLinks(linkOptions(parts, self, writer));
       writer.useLinks(links);
       writer.push({ type: "start" });
       writer.resumePending();
@@ -82,6 +55,54 @@ export async function writerEngine(
     stop: async () => {
       await writer.stop();
       await links?.close();
+    },
+  };
+}
+
+/** The keys of a writer's roles, which must be the ones that the genesis names. */
+async function writerKeys(
+  { network }: Parts,
+  self: Author,
+  directory: string,
+): Promise<{ readonly block: LoadedKey; readonly cosign: LoadedKey }> {
+  const block = await loadKeyFile(join(directory, "block.json"), "block");
+  const cosign = await loadKeyFile(join(directory, "cosign.json"), "cosign");
+  const entry = network.writers[self];
+  if (entry?.blockKey === block.publicKey && entry.cosignKey === cosign.publicKey)
+    return { block, cosign };
+  throw new ConfigError(
+    "NOT_IN_GENESIS",
+    "block.json or cosign.json is not the key that the genesis names for this writer",
+  );
+}
+
+function linkOptions(
+  parts: Parts,
+  self: Author,
+  writer: WriterNode,
+): Parameters<typeof openLinks>[0] {
+  const { config, network, nodeKey, log, metrics } = parts;
+  const others = network.writers.filter((peer) => peer.index !== self);
+  return {
+    identity: nodeKey,
+    self,
+    listen: splitEndpoint(config.net.listen),
+    peers: others.map(({ index, nodeKey: key, address }) => ({
+      author: index,
+      nodeKey: key,
+      address,
+    })),
+    events: {
+      up: (peer) => writer.push({ type: "peer-up", peer }),
+      down: (peer, reason) => {
+        log.info({ peer: network.writers[peer]?.name, reason }, "link down");
+        writer.push({ type: "peer-down", peer });
+      },
+      frame: (peer, frame) => writer.pushFrame(peer, frame),
+      refused: (reason) => {
+        metrics.refusedLinks.inc();
+        log.debug({ reason }, "link refused");
+      },
     },
   };
 }

@@ -24,5 +24,6 @@ export {
   utf8,
 } from "./bytes.ts";
 export { limits } from "./limits.ts";
+export { MonotonicClock } from "./monotonic-clock.ts";
 export { Prng } from "./prng.ts";
 export { type Fault, fail, ok, type Result } from "./result.ts";

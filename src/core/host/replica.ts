@@ -1,5 +1,5 @@
 import type { AcceptedBatch } from "../acceptance/index.ts";
-import type { Author } from "../base/index.ts";
+import { type Author, unreachable } from "../base/index.ts";
 import type { Signer, Verifier } from "../crypto/index.ts";
 import type { Network } from "../membership/index.ts";
 import type { MirrorState, MirrorView } from "../mirror/index.ts";
@@ -79,21 +79,27 @@ export class Replica {
   }
 
   #fromCosigning(cosigned: readonly CosignEffect[]): HostEffect[] {
-    return cosigned.map((effect): HostEffect => {
-      switch (effect.type) {
-        case "guard-checkpoint":
-        case "certified":
-          return effect;
-        case "cosigned":
-          return {
-            type: "broadcast",
-            frame: encodeMessage({ type: "cosignature", ...effect.cosignature }),
-          };
-        case "contradiction": {
-          const { author, size } = effect;
-          return { type: "evidence", evidence: { kind: "contradicting-checkpoint", author, size } };
-        }
-      }
-    });
+    const effects: HostEffect[] = [];
+    for (const effect of cosigned) effects.push(hostEffectOf(effect));
+    return effects;
+  }
+}
+
+function hostEffectOf(effect: CosignEffect): HostEffect {
+  switch (effect.type) {
+    case "guard-checkpoint":
+    case "certified":
+      return effect;
+    case "cosigned":
+      return {
+        type: "broadcast",
+        frame: encodeMessage({ type: "cosignature", ...effect.cosignature }),
+      };
+    case "contradiction": {
+      const { author, size } = effect;
+      return { type: "evidence", evidence: { kind: "contradicting-checkpoint", author, size } };
+    }
+    default:
+      return unreachable(effect);
   }
 }

@@ -7,7 +7,6 @@ import {
   type DagInput,
   type Pacing,
   type Ref,
-  refKey,
   type SignedHeader,
   segmentOf,
   type VerifiedBlock,
@@ -15,13 +14,20 @@ import {
   verifyCommitRange,
   verifySignedHeader,
 } from "../acceptance/index.ts";
-import { type Author, type Digest, limits, Prng, unreachable } from "../base/index.ts";
-import { Fetcher, type Wanted } from "../broadcast/index.ts";
+import {
+  type Author,
+  type Digest,
+  limits,
+  MonotonicClock,
+  Prng,
+  unreachable,
+} from "../base/index.ts";
 import type { Signer, Verifier } from "../crypto/index.ts";
 import type { Network } from "../membership/index.ts";
 import { encodeHeld, type MirrorState, type MirrorView, messageKinds } from "../mirror/index.ts";
 import { CatchUp } from "./catch-up.ts";
 import type { HostEffect, HostInput } from "./effects.ts";
+import { GapFiller } from "./gap-filler.ts";
 import { decodeMessage, encodeMessage, type PeerMessage } from "./messages.ts";
 import { dagConfigOf } from "./network-config.ts";
 import type { HostRecovery } from "./recovery.ts";
@@ -55,12 +61,11 @@ export class WriterHost {
   readonly #config: DagConfig;
   readonly #dag: DagAcceptance;
   readonly #replica: Replica;
-  readonly #fetcher: Fetcher;
+  readonly #gaps: GapFiller;
+  readonly #time = new MonotonicClock();
   readonly #catchUp: CatchUp;
   readonly #safeReturn: SafeReturn;
   readonly #peers = new Map<Author, Peer>();
-  /** Who named a missing block first. */
-  readonly #namedBy = new Map<string, Author>();
   #certifiedIndex = 0;
   #effects: HostEffect[] = [];
 
@@ -81,7 +86,7 @@ export class WriterHost {
       },
     });
     this.#replica = new Replica(options);
-    this.#fetcher = new Fetcher(random);
+    this.#gaps = new GapFiller(random);
     this.#catchUp = new CatchUp(random);
     this.#safeReturn = new SafeReturn(network.rule.parentQuorum, !recovery.maySign);
   }
@@ -383,8 +388,7 @@ export class WriterHost {
           frame: encodeMessage({ type: "block", wire: blockToWire(effect.block) }),
         });
       case "missing":
-        for (const ref of effect.refs) this.#namedBy.set(refKey(ref), effect.from);
-        return;
+        return this.#gaps.named(effect.refs, effect.from);
       case "accept":
         this.#effects.push({ type: "accepted", batch: effect.batch });
         return this.#follow(this.#replica.accept(effect.batch, nowMs));
@@ -411,42 +415,34 @@ export class WriterHost {
       ref.round <= this.#dag.horizon || this.#dag.block(ref) !== undefined;
     const minRound = this.#safeReturn.resume(hasSeen);
     if (minRound !== undefined) this.#accept({ type: "resume", minRound }, nowMs);
-    this.#fetch(nowMs);
-    this.#sync(nowMs);
+    const paceMs = this.#time.read(nowMs);
+    this.#fetch(paceMs);
+    this.#sync(paceMs);
     const certified: CommitCertificate | undefined = this.#dag.certified;
     if (certified === undefined || certified.index <= this.#certifiedIndex) return;
     this.#certifiedIndex = certified.index;
     this.#effects.push({ type: "certificate", certificate: certified });
   }
 
-  #fetch(nowMs: number): void {
+  #fetch(paceMs: number): void {
     const missing = this.#dag.missing();
-    if (missing.length === 0) {
-      this.#namedBy.clear();
-      return;
+    for (const { peer, refs } of this.#gaps.requests(missing, this.#reachable(), paceMs)) {
+      this.#send(peer, { type: "fetch", refs });
     }
-    const refs = new Map(missing.map((ref) => [refKey(ref), ref]));
-    const wanted: Wanted[] = [...refs].map(([key, ref]) => ({
-      key,
-      rank: ref.round,
-      hint: this.#namedBy.get(key),
-    }));
-    for (const { peer, keys } of this.#fetcher.requests(wanted, this.#reachable(), nowMs)) {
-      this.#send(peer, { type: "fetch", refs: keys.flatMap((key) => refs.get(key) ?? []) });
-    }
-    const at = this.#fetcher.nextAtMs;
-    if (at !== undefined) this.#effects.push({ type: "wake", atMs: Math.max(at, nowMs + 20) });
+    this.#wakeAt(this.#gaps.wakeAtMs(paceMs));
   }
 
-  #sync(nowMs: number): void {
+  #sync(paceMs: number): void {
     const reachable = this.#reachable();
     const lastIndex = this.#dag.lastCommit.index;
-    const peer = this.#catchUp.next(
-      { lastIndex, quorumIndex: this.#dag.quorumIndex, reachable },
-      nowMs,
-    );
+    const { quorumIndex } = this.#dag;
+    const peer = this.#catchUp.next({ lastIndex, quorumIndex, reachable }, paceMs);
     if (peer !== undefined) this.#send(peer, { type: "sync", after: lastIndex });
-    const at = this.#catchUp.wakeAtMs(nowMs);
-    if (at !== undefined) this.#effects.push({ type: "wake", atMs: at });
+    this.#wakeAt(this.#catchUp.wakeAtMs(paceMs));
+  }
+
+  #wakeAt(paceMs: number | undefined): void {
+    if (paceMs !== undefined)
+      this.#effects.push({ type: "wake", atMs: this.#time.toCaller(paceMs) });
   }
 }

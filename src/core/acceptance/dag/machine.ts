@@ -1,4 +1,4 @@
-import { Author, assert, type Digest, limits } from "../../base/index.ts";
+import { Author, assert, type Digest, limits, MonotonicClock } from "../../base/index.ts";
 import type { AcceptanceMachine } from "../contract.ts";
 import { segmentBytes } from "../segment.ts";
 import {
@@ -15,7 +15,7 @@ import type { DagEffect, DagInput, DropCode } from "./effects.ts";
 import { type Entry, entryOf } from "./entry.ts";
 import { Graph } from "./graph.ts";
 import { Ordering, type OrderingOutcome } from "./ordering.ts";
-import { Absence, MonotonicClock, type Pacing, RoundClock } from "./pacing.ts";
+import { Absence, type Pacing, RoundClock } from "./pacing.ts";
 import { PayloadQueue, type Submission } from "./payload-queue.ts";
 import { type DagSigner, Proposer } from "./proposer.ts";
 import { WaitingRoom } from "./waiting-room.ts";

@@ -1,0 +1,51 @@
+// Runs the checks (`check`: about a minute) or everything (`all`: as CI does), and prints one closing line.
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const bin = (name) => join(root, "node_modules", ".bin", name);
+const work = mkdtempSync(join(tmpdir(), "smalti-test-"));
+const totals = { pass: 0, fail: 0 };
+
+function step(title, command, args) {
+  console.log(`\n── ${title}`);
+  const { status } = spawnSync(command, args, { cwd: root, stdio: "inherit" });
+  if (status === 0) totals.pass++;
+  else totals.fail++;
+}
+
+/** Test files that stand in the sources: what an older build left in dist is not run. */
+function testFiles(directory) {
+  const found = [];
+  for (const name of readdirSync(join(root, directory)).sort()) {
+    const path = join(directory, name);
+    if (statSync(join(root, path)).isDirectory()) found.push(...testFiles(path));
+    else if (name.endsWith(".test.ts")) found.push(join("dist", path.replace(/\.ts$/, ".js")));
+  }
+  return found;
+}
+
+function suite(title, directories, concurrency) {
+  console.log(`\n── ${title}`);
+  const files = directories.flatMap(testFiles);
+  const tap = join(work, "tap");
+  const reporters = ["--test-reporter=spec", "--test-reporter-destination=stdout"];
+  reporters.push("--test-reporter=tap", `--test-reporter-destination=${tap}`);
+  const args = ["--test", `--test-concurrency=${concurrency}`, ...reporters, ...files];
+  const { status } = spawnSync(process.execPath, args, { cwd: root, stdio: "inherit" });
+  const report = readFileSync(tap, "utf8");
+  const count = (name) => Number(new RegExp(`^# ${name} (\\d+)`, "m").exec(report)?.[1] ?? 0);
+  totals.pass += count("pass");
+  totals.fail += Math.max(count("fail") + count("cancelled"), status === 0 ? 0 : 1);
+}
+
+step("lint and format (biome)", bin("biome"), ["check", "."]);
+step("the table of edges (dependency-cruiser)", bin("depcruise"), ["--config", ".dependency-cruiser.mjs", "src"]);
+suite("unit tests, properties, figures", ["src", "test/core", "test/io"], 2);
+if (process.argv[2] === "all") suite("real processes, sockets and disks", ["test/system"], 1);
+rmSync(work, { recursive: true, force: true });
+console.log(`\n${totals.pass} passed, ${totals.fail} failed`);
+process.exit(totals.fail === 0 ? 0 : 1);

@@ -1,0 +1,48 @@
+import { type Ref, refKey } from "../acceptance/index.ts";
+import type { Author, Prng } from "../base/index.ts";
+import { Fetcher } from "../broadcast/index.ts";
+
+/** Least time until missing blocks are thought of again, milliseconds. */
+const leastWaitMs = 20;
+
+/** Brings the blocks that others named and this host lacks: remembers who named them, asks, asks others. */
+export class GapFiller {
+  readonly #fetcher: Fetcher;
+  readonly #namedBy = new Map<string, Author>();
+
+  constructor(random: Prng) {
+    this.#fetcher = new Fetcher(random);
+  }
+
+  named(refs: readonly Ref[], by: Author): void {
+    for (const ref of refs) this.#namedBy.set(refKey(ref), by);
+  }
+
+  /** Whom to ask for which of the `missing` blocks now. */
+  requests(
+    missing: readonly Ref[],
+    reachable: ReadonlySet<Author>,
+    nowMs: number,
+  ): readonly { readonly peer: Author; readonly refs: readonly Ref[] }[] {
+    if (missing.length === 0) {
+      this.#namedBy.clear();
+      this.#fetcher.requests([], reachable, nowMs);
+      return [];
+    }
+    const refs = new Map(missing.map((ref) => [refKey(ref), ref]));
+    const wanted = [...refs].map(([key, ref]) => ({
+      key,
+      rank: ref.round,
+      hint: this.#namedBy.get(key),
+    }));
+    return this.#fetcher
+      .requests(wanted, reachable, nowMs)
+      .map(({ peer, keys }) => ({ peer, refs: keys.flatMap((key) => refs.get(key) ?? []) }));
+  }
+
+  /** When {@link requests} should be asked again, if anything is missing. */
+  wakeAtMs(nowMs: number): number | undefined {
+    const at = this.#fetcher.nextAtMs;
+    return at === undefined ? undefined : Math.max(at, nowMs + leastWaitMs);
+  }
+}
