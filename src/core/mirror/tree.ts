@@ -136,8 +136,11 @@ class Application {
   ): Entry | undefined {
     if (direct !== undefined && !meetsExpectation(old, direct)) this.conflicts.push(direct.path);
     if (nested.length === 0) return this.#replace(old, direct);
-    const standsInTheWay = old !== undefined && old.kind !== "directory" && direct === undefined;
-    if (standsInTheWay) this.conflicts.push(...nested.map((step) => step.change.path));
+    if (old !== undefined && old.kind !== "directory" && direct === undefined) {
+      // A file is in the way of what should come below it; that nothing is below it, it does not mind.
+      for (const { change } of nested) if (change.leaf !== undefined) this.conflicts.push(change.path);
+      return old;
+    }
     const child = this.directory(
       old?.kind === "directory" ? old.root : undefined,
       nested,
