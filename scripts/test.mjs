@@ -43,7 +43,11 @@ function suite(title, directories, concurrency) {
 }
 
 step("lint and format (biome)", bin("biome"), ["check", "."]);
-step("the table of edges (dependency-cruiser)", bin("depcruise"), ["--config", ".dependency-cruiser.mjs", "src"]);
+step("the table of edges (dependency-cruiser)", bin("depcruise"), [
+  "--config",
+  ".dependency-cruiser.mjs",
+  "src",
+]);
 suite("unit tests, properties, figures", ["src", "test/core", "test/io"], 2);
 if (process.argv[2] === "all") suite("real processes, sockets and disks", ["test/system"], 1);
 rmSync(work, { recursive: true, force: true });

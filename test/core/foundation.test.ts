@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { createHash, generateKeyPairSync, sign } from "node:crypto";
 import { describe, test } from "node:test";
 import fc from "fast-check";
+import type { PublicKey } from "../../src/core/base/index.ts";
 import {
   bigEndian,
   compareBytes,
@@ -36,7 +37,6 @@ import {
   verifyNote,
   writeNote,
 } from "../../src/core/crypto/index.ts";
-import type { PublicKey } from "../../src/core/base/index.ts";
 import { realSigner } from "../support/dag-world.ts";
 
 describe("bytes", () => {
@@ -57,7 +57,8 @@ describe("bytes", () => {
   });
 
   test("base64 that is not canonical is refused", () => {
-    for (const text of ["QQ=", "QR==", "Q Q=", "QQ==\n", "=QQQ"]) assert.equal(fromBase64(text), undefined);
+    for (const text of ["QQ=", "QR==", "Q Q=", "QQ==\n", "=QQQ"])
+      assert.equal(fromBase64(text), undefined);
   });
 
   test("a monotonic clock never goes back", () => {
@@ -125,7 +126,10 @@ describe("canonical bytes (RFC 8949 §4.2.1)", () => {
   }
 
   test("any bytes give a value or a fault, never a throw", () => {
-    fc.assert(fc.property(fc.uint8Array({ maxLength: 64 }), (bytes) => void decode(bytes)), { numRuns: 5000 });
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 64 }), (bytes) => void decode(bytes)),
+      { numRuns: 5000 },
+    );
   });
 });
 
@@ -142,12 +146,15 @@ describe("signatures (RFC 8032)", () => {
 
   test("a second form of a valid signature (scalar plus the group order) is refused", () => {
     const { privateKey, publicKey } = generateKeyPairSync("ed25519");
-    const key = Buffer.from(publicKey.export({ format: "jwk" }).x ?? "", "base64url").toString("hex") as PublicKey;
+    const key = Buffer.from(publicKey.export({ format: "jwk" }).x ?? "", "base64url").toString(
+      "hex",
+    ) as PublicKey;
     const message = Buffer.from("once");
     const signature = sign(null, message, privateKey);
     assert.ok(verifier.verify(key, message, signature));
     const order = 2n ** 252n + 27742317777372353535851937790883648493n;
-    const scalar = BigInt(`0x${Buffer.from(signature.subarray(32)).reverse().toString("hex")}`) + order;
+    const scalar =
+      BigInt(`0x${Buffer.from(signature.subarray(32)).reverse().toString("hex")}`) + order;
     const other = Buffer.from(scalar.toString(16).padStart(64, "0"), "hex").reverse();
     const forged = Buffer.concat([signature.subarray(0, 32), other]);
     assert.equal(verifier.verify(key, message, forged), false);
@@ -163,7 +170,9 @@ describe("signatures (RFC 8032)", () => {
 
   test("kinds are separate domains", () => {
     const bytes = Buffer.from("same bytes");
-    const digests = (["header", "commit", "node", "update"] as const).map((kind) => taggedDigest(kind, bytes));
+    const digests = (["header", "commit", "node", "update"] as const).map((kind) =>
+      taggedDigest(kind, bytes),
+    );
     assert.equal(new Set(digests).size, 4);
   });
 });
@@ -186,11 +195,16 @@ describe("the log (RFC 6962)", () => {
     for (const { level, index, hash } of added.stored) stored.set(`${level}/${index}`, hash);
     logs.push(added.frontier);
   }
-  const read = (level: number, index: number): Uint8Array => stored.get(`${level}/${index}`) ?? new Uint8Array(0);
-  const at = (size: number): { size: number; root: Uint8Array } => ({ size, root: rootOf(logs[size] ?? emptyFrontier) });
+  const read = (level: number, index: number): Uint8Array =>
+    stored.get(`${level}/${index}`) ?? new Uint8Array(0);
+  const at = (size: number): { size: number; root: Uint8Array } => ({
+    size,
+    root: rootOf(logs[size] ?? emptyFrontier),
+  });
 
   test("roots equal the definition's at every size", () => {
-    for (const size of logs.keys()) assert.deepEqual(at(size).root, dumbRoot(leaves.slice(0, size)));
+    for (const size of logs.keys())
+      assert.deepEqual(at(size).root, dumbRoot(leaves.slice(0, size)));
   });
 
   test("every inclusion proof verifies, and no altered one does", () => {
@@ -202,7 +216,8 @@ describe("the log (RFC 6962)", () => {
         assert.ok(!verifyInclusion({ hash, index: index + 1 }, at(size), proof));
         assert.ok(!verifyInclusion({ hash: leafHash(Buffer.from("x")), index }, at(size), proof));
         assert.ok(!verifyInclusion({ hash, index }, at(size), [...proof, hash]));
-        if (proof.length > 0) assert.ok(!verifyInclusion({ hash, index }, at(size), proof.slice(1)));
+        if (proof.length > 0)
+          assert.ok(!verifyInclusion({ hash, index }, at(size), proof.slice(1)));
       }
     }
   });
@@ -220,9 +235,16 @@ describe("the log (RFC 6962)", () => {
 });
 
 describe("checkpoints (C2SP tlog-checkpoint, tlog-cosignature)", () => {
-  const signers = ["a", "b", "c", "d"].map((name) => ({ name: `smalti/x/${name}`, signer: realSigner() }));
+  const signers = ["a", "b", "c", "d"].map((name) => ({
+    name: `smalti/x/${name}`,
+    signer: realSigner(),
+  }));
   const cosigners = signers.map(({ name, signer }) => ({ name, key: signer.publicKey }));
-  const checkpoint: Checkpoint = { origin: "smalti/x/0", size: 42, root: leafHash(Buffer.from("root")) };
+  const checkpoint: Checkpoint = {
+    origin: "smalti/x/0",
+    size: 42,
+    root: leafHash(Buffer.from("root")),
+  };
   const verifier = new Ed25519Verifier();
   const expected = { origin: checkpoint.origin, cosigners, quorum: 3, verifier };
   const signed = (count: number): string =>
@@ -257,12 +279,21 @@ describe("checkpoints (C2SP tlog-checkpoint, tlog-cosignature)", () => {
       [toBase64(checkpoint.root), toBase64(leafHash(Buffer.from("other")))],
     ] as const) {
       const forged = signed(4).replace(from, to);
-      assert.equal(verifyNote(forged, { ...expected, origin: forged.split("\n")[0] ?? "" }).ok, false);
+      assert.equal(
+        verifyNote(forged, { ...expected, origin: forged.split("\n")[0] ?? "" }).ok,
+        false,
+      );
     }
   });
 
   test("malformed notes are faults", () => {
-    for (const note of ["", "\n\n", "a\n1\nxx\n\n", `o\n01\n${toBase64(checkpoint.root)}\n\n— a b\n`, signed(3).trimEnd()]) {
+    for (const note of [
+      "",
+      "\n\n",
+      "a\n1\nxx\n\n",
+      `o\n01\n${toBase64(checkpoint.root)}\n\n— a b\n`,
+      signed(3).trimEnd(),
+    ]) {
       assert.equal(readNote(note).ok, false, JSON.stringify(note));
     }
     assert.throws(() => Digest("zz"));

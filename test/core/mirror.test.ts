@@ -3,20 +3,20 @@ import { describe, test } from "node:test";
 import fc from "fast-check";
 import { Author, type Digest, limits } from "../../src/core/base/index.ts";
 import { encode } from "../../src/core/codec/index.ts";
-import { rootOf, sha256, type Signer } from "../../src/core/crypto/index.ts";
+import { rootOf, type Signer, sha256 } from "../../src/core/crypto/index.ts";
 import {
   applyChanges,
   type Change,
   changesDigest,
+  DirectoryStore,
   decodeChanges,
   decodeState,
-  DirectoryStore,
   differences,
+  type Executed,
   encodeChanges,
   encodeHeld,
   encodeState,
   execute,
-  type Executed,
   exportCollisions,
   fingerprint,
   genesisState,
@@ -51,16 +51,24 @@ const nameOf = fc.integer({ min: 0, max: 60 }).map((i) => `n${i}`);
 
 describe("directories", () => {
   test("equal sets of entries have equal roots, whatever the way there", () => {
-    const edits = fc.array(fc.tuple(nameOf, fc.option(fc.integer({ min: 0, max: 5 }), { nil: undefined })), { maxLength: 200 });
+    const edits = fc.array(
+      fc.tuple(nameOf, fc.option(fc.integer({ min: 0, max: 5 }), { nil: undefined })),
+      { maxLength: 200 },
+    );
     fc.assert(
       fc.property(edits, fc.integer({ min: 1, max: 30 }), (list, batch) => {
         const memory = new Memory();
         const twin = new Map<string, Leaf>();
         let root: Digest | undefined;
         for (let i = 0; i < list.length; i += batch) {
-          const changes = new Map(list.slice(i, i + batch).map(([name, n]) => [name, n === undefined ? undefined : file(`${n}`)]));
+          const changes = new Map(
+            list
+              .slice(i, i + batch)
+              .map(([name, n]) => [name, n === undefined ? undefined : file(`${n}`)]),
+          );
           root = memory.store.edit(root, changes)?.root;
-          for (const [name, leaf] of changes) leaf === undefined ? twin.delete(name) : twin.set(name, leaf);
+          for (const [name, leaf] of changes)
+            leaf === undefined ? twin.delete(name) : twin.set(name, leaf);
         }
         const fresh = new Memory().store.edit(undefined, twin);
         assert.equal(root, fresh?.root);
@@ -68,7 +76,8 @@ describe("directories", () => {
           memory.store.list(root).map(({ name, entry }) => [name, entry]),
           [...twin].sort(([a], [b]) => (a < b ? -1 : 1)),
         );
-        for (const name of ["n0", "n30", "absent"]) assert.deepEqual(memory.store.get(root, name), twin.get(name));
+        for (const name of ["n0", "n30", "absent"])
+          assert.deepEqual(memory.store.get(root, name), twin.get(name));
       }),
       { numRuns: 300 },
     );
@@ -76,7 +85,9 @@ describe("directories", () => {
 
   test("an edit of a large directory writes few nodes, and nodes stay small", () => {
     const memory = new Memory();
-    const many = new Map(Array.from({ length: 20_000 }, (_, i) => [`file-${i}`, file(`${i}`)] as const));
+    const many = new Map(
+      Array.from({ length: 20_000 }, (_, i) => [`file-${i}`, file(`${i}`)] as const),
+    );
     const root = memory.store.edit(undefined, many)?.root;
     const before = memory.nodes.size;
     const next = memory.store.edit(root, new Map([["file-777", file("changed")]]));
@@ -94,9 +105,16 @@ function dumbApply(tree: Tree, changes: readonly Change[]): Tree | "conflict" {
   for (const { path, leaf, expect } of changes) {
     const old = tree.get(path);
     const isDirectory = [...tree.keys()].some((other) => other.startsWith(`${path}/`));
-    const isDone = leaf === undefined ? old === undefined : old !== undefined && fingerprint(old) === fingerprint(leaf);
+    const isDone =
+      leaf === undefined
+        ? old === undefined
+        : old !== undefined && fingerprint(old) === fingerprint(leaf);
     const isMet =
-      expect === "anything" || isDone || (expect === "absent" ? old === undefined && !isDirectory : old !== undefined && fingerprint(old) === expect);
+      expect === "anything" ||
+      isDone ||
+      (expect === "absent"
+        ? old === undefined && !isDirectory
+        : old !== undefined && fingerprint(old) === expect);
     if (!isMet) return "conflict";
     if (leaf === undefined) next.delete(path);
     else next.set(path, leaf);
@@ -110,45 +128,69 @@ function dumbApply(tree: Tree, changes: readonly Change[]): Tree | "conflict" {
 }
 
 describe("change lists", () => {
-  const path = fc.array(fc.constantFrom("a", "b", "c"), { minLength: 1, maxLength: 3 }).map((names) => names.join("/"));
+  const path = fc
+    .array(fc.constantFrom("a", "b", "c"), { minLength: 1, maxLength: 3 })
+    .map((names) => names.join("/"));
   const change = fc.record({
     path,
-    leaf: fc.option(fc.constantFrom(file("1"), file("2"), { kind: "link", target: "x" } as Leaf), { nil: undefined }),
-    expect: fc.constantFrom<Change["expect"]>("anything", "absent", fingerprint(file("1")), fingerprint(file("2"))),
+    leaf: fc.option(fc.constantFrom(file("1"), file("2"), { kind: "link", target: "x" } as Leaf), {
+      nil: undefined,
+    }),
+    expect: fc.constantFrom<Change["expect"]>(
+      "anything",
+      "absent",
+      fingerprint(file("1")),
+      fingerprint(file("2")),
+    ),
   });
 
   test("applying equals the dumb twin, or both refuse", () => {
     let applied = 0;
     fc.assert(
-      fc.property(fc.array(fc.array(change, { minLength: 1, maxLength: 5 }), { maxLength: 12 }), (lists) => {
-        const memory = new Memory();
-        let twin: Tree = new Map();
-        let root: Digest | undefined;
-        for (const list of lists) {
-          const unique = [...new Map(list.map((item) => [item.path, item])).values()].sort((a, b) => (a.path < b.path ? -1 : 1));
-          const expected = dumbApply(twin, unique);
-          const found = applyChanges(memory.store, root, unique);
-          // Deleting a directory as if it were a file is refused; the twin has no directories and sees nothing to do.
-          if (found.kind === "conflict" && expected !== "conflict") {
-            const isDirectory = found.paths.every((p) => [...twin.keys()].some((other) => other.startsWith(`${p}/`)));
-            assert.ok(isDirectory, `${JSON.stringify(unique)} on ${JSON.stringify([...twin])}`);
-            continue;
+      fc.property(
+        fc.array(fc.array(change, { minLength: 1, maxLength: 5 }), { maxLength: 12 }),
+        (lists) => {
+          const memory = new Memory();
+          let twin: Tree = new Map();
+          let root: Digest | undefined;
+          for (const list of lists) {
+            const unique = [...new Map(list.map((item) => [item.path, item])).values()].sort(
+              (a, b) => (a.path < b.path ? -1 : 1),
+            );
+            const expected = dumbApply(twin, unique);
+            const found = applyChanges(memory.store, root, unique);
+            // Deleting a directory as if it were a file is refused; the twin has no directories and sees nothing to do.
+            if (found.kind === "conflict" && expected !== "conflict") {
+              const isDirectory = found.paths.every((p) =>
+                [...twin.keys()].some((other) => other.startsWith(`${p}/`)),
+              );
+              assert.ok(isDirectory, `${JSON.stringify(unique)} on ${JSON.stringify([...twin])}`);
+              continue;
+            }
+            assert.equal(
+              found.kind,
+              expected === "conflict" ? "conflict" : "applied",
+              JSON.stringify([unique, [...twin]]),
+            );
+            if (expected === "conflict" || found.kind === "conflict") continue;
+            applied++;
+            const before = root;
+            root = found.root;
+            const leaves = [...leavesOf(memory.store, root)].map(
+              ({ path: p, leaf }) => [p, leaf] as const,
+            );
+            assert.deepEqual(new Map(leaves), expected);
+            const changed = [...differences(memory.store, { before, after: root })]
+              .map((item) => item.path)
+              .sort();
+            const dumb = [...new Set([...twin.keys(), ...expected.keys()])].filter(
+              (p) => JSON.stringify(twin.get(p)) !== JSON.stringify(expected.get(p)),
+            );
+            assert.deepEqual(changed, dumb.sort());
+            twin = expected;
           }
-          assert.equal(found.kind, expected === "conflict" ? "conflict" : "applied", JSON.stringify([unique, [...twin]]));
-          if (expected === "conflict" || found.kind === "conflict") continue;
-          applied++;
-          const before = root;
-          root = found.root;
-          const leaves = [...leavesOf(memory.store, root)].map(({ path: p, leaf }) => [p, leaf] as const);
-          assert.deepEqual(new Map(leaves), expected);
-          const changed = [...differences(memory.store, { before, after: root })].map((item) => item.path).sort();
-          const dumb = [...new Set([...twin.keys(), ...expected.keys()])].filter(
-            (p) => JSON.stringify(twin.get(p)) !== JSON.stringify(expected.get(p)),
-          );
-          assert.deepEqual(changed, dumb.sort());
-          twin = expected;
-        }
-      }),
+        },
+      ),
       { numRuns: 1500 },
     );
     assert.ok(applied > 1000, `only ${applied} lists were applied`);
@@ -160,7 +202,9 @@ describe("change lists", () => {
     "a NUL": [{ path: "a\0b", leaf: file("1"), expect: "anything" }],
     "a control character": [{ path: "a\u001b[2J", leaf: file("1"), expect: "anything" }],
     "a name over the limit": [{ path: "x".repeat(256), leaf: file("1"), expect: "anything" }],
-    "a path over the limit": [{ path: Array(30).fill("x".repeat(200)).join("/"), leaf: file("1"), expect: "anything" }],
+    "a path over the limit": [
+      { path: Array(30).fill("x".repeat(200)).join("/"), leaf: file("1"), expect: "anything" },
+    ],
     "an empty name": [{ path: "a//b", leaf: file("1"), expect: "anything" }],
     "a lone dot": [{ path: "./a", leaf: file("1"), expect: "anything" }],
     "no change": [],
@@ -177,7 +221,10 @@ describe("change lists", () => {
 
   test("names that differ by case or normalisation only are told", () => {
     const groups = exportCollisions(["README", "readme", "caf\u00e9/x", "cafe\u0301/y", "plain"]);
-    assert.deepEqual(groups.map((names) => [...names].sort()), [["README", "readme"], ["cafe\u0301", "caf\u00e9"].sort()]);
+    assert.deepEqual(
+      groups.map((names) => [...names].sort()),
+      [["README", "readme"], ["cafe\u0301", "caf\u00e9"].sort()],
+    );
     assert.equal(exportCollisions(["a/b", "a/c"]).length, 0);
     assert.equal(parsePath("dir/file.txt").ok, true);
   });
@@ -196,7 +243,11 @@ class Replica {
       policy: {
         version: 0,
         administrators: [admin.publicKey],
-        publishers: publishers.map((signer) => ({ key: signer.publicKey, name: "p", trees: ["t*"] })),
+        publishers: publishers.map((signer) => ({
+          key: signer.publicKey,
+          name: "p",
+          trees: ["t*"],
+        })),
       },
       commit: group,
       timeMs: 1000,
@@ -205,8 +256,17 @@ class Replica {
 
   run(messages: readonly OrderedMessage[], tsMs = this.state.tsMs + 1): Executed {
     const index = this.state.commit.index + 1;
-    const batch = { index, digest: sha256(Buffer.from(`${index}`)), tsMs, applications: 0, messages };
-    const view = { get: (key: string) => this.data.get(key), changes: (digest: Digest) => this.changes.get(digest) };
+    const batch = {
+      index,
+      digest: sha256(Buffer.from(`${index}`)),
+      tsMs,
+      applications: 0,
+      messages,
+    };
+    const view = {
+      get: (key: string) => this.data.get(key),
+      changes: (digest: Digest) => this.changes.get(digest),
+    };
     const done = execute(this.state, batch, { view, config: this.config });
     if (done.kind === "needs") return done;
     this.state = done.state;
@@ -221,7 +281,12 @@ class Replica {
 }
 
 let nonce = 0;
-function update(replica: Replica, signer: Signer, changes: readonly Change[], tree = "tree"): { id: Digest; message: OrderedMessage } {
+function update(
+  replica: Replica,
+  signer: Signer,
+  changes: readonly Change[],
+  tree = "tree",
+): { id: Digest; message: OrderedMessage } {
   const bytes = encodeChanges({ tree, baseHeight: 0, changes });
   replica.changes.set(changesDigest(bytes), bytes);
   const record = {
@@ -232,7 +297,10 @@ function update(replica: Replica, signer: Signer, changes: readonly Change[], tr
     nonce: (nonce++).toString(16).padStart(32, "0"),
   };
   const signed = signUpdate(record, signer);
-  return { id: signed.id, message: { author: Author(0), kind: messageKinds.update, bytes: signed.wire } };
+  return {
+    id: signed.id,
+    message: { author: Author(0), kind: messageKinds.update, bytes: signed.wire },
+  };
 }
 
 function held(author: number, ...ids: Digest[]): OrderedMessage {
@@ -268,10 +336,16 @@ describe("the mirror state machine", () => {
     replica.run([0, 1, 2].map((author) => held(author, b.id, a.id, c.id)));
     assert.deepEqual(replica.outcomes(), ["published", "conflict", "published"]);
     assert.equal(replica.state.height, 2);
-    const store = new DirectoryStore((root) => replica.data.get(`n/${root}`), () => undefined);
+    const store = new DirectoryStore(
+      (root) => replica.data.get(`n/${root}`),
+      () => undefined,
+    );
     const [tree] = store.list(replica.state.trees);
     const root = tree?.entry.kind === "directory" ? tree.entry.root : undefined;
-    assert.deepEqual([...leavesOf(store, root)].map(({ path }) => path), ["elsewhere", "of-bob", "same"]);
+    assert.deepEqual(
+      [...leavesOf(store, root)].map(({ path }) => path),
+      ["elsewhere", "of-bob", "same"],
+    );
   });
 
   test("who may write is asked when it is accepted and when it is published", () => {
@@ -284,21 +358,47 @@ describe("the mirror state machine", () => {
     const { id, message } = update(replica, alice, [put("a", "1")]);
     replica.run([message]);
     const revoke = signPolicy(
-      { group, administrator: admin.publicKey, version: 0, publisher: alice.publicKey, name: "", trees: [] },
+      {
+        group,
+        administrator: admin.publicKey,
+        version: 0,
+        publisher: alice.publicKey,
+        name: "",
+        trees: [],
+      },
       admin,
     );
     replica.run([{ author: Author(1), kind: messageKinds.policy, bytes: revoke.wire }]);
     replica.run([held(0, id), held(1, id), held(2, id)]);
-    assert.deepEqual(replica.outcomes(), ["not-permitted", "not-permitted", "published", "not-permitted"]);
+    assert.deepEqual(replica.outcomes(), [
+      "not-permitted",
+      "not-permitted",
+      "published",
+      "not-permitted",
+    ]);
     replica.run([{ author: Author(1), kind: messageKinds.policy, bytes: revoke.wire }]);
     const stale = signPolicy(
-      { group, administrator: admin.publicKey, version: 0, publisher: bob.publicKey, name: "b", trees: ["*"] },
+      {
+        group,
+        administrator: admin.publicKey,
+        version: 0,
+        publisher: bob.publicKey,
+        name: "b",
+        trees: ["*"],
+      },
       admin,
     );
     replica.run([{ author: Author(1), kind: messageKinds.policy, bytes: stale.wire }]);
     assert.equal(replica.outcomes().at(-1), "stale-policy");
     const usurper = signPolicy(
-      { group, administrator: bob.publicKey, version: 1, publisher: bob.publicKey, name: "b", trees: ["*"] },
+      {
+        group,
+        administrator: bob.publicKey,
+        version: 1,
+        publisher: bob.publicKey,
+        name: "b",
+        trees: ["*"],
+      },
       bob,
     );
     replica.run([{ author: Author(1), kind: messageKinds.policy, bytes: usurper.wire }]);
@@ -342,12 +442,18 @@ describe("the mirror state machine", () => {
     forged[forged.length - 1] = (forged.at(-1) ?? 0) ^ 1;
     replica.run([{ ...message, bytes: forged }]);
     fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 80 }), fc.integer({ min: 0, max: 9 }), (bytes, kind) => {
-        replica.run([{ author: Author(1), kind, bytes }]);
-      }),
+      fc.property(
+        fc.uint8Array({ maxLength: 80 }),
+        fc.integer({ min: 0, max: 9 }),
+        (bytes, kind) => {
+          replica.run([{ author: Author(1), kind, bytes }]);
+        },
+      ),
     );
     assert.equal(replica.state.height, 0);
-    assert.ok(replica.events.some((event) => event.type === "ignored" && event.code === "BAD_SIGNATURE"));
+    assert.ok(
+      replica.events.some((event) => event.type === "ignored" && event.code === "BAD_SIGNATURE"),
+    );
   });
 
   test("the state survives its encoding, and checkpoints are due where something finished", () => {
@@ -356,7 +462,10 @@ describe("the mirror state machine", () => {
     replica.run([message, held(0, id), held(1, id)]);
     const decoded = decodeState(encodeState(replica.state));
     assert.ok(decoded.ok);
-    assert.deepEqual(encode([...encodeState(decoded.value)]), encode([...encodeState(replica.state)]));
+    assert.deepEqual(
+      encode([...encodeState(decoded.value)]),
+      encode([...encodeState(replica.state)]),
+    );
     replica.run([held(2, id)]);
     const due = replica.events.findLast((event) => event.type === "checkpoint-due");
     assert.ok(due?.type === "checkpoint-due");

@@ -138,7 +138,8 @@ class Application {
     if (nested.length === 0) return this.#replace(old, direct);
     if (old !== undefined && old.kind !== "directory" && direct === undefined) {
       // A file is in the way of what should come below it; that nothing is below it, it does not mind.
-      for (const { change } of nested) if (change.leaf !== undefined) this.conflicts.push(change.path);
+      for (const { change } of nested)
+        if (change.leaf !== undefined) this.conflicts.push(change.path);
       return old;
     }
     const child = this.directory(

@@ -32,13 +32,7 @@ export type DagInput =
   | { readonly type: "tick" };
 
 /** Why an input had no effect; counted per code. */
-export type DropCode =
-  | "BELOW_HORIZON"
-  | "DUPLICATE"
-  | "FAR_FUTURE"
-  | "TWIN_PUSHED"
-  | "COMMIT_LAG"
-  | "STALE_RANGE";
+export type DropCode = "BELOW_HORIZON" | "DUPLICATE" | "FAR_FUTURE" | "TWIN_PUSHED" | "COMMIT_LAG";
 
 export type DagEffect =
   /** To be durable before any later effect of another kind is performed. */

@@ -1,0 +1,156 @@
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { type FileHandle, mkdtemp, open, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, test } from "node:test";
+import type { Digest } from "../../src/core/base/index.ts";
+import { sha256 } from "../../src/core/crypto/index.ts";
+import {
+  BlobError,
+  type FileBlobStore,
+  type LmdbStateStore,
+  openBlobStore,
+  openStateStore,
+} from "../../src/io/storage/index.ts";
+import { flipByte } from "../support/signed-blocks.ts";
+
+const small = Buffer.from("a small blob");
+const large = Buffer.alloc(700_000, "large ");
+const digestOf = (bytes: Uint8Array): Digest => sha256(bytes);
+
+async function* pieces(bytes: Uint8Array, size = 65_536): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
+}
+
+const isCode =
+  (code: BlobError["code"]) =>
+  (error: unknown): boolean =>
+    error instanceof BlobError && error.code === code;
+
+describe("blob store", () => {
+  let directory: string;
+  let index: LmdbStateStore;
+  let store: FileBlobStore;
+
+  const openAll = async (): Promise<void> => {
+    index = await openStateStore(join(directory, "state"));
+    store = await openBlobStore(join(directory, "blobs"), index);
+  };
+  const closeAll = async (): Promise<void> => {
+    await store.close();
+    await index.close();
+  };
+  const putSmall = (bytes: Uint8Array): Promise<void> =>
+    store.putSmall([{ digest: digestOf(bytes), bytes }]);
+  const putLarge = (offset = 0, bytes: Uint8Array = large): Promise<boolean> =>
+    store.putLarge({ digest: digestOf(large), size: large.length, offset }, pieces(bytes));
+  const largeFile = (suffix = ""): string =>
+    join(directory, "blobs", "large", `${digestOf(large)}${suffix}`);
+
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), "smalti-blobs-"));
+    await openAll();
+  });
+  afterEach(async () => {
+    await closeAll();
+    await rm(directory, { recursive: true, force: true });
+  });
+
+  test("small and large ones come back whole and in ranges, also after reopening", async () => {
+    await putSmall(small);
+    assert.equal(await putLarge(), true);
+    for (const turn of [1, 2]) {
+      assert.deepEqual(Buffer.from(await store.read(digestOf(small))), small, `turn ${turn}`);
+      assert.deepEqual(Buffer.from(await store.read(digestOf(large))), large);
+      const parts: Uint8Array[] = [];
+      for await (const part of store.stream(digestOf(large), 262_100, 524_300)) parts.push(part);
+      assert.deepEqual(Buffer.concat(parts), large.subarray(262_100, 524_300));
+      await closeAll();
+      await openAll();
+    }
+  });
+
+  test("the same blob again takes no room", async () => {
+    await putSmall(small);
+    const packs = join(directory, "blobs", "packs", "00000000.log");
+    const { size } = await stat(packs);
+    await putSmall(small);
+    await store.putSmall([small, small].map((bytes) => ({ digest: digestOf(bytes), bytes })));
+    assert.equal((await stat(packs)).size, size);
+  });
+
+  test("bytes that are not their digest are refused and leave nothing", async () => {
+    const wrong = { digest: digestOf(Buffer.from("other")), bytes: small };
+    await assert.rejects(store.putSmall([wrong]), isCode("BLOB_CORRUPT"));
+    const changed = Buffer.from(large);
+    changed.writeUInt8(1, 300_000);
+    await assert.rejects(putLarge(0, changed), isCode("BLOB_CORRUPT"));
+    assert.equal(store.has(digestOf(large)), false);
+    assert.equal(await store.partialSize(digestOf(large)), 0);
+    await assert.rejects(putLarge(0, Buffer.concat([large, small])), isCode("BLOB_CORRUPT"));
+    assert.equal(await putLarge(), true);
+  });
+
+  test("an interrupted upload goes on where it stopped", async () => {
+    assert.equal(await putLarge(0, large.subarray(0, 300_001)), false);
+    await closeAll();
+    await openAll();
+    assert.equal(await store.partialSize(digestOf(large)), 300_001);
+    await assert.rejects(putLarge(300_002, large.subarray(300_002)), isCode("BLOB_MISSING"));
+    assert.equal(await putLarge(300_001, large.subarray(300_001)), true);
+    assert.deepEqual(Buffer.from(await store.read(digestOf(large))), large);
+  });
+
+  test("damage is noticed before a wrong byte is handed out; the blob is forgotten and can come again", async () => {
+    for (const damage of ["chunk", "outboard", "missing", "cut"]) {
+      assert.equal(await putLarge(), true);
+      if (damage === "chunk") await flipByte(largeFile(), 400_000, 8);
+      else if (damage === "outboard") await flipByte(largeFile(".chunks"), 33, 8);
+      else if (damage === "missing") await rm(largeFile());
+      else await (await open(largeFile(), "r+")).truncate(600_000);
+      await assert.rejects(store.read(digestOf(large)), isCode("BLOB_CORRUPT"), damage);
+      assert.equal(store.has(digestOf(large)), false, damage);
+    }
+    await putSmall(small);
+    await flipByte(join(directory, "blobs", "packs", "00000000.log"), 12, 8);
+    await assert.rejects(store.read(digestOf(small)), isCode("BLOB_CORRUPT"));
+    assert.equal(store.has(digestOf(small)), false);
+    await putSmall(small);
+    assert.deepEqual(Buffer.from(await store.read(digestOf(small))), small);
+  });
+
+  test("after the index was lost, everything that was said to be durable is found again", async () => {
+    await putSmall(small);
+    assert.equal(await putLarge(), true);
+    await closeAll();
+    await rm(join(directory, "state"), { recursive: true });
+    await openAll();
+    assert.equal(store.has(digestOf(small)), true, "small");
+    assert.equal(store.has(digestOf(large)), true, "large");
+  });
+
+  test("a shortage of file handles makes nobody forget a blob", async () => {
+    assert.equal(await putLarge(), true);
+    const pid = String(process.pid);
+    const limit = execFileSync("prlimit", ["--pid", pid, "--nofile", "--raw", "--noheadings"]);
+    const [, soft = "1024", hard = "1024"] = /NOFILE.*?(\d+)\s+(\d+)/.exec(limit.toString()) ?? [];
+    execFileSync("prlimit", ["--pid", pid, `--nofile=200:${hard}`]);
+    const handles: FileHandle[] = [];
+    try {
+      for (;;) handles.push(await open("/dev/null"));
+    } catch {
+      await assert.rejects(store.read(digestOf(large)), "without file handles there is no reading");
+    } finally {
+      for (const handle of handles) await handle.close();
+      execFileSync("prlimit", ["--pid", pid, `--nofile=${soft}:${hard}`]);
+    }
+    assert.equal(store.has(digestOf(large)), true);
+  });
+
+  test("nothing is left behind in partial after a blob is complete, and foreign files do not matter", async () => {
+    await writeFile(join(directory, "blobs", "partial", "rubbish"), "rubbish");
+    assert.equal(await putLarge(), true);
+    assert.deepEqual(await readdir(join(directory, "blobs", "partial")), ["rubbish"]);
+  });
+});
