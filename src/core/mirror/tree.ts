@@ -137,10 +137,7 @@ class Application {
     if (direct !== undefined && !meetsExpectation(old, direct)) this.conflicts.push(direct.path);
     if (nested.length === 0) return this.#replace(old, direct);
     if (old !== undefined && old.kind !== "directory" && direct === undefined) {
-      // A file is in the way of what should come below it; that nothing is below it, it does not mind.
-      for (const { change } of nested)
-        if (change.leaf !== undefined) this.conflicts.push(change.path);
-      return old;
+      return this.#below(old, nested);
     }
     const child = this.directory(
       old?.kind === "directory" ? old.root : undefined,
@@ -150,6 +147,12 @@ class Application {
     if (direct?.leaf !== undefined && child !== undefined) this.conflicts.push(direct.path);
     if (child !== undefined) return { kind: "directory", ...child };
     return direct?.leaf;
+  }
+
+  /** A file is in the way of what should come below it; that nothing is below it, it does not mind. */
+  #below(old: Leaf, nested: readonly Step[]): Entry {
+    for (const { change } of nested) if (change.leaf !== undefined) this.conflicts.push(change.path);
+    return old;
   }
 
   #replace(old: Entry | undefined, direct: Change | undefined): Entry | undefined {

@@ -1,0 +1,278 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import fc from "fast-check";
+import { Author, type Digest, limits } from "../../src/core/base/index.ts";
+import { encode } from "../../src/core/codec/index.ts";
+import { rootOf, type Signer, sha256 } from "../../src/core/crypto/index.ts";
+import {
+  type Change,
+  changesDigest,
+  DirectoryStore,
+  decodeState,
+  type Executed,
+  encodeChanges,
+  encodeHeld,
+  encodeState,
+  execute,
+  genesisState,
+  type Leaf,
+  leavesOf,
+  type MirrorConfig,
+  type MirrorEvent,
+  type MirrorState,
+  messageKinds,
+  type OrderedMessage,
+  signPolicy,
+  signUpdate,
+} from "../../src/core/mirror/index.ts";
+import { fakeSigner, fakeVerifier } from "../support/dag-world.ts";
+
+const group = sha256(Buffer.from("group"));
+
+function file(content: string, executable = false): Leaf {
+  return { kind: "file", digest: sha256(Buffer.from(content)), size: content.length, executable };
+}
+
+/** Executes batches upon memory, with all change lists at hand unless told otherwise. */
+class Replica {
+  readonly data = new Map<string, Uint8Array>();
+  readonly changes = new Map<Digest, Uint8Array>();
+  readonly events: MirrorEvent[] = [];
+  readonly config: MirrorConfig = { group, verifier: fakeVerifier, heldQuorum: 3 };
+  state: MirrorState;
+
+  constructor(admin: Signer, publishers: readonly Signer[]) {
+    this.state = genesisState({
+      policy: {
+        version: 0,
+        administrators: [admin.publicKey],
+        publishers: publishers.map((signer) => ({
+          key: signer.publicKey,
+          name: "p",
+          trees: ["t*"],
+        })),
+      },
+      commit: group,
+      timeMs: 1000,
+    });
+  }
+
+  run(messages: readonly OrderedMessage[], tsMs = this.state.tsMs + 1): Executed {
+    const index = this.state.commit.index + 1;
+    const batch = {
+      index,
+      digest: sha256(Buffer.from(`${index}`)),
+      tsMs,
+      applications: 0,
+      messages,
+    };
+    const view = {
+      get: (key: string) => this.data.get(key),
+      changes: (digest: Digest) => this.changes.get(digest),
+    };
+    const done = execute(this.state, batch, { view, config: this.config });
+    if (done.kind === "needs") return done;
+    this.state = done.state;
+    for (const [key, value] of done.writes) this.data.set(key, value);
+    this.events.push(...done.events);
+    return done;
+  }
+
+  outcomes(): string[] {
+    return this.events.flatMap((event) => (event.type === "finished" ? [event.outcome] : []));
+  }
+}
+
+let nonce = 0;
+function update(
+  replica: Replica,
+  signer: Signer,
+  changes: readonly Change[],
+  tree = "tree",
+): { id: Digest; message: OrderedMessage } {
+  const bytes = encodeChanges({ tree, baseHeight: 0, changes });
+  replica.changes.set(changesDigest(bytes), bytes);
+  const record = {
+    group,
+    publisher: signer.publicKey,
+    tree,
+    changes: { digest: changesDigest(bytes), bytes: bytes.length },
+    nonce: (nonce++).toString(16).padStart(32, "0"),
+  };
+  const signed = signUpdate(record, signer);
+  return {
+    id: signed.id,
+    message: { author: Author(0), kind: messageKinds.update, bytes: signed.wire },
+  };
+}
+
+function held(author: number, ...ids: Digest[]): OrderedMessage {
+  return { author: Author(author), kind: messageKinds.held, bytes: encodeHeld(ids) };
+}
+
+function put(path: string, content: string, expect: Change["expect"] = "absent"): Change {
+  return { path, leaf: file(content), expect };
+}
+
+describe("the mirror state machine", () => {
+  const [admin, alice, bob] = [fakeSigner("admin"), fakeSigner("alice"), fakeSigner("bob")];
+
+  test("an update is published once a quorum of distinct writers holds it, and not before", () => {
+    const replica = new Replica(admin, [alice]);
+    const { id, message } = update(replica, alice, [put("a", "1")]);
+    replica.run([message, held(0, id), held(0, id)]);
+    replica.run([held(1, id), held(1, id)]);
+    assert.equal(replica.state.height, 0);
+    assert.equal(replica.state.pending.size, 1);
+    replica.run([held(2, id)]);
+    assert.deepEqual([replica.state.height, replica.outcomes()], [1, ["published"]]);
+    replica.run([held(3, id), message]);
+    assert.equal(replica.state.height, 1, "the same update is not applied again");
+  });
+
+  test("two updates of the same path: one is published, the other conflicts and names the path", () => {
+    const replica = new Replica(admin, [alice, bob]);
+    const a = update(replica, alice, [put("same", "alice"), put("of-alice", "x")]);
+    const b = update(replica, bob, [put("same", "bob"), put("of-bob", "y")]);
+    const c = update(replica, bob, [put("elsewhere", "z")]);
+    replica.run([a.message, b.message, c.message]);
+    replica.run([0, 1, 2].map((author) => held(author, b.id, a.id, c.id)));
+    assert.deepEqual(replica.outcomes(), ["published", "conflict", "published"]);
+    assert.equal(replica.state.height, 2);
+    const store = new DirectoryStore(
+      (root) => replica.data.get(`n/${root}`),
+      () => undefined,
+    );
+    const [tree] = store.list(replica.state.trees);
+    const root = tree?.entry.kind === "directory" ? tree.entry.root : undefined;
+    assert.deepEqual(
+      [...leavesOf(store, root)].map(({ path }) => path),
+      ["elsewhere", "of-bob", "same"],
+    );
+  });
+
+  test("who may write is asked when it is accepted and when it is published", () => {
+    const replica = new Replica(admin, [alice]);
+    const stranger = update(replica, bob, [put("a", "1")]);
+    replica.run([stranger.message]);
+    assert.deepEqual(replica.outcomes(), ["not-permitted"]);
+    const wrongTree = update(replica, alice, [put("a", "1")], "other");
+    replica.run([wrongTree.message]);
+    const { id, message } = update(replica, alice, [put("a", "1")]);
+    replica.run([message]);
+    const revoke = signPolicy(
+      {
+        group,
+        administrator: admin.publicKey,
+        version: 0,
+        publisher: alice.publicKey,
+        name: "",
+        trees: [],
+      },
+      admin,
+    );
+    replica.run([{ author: Author(1), kind: messageKinds.policy, bytes: revoke.wire }]);
+    replica.run([held(0, id), held(1, id), held(2, id)]);
+    assert.deepEqual(replica.outcomes(), [
+      "not-permitted",
+      "not-permitted",
+      "published",
+      "not-permitted",
+    ]);
+    replica.run([{ author: Author(1), kind: messageKinds.policy, bytes: revoke.wire }]);
+    const stale = signPolicy(
+      {
+        group,
+        administrator: admin.publicKey,
+        version: 0,
+        publisher: bob.publicKey,
+        name: "b",
+        trees: ["*"],
+      },
+      admin,
+    );
+    replica.run([{ author: Author(1), kind: messageKinds.policy, bytes: stale.wire }]);
+    assert.equal(replica.outcomes().at(-1), "stale-policy");
+    const usurper = signPolicy(
+      {
+        group,
+        administrator: bob.publicKey,
+        version: 1,
+        publisher: bob.publicKey,
+        name: "b",
+        trees: ["*"],
+      },
+      bob,
+    );
+    replica.run([{ author: Author(1), kind: messageKinds.policy, bytes: usurper.wire }]);
+    assert.equal(replica.state.policy.publishers.length, 0);
+  });
+
+  test("a batch that lacks a change list changes nothing and can be run again", () => {
+    const replica = new Replica(admin, [alice]);
+    const { id, message } = update(replica, alice, [put("a", "1")]);
+    const bytes = [...replica.changes];
+    replica.changes.clear();
+    replica.run([message, held(0, id), held(1, id)]);
+    const before = encodeState(replica.state);
+    const needs = replica.run([held(2, id)]);
+    assert.equal(needs.kind, "needs");
+    assert.deepEqual(encodeState(replica.state), before);
+    for (const [digest, list] of bytes) replica.changes.set(digest, list);
+    assert.equal(replica.run([held(2, id)]).kind, "executed");
+    assert.equal(replica.state.height, 1);
+  });
+
+  test("a malformed change list is refused by all; an update that nobody completes expires", () => {
+    const replica = new Replica(admin, [alice]);
+    const bad = update(replica, alice, [put("../x", "1")]);
+    replica.run([bad.message, held(0, bad.id), held(1, bad.id), held(2, bad.id)]);
+    assert.deepEqual(replica.outcomes(), ["malformed"]);
+    const slow = update(replica, alice, [put("a", "1")]);
+    replica.run([slow.message]);
+    replica.run([], replica.state.tsMs + limits.pendingUpdateMs);
+    assert.equal(replica.state.pending.size, 1);
+    replica.run([], replica.state.tsMs + 1);
+    assert.deepEqual(replica.outcomes(), ["malformed", "expired"]);
+    replica.run([held(0, slow.id), held(1, slow.id), held(2, slow.id)]);
+    assert.equal(replica.state.height, 0);
+  });
+
+  test("bad messages are ignored and counted, and never throw", () => {
+    const replica = new Replica(admin, [alice]);
+    const { message } = update(replica, alice, [put("a", "1")]);
+    const forged = Uint8Array.from(message.bytes);
+    forged[forged.length - 1] = (forged.at(-1) ?? 0) ^ 1;
+    replica.run([{ ...message, bytes: forged }]);
+    fc.assert(
+      fc.property(
+        fc.uint8Array({ maxLength: 80 }),
+        fc.integer({ min: 0, max: 9 }),
+        (bytes, kind) => {
+          replica.run([{ author: Author(1), kind, bytes }]);
+        },
+      ),
+    );
+    assert.equal(replica.state.height, 0);
+    assert.ok(
+      replica.events.some((event) => event.type === "ignored" && event.code === "BAD_SIGNATURE"),
+    );
+  });
+
+  test("the state survives its encoding, and checkpoints are due where something finished", () => {
+    const replica = new Replica(admin, [alice]);
+    const { id, message } = update(replica, alice, [put("a", "1")]);
+    replica.run([message, held(0, id), held(1, id)]);
+    const decoded = decodeState(encodeState(replica.state));
+    assert.ok(decoded.ok);
+    assert.deepEqual(
+      encode([...encodeState(decoded.value)]),
+      encode([...encodeState(replica.state)]),
+    );
+    replica.run([held(2, id)]);
+    const due = replica.events.findLast((event) => event.type === "checkpoint-due");
+    assert.ok(due?.type === "checkpoint-due");
+    assert.equal(due.due.size, replica.state.log.size);
+    assert.deepEqual(due.due.root, rootOf(replica.state.log));
+  });
+});
