@@ -17,8 +17,6 @@ import {
   parsePath,
 } from "../../src/core/mirror/index.ts";
 
-const _group = sha256(Buffer.from("group"));
-
 function file(content: string, executable = false): Leaf {
   return { kind: "file", digest: sha256(Buffer.from(content)), size: content.length, executable };
 }

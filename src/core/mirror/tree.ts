@@ -151,7 +151,8 @@ class Application {
 
   /** A file is in the way of what should come below it; that nothing is below it, it does not mind. */
   #below(old: Leaf, nested: readonly Step[]): Entry {
-    for (const { change } of nested) if (change.leaf !== undefined) this.conflicts.push(change.path);
+    for (const { change } of nested)
+      if (change.leaf !== undefined) this.conflicts.push(change.path);
     return old;
   }
 
