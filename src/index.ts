@@ -43,4 +43,4 @@ export { createTestnet, type Testnet, type TestnetOptions } from "./app/setup/in
 export { Ed25519Verifier, type Signer, type Verifier } from "./core/crypto/index.ts";
 export type { Genesis, Network } from "./core/membership/index.ts";
 export type { Change, Entry, Leaf } from "./core/mirror/index.ts";
-export { createKeyFile, type KeyRole, type LoadedKey, loadKeyFile } from "./io/storage/index.ts";
+export { createKeyFile, type KeyRole, type LoadedKey, loadKeyFile } from "./io/files/index.ts";

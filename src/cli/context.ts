@@ -5,7 +5,7 @@ import type { Command } from "commander";
 import { type Lie, MirrorClient, type Trust } from "../app/client/index.ts";
 import { ConfigError, loadGenesis } from "../app/config/index.ts";
 import { Ed25519Verifier } from "../core/crypto/index.ts";
-import { type KeyRole, type LoadedKey, loadKeyFile } from "../io/storage/index.ts";
+import { type KeyRole, type LoadedKey, loadKeyFile } from "../io/files/index.ts";
 import { type Format, note } from "./output.ts";
 
 /** Options that several verbs share. */

@@ -21,7 +21,7 @@ import type { HostStatus } from "../app/gateway/index.ts";
 import { createTestnet, type Testnet, type TestnetHost } from "../app/setup/index.ts";
 import { limits } from "../core/base/index.ts";
 import { Ed25519Verifier } from "../core/crypto/index.ts";
-import { loadKeyFile } from "../io/storage/index.ts";
+import { loadKeyFile } from "../io/files/index.ts";
 import { bytesText, progressBar, say, sayTable } from "./output.ts";
 
 const main = fileURLToPath(new URL("./main.js", import.meta.url));

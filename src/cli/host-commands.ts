@@ -23,7 +23,7 @@ import {
 } from "../app/setup/index.ts";
 import { isPublicKey } from "../core/base/index.ts";
 import { defaultRule, type RuleName } from "../core/quorum/index.ts";
-import { createKeyFile, type KeyRole, loadKeyFile } from "../io/storage/index.ts";
+import { createKeyFile, type KeyRole, loadKeyFile } from "../io/files/index.ts";
 import {
   type CommonOptions,
   homeDirectory,

@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
-import { createGuard, type GuardRow, openGuard } from "../../src/io/storage/index.ts";
+import { createGuard, type GuardRow, openGuard } from "../../src/io/files/index.ts";
 import { flipByte } from "../support/signed-blocks.ts";
 
 const rowOf = (round: number): GuardRow => ({

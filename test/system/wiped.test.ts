@@ -4,7 +4,7 @@ import { appendFile, chmod, cp, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { openGuard } from "../../src/io/storage/index.ts";
+import { openGuard } from "../../src/io/files/index.ts";
 import { appendVia, checkHistory, Load, seedOf } from "../support/load.ts";
 import { type HostProcess, type Net, smalti, startNet, until } from "../support/net.ts";
 import { flipByte, logFiles, noEvidence, signedBlocks } from "../support/signed-blocks.ts";

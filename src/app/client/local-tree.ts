@@ -1,9 +1,11 @@
-import { lstat, readlink } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { createReadStream, lstatSync, readFileSync, readlinkSync } from "node:fs";
+import { lstat } from "node:fs/promises";
 import { relative } from "node:path";
 import { fdir } from "fdir";
-import { compareText, type Digest } from "../../core/base/index.ts";
+import { compareText, type Digest, limits } from "../../core/base/index.ts";
+import { sha256 } from "../../core/crypto/index.ts";
 import { type Leaf, parsePath } from "../../core/mirror/index.ts";
-import { hashFile } from "../../io/storage/index.ts";
 
 /** A leaf of a local directory, with the file it came from. */
 export interface LocalLeaf {
@@ -18,6 +20,8 @@ export class LocalTreeError extends Error {
 }
 
 const parallel = 8;
+/** Files up to this size are read whole. */
+const wholeBytesMax = 1024 * 1024;
 
 /**
  * The leaves of a directory by path: files with their digests, links as they are, nothing followed. Sockets,
@@ -53,13 +57,27 @@ export async function scanDirectory(
   return new Map([...leaves].sort(([a], [b]) => compareText(a, b)));
 }
 
-async function leafOf(file: string): Promise<Leaf> {
-  const stat = await lstat(file);
-  if (stat.isSymbolicLink()) return { kind: "link", target: await readlink(file) };
+function leafOf(file: string): Promise<Leaf> | Leaf {
+  const stat = lstatSync(file);
+  if (stat.isSymbolicLink()) return { kind: "link", target: readlinkSync(file) };
   if (!stat.isFile())
     throw new LocalTreeError(`${file} is neither a file nor a link; leave it out`);
-  const { digest, size } = await hashFile(file);
-  return { kind: "file", digest, size, executable: (stat.mode & 0o111) !== 0 };
+  const executable = (stat.mode & 0o111) !== 0;
+  if (stat.size > wholeBytesMax) return hashLarge(file, executable);
+  // Small files are read at once: a stream, or a trip through the thread pool, costs more than the reading.
+  const bytes = readFileSync(file);
+  return { kind: "file", digest: sha256(bytes), size: bytes.length, executable };
+}
+
+async function hashLarge(file: string, executable: boolean): Promise<Leaf> {
+  const hash = createHash("sha256");
+  let size = 0;
+  for await (const piece of createReadStream(file, { highWaterMark: limits.blobChunkBytes })) {
+    const bytes = piece as Buffer;
+    hash.update(bytes);
+    size += bytes.length;
+  }
+  return { kind: "file", digest: hash.digest("hex") as Digest, size, executable };
 }
 
 /** Where a blob's bytes are on this machine. */

@@ -1,6 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { createReadStream, readFileSync } from "node:fs";
 import { type Digest, limits } from "../../core/base/index.ts";
 import type { Signer } from "../../core/crypto/index.ts";
 import {
@@ -239,7 +238,7 @@ class Upload {
     };
     const small = missing.filter(({ size }) => size <= limits.packedBlobBytesMax);
     for (const batch of batches(small)) {
-      const body = await this.#bulk(batch);
+      const body = this.#bulk(batch);
       const headers = { "content-type": "application/vnd.smalti.stream" };
       await askJson(`${url}/blobs`, { method: "POST", body, headers, patienceMs: settleMs });
       report(batch.reduce((sum, { size }) => sum + size, 0));
@@ -254,14 +253,12 @@ class Upload {
     return file;
   }
 
-  async #bulk(batch: readonly { digest: Digest; size: number }[]): Promise<Uint8Array> {
-    const parts = await Promise.all(
-      batch.map(async ({ digest }) => {
-        const bytes = await readFile(this.#file(digest));
-        return [bulkHead(digest, bytes.length), bytes];
-      }),
-    );
-    return Buffer.concat(parts.flat());
+  #bulk(batch: readonly { digest: Digest; size: number }[]): Uint8Array {
+    const parts = batch.flatMap(({ digest }) => {
+      const bytes = readFileSync(this.#file(digest));
+      return [bulkHead(digest, bytes.length), bytes];
+    });
+    return Buffer.concat(parts);
   }
 
   /** Goes on where an interrupted upload stopped. */

@@ -220,24 +220,26 @@ function bulkRoutes(server: FastifyInstance, host: GatewayHost): void {
 
 /** The small blobs among `digests` that are here, within `bulkBytesMax`; sent in pieces worth a write. */
 async function* bulkBlobs(host: GatewayHost, digests: readonly Digest[]): AsyncGenerator<Buffer> {
-  let sent = 0;
   let pending: Uint8Array[] = [];
   let pendingBytes = 0;
-  for (const digest of digests) {
-    const size = host.blobs.size(digest);
-    if (size === undefined || size > limits.packedBlobBytesMax) continue;
-    if (sent + size > limits.bulkBytesMax) break;
-    const bytes = await host.blobs.read(digest).catch(() => undefined);
-    if (bytes === undefined) continue;
+  for await (const { digest, bytes } of host.blobs.readMany(withinBulk(host, digests))) {
     pending.push(bulkHead(digest, bytes.length), bytes);
     pendingBytes += bytes.length;
-    sent += size;
     if (pendingBytes < limits.blobChunkBytes) continue;
     yield Buffer.concat(pending);
     pending = [];
     pendingBytes = 0;
   }
   if (pending.length > 0) yield Buffer.concat(pending);
+}
+
+/** As many of the digests as one answer takes. */
+function withinBulk(host: GatewayHost, digests: readonly Digest[]): Digest[] {
+  let bytes = 0;
+  return digests.filter((digest) => {
+    bytes += host.blobs.size(digest) ?? 0;
+    return bytes <= limits.bulkBytesMax;
+  });
 }
 
 function historyRoutes(server: FastifyInstance, host: GatewayHost): void {

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import type { Author } from "../../core/base/index.ts";
 import { FollowerHost, type HostRecovery, WriterHost } from "../../core/host/index.ts";
 import { readUpdate } from "../../core/mirror/index.ts";
-import { type LoadedKey, loadKeyFile } from "../../io/storage/index.ts";
+import { type LoadedKey, loadKeyFile } from "../../io/files/index.ts";
 import { type Links, openLinks } from "../../io/transport/index.ts";
 import { ConfigError, splitEndpoint } from "../config/index.ts";
 import type { Engine, Parts } from "./parts.ts";
@@ -116,7 +116,9 @@ async function bringPending(
     const update = readUpdate(wire, network.group, verifier);
     if (!update.ok || !store.blobs.has(update.value.record.changes.digest)) continue;
     const { digest } = update.value.record.changes;
-    core.rememberChanges(digest, await store.blobs.read(digest));
+    // A damaged list is fetched again once execution asks for it.
+    const bytes = await store.blobs.read(digest).catch(() => undefined);
+    if (bytes !== undefined) core.rememberChanges(update.value.id, digest, bytes);
   }
 }
 

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import {
   blockFromWire,
@@ -34,6 +34,7 @@ import {
   padded,
   stateKeys,
 } from "../../core/mirror/index.ts";
+import { type GuardFile, openGuard } from "../../io/files/index.ts";
 import {
   type BlobStore,
   type Position,
@@ -41,16 +42,14 @@ import {
   type StateStore,
   StorageError,
 } from "../../io/ports/index.ts";
-import {
-  type GuardFile,
-  openBlobStore,
-  openGuard,
-  openRecordLog,
-  openStateStore,
-} from "../../io/storage/index.ts";
+import { openBlobStore, openRecordLog, openStateStore } from "../../io/storage/index.ts";
 
 const recordTypes = { block: 1, commit: 2 } as const;
-const metaKeys = { replayFrom: "meta/replay-from", logEnd: "meta/log-end" } as const;
+const metaKeys = {
+  replayFrom: "meta/replay-from",
+  logEnd: "meta/log-end",
+  group: "meta/group",
+} as const;
 /** A certificate is kept after so many commits or payload bytes, so that every range that is asked for has one. */
 const certificateEvery = { commits: 50, bytes: 1 << 20 };
 
@@ -119,7 +118,9 @@ export class HostStore {
   /** Commits that the state has not executed, with the first position that they need. */
   #unexecuted: { readonly index: number; readonly from: Position }[] = [];
   #tip: CommitCertificate | undefined;
-  #sinceCertificate = { commits: 0, bytes: 0 };
+  /** Payload bytes since the last certificate that was kept. */
+  #sinceCertificate = 0;
+  #lastKept: number | undefined;
   #commitEntries: [string, Uint8Array][] = [];
   #guardChanged = false;
 
@@ -144,7 +145,7 @@ export class HostStore {
   appendBlock(block: VerifiedBlock): void {
     const position = this.#log.append(recordTypes.block, blockToWire(block));
     this.#remember(block.ref, position);
-    this.#sinceCertificate.bytes += block.payload.length;
+    this.#sinceCertificate += block.payload.length;
   }
 
   #remember(ref: Ref, position: Position): void {
@@ -155,7 +156,6 @@ export class HostStore {
   appendCommit(commit: Commit): void {
     const record = this.#log.append(recordTypes.commit, encode(commitValue(commit)));
     this.#index(commit, record);
-    this.#sinceCertificate.commits++;
   }
 
   #index(commit: Commit, record: Position): void {
@@ -186,11 +186,17 @@ export class HostStore {
     this.#guardChanged = true;
   }
 
-  /** Makes log and guard durable; only then may anything be told to anybody. */
+  /**
+   * Makes the log durable, then the guard; only then may anything be told to anybody. In this order a crash between
+   * the two leaves a log that vouches for itself; the other way round it would look like a lost log.
+   */
   async sync(): Promise<void> {
-    const guard = this.#guardChanged ? this.#writeGuard() : Promise.resolve();
+    await this.#log.sync();
+    if (!this.#guardChanged) return;
     this.#guardChanged = false;
-    await Promise.all([this.#log.sync(), guard]);
+    await this.#writeGuard();
+    // It signs again, so what once failed has been made good.
+    if (this.#hasFailed) await rm(join(this.#directory, failedMarker), { force: true });
   }
 
   #writeGuard(): Promise<void> {
@@ -248,12 +254,26 @@ export class HostStore {
 
   keepCertificate(certificate: CommitCertificate): void {
     this.#tip = certificate;
-    const { commits, bytes } = this.#sinceCertificate;
-    if (commits < certificateEvery.commits && bytes < certificateEvery.bytes) return;
-    this.#sinceCertificate = { commits: 0, bytes: 0 };
     const { index, digest: hash, voters } = certificate;
+    this.#lastKept ??= this.#newestKept();
+    const commits = index - this.#lastKept;
+    if (commits < certificateEvery.commits && this.#sinceCertificate < certificateEvery.bytes)
+      return;
+    this.#sinceCertificate = 0;
+    this.#lastKept = index;
     const value = encode([index, Buffer.from(hash, "hex"), voters.map(signedHeaderValue)]);
     this.state.write([[certificateKey(index), value]]);
+  }
+
+  #newestKept(): number {
+    const range = {
+      start: certificateKey(0),
+      end: certificateKey(2 ** 47),
+      reverse: true,
+      limit: 1,
+    };
+    for (const [key] of this.state.range(range)) return Number.parseInt(key.slice(2), 16);
+    return 0;
   }
 
   get tip(): CommitCertificate | undefined {
@@ -368,6 +388,7 @@ export class HostStore {
     network: Network,
     about: { readonly isGuardWhole: boolean; readonly self: Author | undefined },
   ): Promise<HostRecovery> {
+    this.#bindTo(network);
     const stored = this.state.get(stateKeys.mirror);
     const decoded = stored === undefined ? undefined : decodeState(stored);
     if (decoded?.ok === false)
@@ -411,6 +432,18 @@ export class HostStore {
     return { blocks, commits };
   }
 
+  /** A data directory belongs to one network for ever. */
+  #bindTo(network: Network): void {
+    const bound = this.state.get(metaKeys.group);
+    if (bound === undefined)
+      return this.state.write([[metaKeys.group, Buffer.from(network.group, "hex")]]);
+    if (Buffer.from(bound).toString("hex") === network.group) return;
+    throw new StorageError(
+      "STORAGE_OTHER_NETWORK",
+      `${this.#directory} holds the data of another network than this genesis; use another [store] dir, or the right genesis`,
+    );
+  }
+
   get #hasFailed(): boolean {
     return existsSync(join(this.#directory, failedMarker));
   }
@@ -450,7 +483,11 @@ export async function openHostStore(
   directory: string,
 ): Promise<{ readonly store: HostStore; readonly isGuardWhole: boolean }> {
   await mkdir(directory, { recursive: true, mode: 0o700 });
-  const state = await openStateStore(join(directory, "state"));
+  const stateDirectory = join(directory, "state");
+  // Without its log the state vouches for nothing, and its positions would point into records to come.
+  const isLogThere = (await readdir(join(directory, "log")).catch(() => [])).length > 0;
+  if (!isLogThere) await rm(stateDirectory, { recursive: true, force: true });
+  const state = await openStateStore(stateDirectory);
   const log = await openRecordLog({
     directory: join(directory, "log"),
     durable: positionOf(state.get(metaKeys.logEnd)),

@@ -19,8 +19,9 @@ import {
   type MirrorView,
   readUpdate,
 } from "../../core/mirror/index.ts";
+import { StorageError } from "../../io/ports/index.ts";
 import { Archive, type CertifiedHead } from "../gateway/index.ts";
-import { ContentFetcher } from "./content.ts";
+import { ContentFetcher, WrongSizeError } from "./content.ts";
 import type { HostStore } from "./host-store.ts";
 import type { Log } from "./log.ts";
 import { MessageFeed } from "./message-feed.ts";
@@ -39,6 +40,8 @@ export interface NodeRole {
   changesHere(): void;
   /** An accepted update: writers fetch it and say `held`. */
   onAccepted(event: Extract<MirrorEvent, { type: "accepted" }>): void;
+  /** An update was published or refused. */
+  onFinished(id: Digest): void;
 }
 
 type LaterEffect = Exclude<
@@ -60,6 +63,8 @@ export class NodeCore {
   readonly #verifier: Verifier;
   /** Change lists that execution will ask for. */
   readonly #changes = new Map<Digest, Uint8Array>();
+  readonly #changesOf = new Map<Digest, Digest>();
+  readonly #onFatal: (error: unknown) => void;
   readonly #tickets = new Map<number, (place: Result<{ index: number; count: number }>) => void>();
   readonly #evidenceSeen = new Set<string>();
   readonly #fetchingLost = new Set<Digest>();
@@ -77,6 +82,7 @@ export class NodeCore {
     readonly metrics: Metrics;
     readonly dataDirectory: string;
     readonly verifier: Verifier;
+    readonly onFatal: (error: unknown) => void;
     readonly messages: number;
   }) {
     const { network, store, log, metrics } = options;
@@ -86,6 +92,7 @@ export class NodeCore {
     this.metrics = metrics;
     this.#dataDirectory = options.dataDirectory;
     this.#verifier = options.verifier;
+    this.#onFatal = options.onFatal;
     this.archive = new Archive(store.state);
     this.feed = new MessageFeed({
       store,
@@ -203,7 +210,7 @@ export class NodeCore {
         this.news.notify();
         return true;
       case "evidence":
-        void this.#keepEvidence(effect.evidence);
+        void this.untilDone("keep evidence", () => this.#keepEvidence(effect.evidence));
         return true;
       case "dropped":
         this.metrics.dropped.inc({ code: effect.code });
@@ -222,9 +229,10 @@ export class NodeCore {
           { update: event.id, outcome: event.outcome, height: event.height },
           "update finished",
         );
+        this.#forgetChanges(event.id);
+        this.role.onFinished(event.id);
         return this.news.notify();
       case "height":
-        if (event.record.changes !== undefined) this.#changes.delete(event.record.changes);
         return this.#completeMore();
       case "ignored":
         return void this.metrics.dropped.inc({ code: event.code });
@@ -235,37 +243,54 @@ export class NodeCore {
 
   // ── content ──
 
-  /** Keeps a change list at hand for execution. */
-  rememberChanges(digest: Digest, bytes: Uint8Array): void {
+  /** Keeps the change list of a pending update at hand for execution. */
+  rememberChanges(update: Digest, digest: Digest, bytes: Uint8Array): void {
     this.#changes.set(digest, bytes);
+    this.#changesOf.set(update, digest);
+  }
+
+  #forgetChanges(update: Digest): void {
+    const digest = this.#changesOf.get(update);
+    if (digest !== undefined) this.#changes.delete(digest);
+    this.#changesOf.delete(update);
   }
 
   async #bringChanges(digest: Digest, update: Digest): Promise<void> {
     const pending = this.role.state.pending.get(update);
-    const record =
-      pending === undefined
-        ? undefined
-        : readUpdate(pending.wire, this.network.group, this.#verifier);
+    const record = pending && readUpdate(pending.wire, this.network.group, this.#verifier);
     if (record?.ok !== true) return;
     const { bytes } = record.value.record.changes;
-    try {
-      this.rememberChanges(digest, await this.content.changes({ digest, bytes }));
+    await this.untilDone("bring a change list", async () => {
+      this.rememberChanges(update, digest, await this.content.changes({ digest, bytes }));
       this.role.changesHere();
-    } catch (error) {
-      if (!this.content.isStopped)
-        this.log.error({ changes: digest, reason: String(error) }, "cannot bring a change list");
+    });
+  }
+
+  /**
+   * Work beside the loop: tried again until it succeeds or the host stops. A storage error is not tried again: it
+   * ends the host. Nor is an update whose sizes lie: it can never be complete.
+   */
+  async untilDone(what: string, work: () => Promise<void>): Promise<void> {
+    for (let waitMs = 500; !this.content.isStopped; waitMs = Math.min(2 * waitMs, 30_000)) {
+      try {
+        return await work();
+      } catch (error) {
+        if (this.content.isStopped) return;
+        this.log.error({ reason: String(error) }, `cannot ${what}`);
+        if (error instanceof StorageError) return this.#onFatal(error);
+        if (error instanceof WrongSizeError) return;
+        await this.news.next(waitMs);
+      }
     }
   }
 
   /** Fetches what published heights lack, in their order; a height is served once all of it is here. */
   #completeMore(): void {
-    this.#completing ??= this.#completeLoop()
-      .catch((error: unknown) =>
-        this.log.error({ reason: String(error) }, "content completion failed"),
-      )
-      .finally(() => {
+    this.#completing ??= this.untilDone("complete a height", () => this.#completeLoop()).finally(
+      () => {
         this.#completing = undefined;
-      });
+      },
+    );
   }
 
   async #completeLoop(): Promise<void> {
@@ -273,11 +298,8 @@ export class NodeCore {
       const record = this.archive.height(this.#complete + 1);
       if (record === undefined) return;
       if (record.changes !== undefined) {
-        const isHere = await this.content.ensure({
-          digest: record.changes,
-          bytes: record.changesBytes,
-        });
-        if (!isHere) return;
+        const ref = { digest: record.changes, bytes: record.changesBytes };
+        if (!(await this.content.ensure(ref))) return;
       }
       this.#complete = record.height;
       this.store.state.write([[completeKey, bigEndian(this.#complete, 6)]]);
@@ -296,7 +318,9 @@ export class NodeCore {
     this.#fetchingLost.add(digest);
     this.log.warn({ digest }, "a blob is missing or damaged; fetching it again");
     this.metrics.dropped.inc({ code: "BLOB_LOST" });
-    void this.content.one(digest, size).finally(() => this.#fetchingLost.delete(digest));
+    void this.untilDone("fetch a lost blob", () => this.content.one(digest, size)).finally(() =>
+      this.#fetchingLost.delete(digest),
+    );
   }
 
   // ── broadcast ──
@@ -358,7 +382,6 @@ export class NodeCore {
         : "";
     const key = `${name}-${fact}`;
     if (this.#evidenceSeen.has(key) || this.#evidenceSeen.size >= evidenceMax) return;
-    this.#evidenceSeen.add(key);
     const offender = this.network.writers[evidence.author]?.name ?? String(evidence.author);
     this.metrics.evidence.inc({ kind: evidence.kind, offender });
     this.log.error({ offender, kind: evidence.kind }, "a writer cheats; the proof is kept");
@@ -368,5 +391,6 @@ export class NodeCore {
     );
     await mkdir(directory, { recursive: true, mode: 0o700 });
     await writeFile(join(directory, `${key}.json`), `${text}\n`, { flag: "w", mode: 0o600 });
+    this.#evidenceSeen.add(key);
   }
 }

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { Author } from "../../core/base/index.ts";
 import { Ed25519Verifier } from "../../core/crypto/index.ts";
 import type { Network } from "../../core/membership/index.ts";
-import { loadKeyFile, lockIdentity } from "../../io/storage/index.ts";
+import { loadKeyFile, lockIdentity } from "../../io/files/index.ts";
 import {
   type Config,
   ConfigError,
@@ -37,32 +37,33 @@ export interface RunningNode {
 export async function startNode(directory: string): Promise<RunningNode> {
   const { parts, engine, failed, release } = await assemble(directory);
   const { config, core, log, network, store } = parts;
-  const host = hostOf(parts, engine);
-  const gateway = await openGateway(host, splitEndpoint(config.http.listen));
-  const admin = await openAdmin(parts, engine, host);
-  await engine.start();
-  core.startCompleting();
-  const urls = {
-    http: urlOf(config.http.listen, gateway.port),
-    admin: urlOf(config.admin.listen, admin.port),
+  const closers: (() => Promise<unknown>)[] = [() => release(), () => store.close()];
+  const stop = async (): Promise<void> => {
+    for (const close of closers.splice(0).reverse()) await close();
   };
-  log.info(
-    { role: config.role, ...urls, group: network.group, height: core.servedHeight },
-    "host started",
-  );
-  return {
-    ...urls,
-    status: () => host.status(),
-    failed,
-    stop: async () => {
-      await engine.stop();
-      core.stop();
-      await Promise.all([gateway.server.close(), admin.server.close()]);
-      await store.close();
-      await release();
-      log.info({}, "host stopped");
-    },
-  };
+  try {
+    const host = hostOf(parts, engine);
+    const gateway = await openGateway(host, splitEndpoint(config.http.listen));
+    closers.push(() => gateway.server.close());
+    closers.push(async () => core.stop());
+    const admin = await openAdmin(parts, engine, host);
+    closers.push(() => admin.server.close());
+    closers.push(() => engine.stop());
+    await engine.start();
+    core.startCompleting();
+    const urls = {
+      http: urlOf(config.http.listen, gateway.port),
+      admin: urlOf(config.admin.listen, admin.port),
+    };
+    log.info(
+      { role: config.role, ...urls, group: network.group, height: core.servedHeight },
+      "host started",
+    );
+    return { ...urls, status: () => host.status(), failed, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
 }
 
 interface Assembled {
@@ -90,6 +91,7 @@ async function assemble(directory: string): Promise<Assembled> {
   const log = openLog(config.logging.level, config.moniker);
   const metrics = createMetrics();
   const verifier = new Ed25519Verifier();
+  const { failed, fatal } = failure(log);
   const { store, isGuardWhole } = await openHostStore(home.dataDirectory);
   const self = config.role === "writer" ? member : undefined;
   const recovery = await store.recover(network, { isGuardWhole, self });
@@ -105,8 +107,8 @@ async function assemble(directory: string): Promise<Assembled> {
     verifier,
     dataDirectory,
     messages,
+    onFatal: fatal,
   });
-  const { failed, fatal } = failure(log);
   const parts: Parts = {
     config,
     network,

@@ -1,6 +1,6 @@
 import type { Ed25519Verifier } from "../../core/crypto/index.ts";
 import type { Network } from "../../core/membership/index.ts";
-import type { LoadedKey } from "../../io/storage/index.ts";
+import type { LoadedKey } from "../../io/files/index.ts";
 import type { Config } from "../config/index.ts";
 import type { HostStore } from "./host-store.ts";
 import type { Log } from "./log.ts";

@@ -90,6 +90,10 @@ export class ReaderNode implements NodeRole {
     // A reader says nothing in the order; content is fetched when it is published.
   }
 
+  onFinished(): void {
+    // Nothing was said about it.
+  }
+
   start(): void {
     void this.#enqueue(() => this.#perform(this.#host.start()));
     const loops = Math.min(followersMax, this.#sources.length);

@@ -172,13 +172,13 @@ export class WriterNode implements NodeRole, DeskWriter {
     }
   }
 
+  /** An answer from disk. What cannot be read is not answered: the peer asks others, and an old record is no reason to stop. */
   async #serve(peer: Author, answer: () => Promise<Uint8Array>): Promise<void> {
     try {
       this.#links?.send(peer, await answer());
     } catch (error) {
-      this.#isStopped = true;
-      if (error instanceof StorageError) await this.#core.store.markFailed(error.message);
-      this.#onFatal(error);
+      this.#core.metrics.dropped.inc({ code: "STORAGE_LOG_CORRUPT" });
+      this.#core.log.error({ reason: String(error) }, "cannot read what a peer asked for");
     }
   }
 
@@ -225,25 +225,22 @@ export class WriterNode implements NodeRole, DeskWriter {
     }
   }
 
-  async #hold({ id, record }: SignedUpdate, author: Author): Promise<void> {
-    if (this.#held.has(id)) return;
-    const hint = author === this.#self ? undefined : this.#core.network.writers[author]?.http;
-    try {
-      if (!(await this.#core.content.ensure(record.changes, hint))) return;
-      this.#core.rememberChanges(
-        record.changes.digest,
-        await this.#core.store.blobs.read(record.changes.digest),
-      );
-      this.#sayHeld(id);
-    } catch (error) {
-      this.#core.log.error({ update: id, reason: String(error) }, "cannot hold an update");
-    }
+  onFinished(id: Digest): void {
+    this.#held.delete(id);
   }
 
-  #sayHeld(id: Digest): void {
+  async #hold({ id, record }: SignedUpdate, author: Author): Promise<void> {
     if (this.#held.has(id)) return;
-    this.#held.add(id);
-    this.push({ type: "held", updates: [id] });
+    const { digest } = record.changes;
+    const hint = author === this.#self ? undefined : this.#core.network.writers[author]?.http;
+    await this.#core.untilDone("hold an update", async () => {
+      if (!(await this.#core.content.ensure(record.changes, hint))) return;
+      // It may have been published meanwhile, or another call may have been faster.
+      if (this.#held.has(id) || this.#core.archive.outcome(id) !== undefined) return;
+      this.#held.add(id);
+      this.#core.rememberChanges(id, digest, await this.#core.store.blobs.read(digest));
+      this.push({ type: "held", updates: [id] });
+    });
   }
 
   // ── what this writer orders itself ──

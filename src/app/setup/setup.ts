@@ -4,7 +4,7 @@ import { join, resolve } from "node:path";
 import type { PublicKey } from "../../core/base/index.ts";
 import { type Genesis, type GenesisWriter, networkOf } from "../../core/membership/index.ts";
 import { defaultRule, type RuleName } from "../../core/quorum/index.ts";
-import { createGuard, createKeyFile, replaceFile } from "../../io/storage/index.ts";
+import { createGuard, createKeyFile, replaceFile } from "../../io/files/index.ts";
 import {
   ConfigError,
   type ConfigInput,

@@ -31,8 +31,8 @@ export const limits = {
   pendingPayloadBytesMax: 16_777_216,
   /** Commits behind the quorum after which blocks are dropped and commit sync takes over. */
   commitLagMax: 200,
-  /** Commits in one commit-sync or follow answer. */
-  syncCommitsMax: 200,
+  /** Commits in one commit-sync or follow answer. A longer one is refused; hosts send some fifty. */
+  syncCommitsMax: 1000,
   /** Bytes in one commit-sync or follow answer; at least one commit is always sent. */
   syncBytesMax: 8_388_608,
   /** Refs in one fetch request. A longer one is a fault of the peer. */

@@ -74,8 +74,9 @@ export class FollowerHost {
 
   start(): readonly HostEffect[] {
     const effects: HostEffect[] = [];
-    for (const batch of batchesToReplay(this.#recovery))
-      effects.push(...this.#run(this.#executor.accept(batch)));
+    for (const batch of batchesToReplay(this.#recovery)) {
+      effects.push({ type: "accepted", batch }, ...this.#run(this.#executor.accept(batch)));
+    }
     return effects;
   }
 

@@ -43,6 +43,8 @@ export type PeerMessage =
   | { readonly type: "block"; readonly wire: Uint8Array }
   | { readonly type: "fetch"; readonly refs: readonly Ref[] }
   | { readonly type: "blocks"; readonly wires: readonly Uint8Array[] }
+  /** "Make one round more": from a writer that returns and has payload. */
+  | { readonly type: "nudge" }
   | { readonly type: "sync"; readonly after: number }
   | { readonly type: "range"; readonly range: CommitRange }
   | {
@@ -61,6 +63,7 @@ const codes = {
   sync: 4,
   range: 5,
   cosignature: 6,
+  nudge: 7,
 } as const;
 
 function headerOrNull(signed: SignedHeader | undefined): Value {
@@ -85,6 +88,8 @@ export function encodeMessage(message: PeerMessage): Uint8Array {
       return encode([codes.fetch, message.refs.map(refValue)]);
     case "blocks":
       return encode([codes.blocks, message.wires]);
+    case "nudge":
+      return encode([codes.nudge]);
     case "sync":
       return encode([codes.sync, message.after]);
     case "range":
@@ -127,6 +132,10 @@ const shapes: Readonly<Record<number, Shape<PeerMessage>>> = {
     type: "blocks",
     wires: list(wireShape, limits.fetchRefsMax)(fields(2)(value, what)[1], what),
   }),
+  [codes.nudge]: (value, what) => {
+    fields(1)(value, what);
+    return { type: "nudge" };
+  },
   [codes.sync]: (value, what) => ({
     type: "sync",
     after: natural()(fields(2)(value, what)[1], what),

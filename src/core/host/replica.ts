@@ -52,7 +52,9 @@ export class Replica {
   start(nowMs: number): HostEffect[] {
     const { due } = this.#recovery;
     const effects = due === undefined ? [] : this.#fromCosigning(this.#cosigning.onDue(due, nowMs));
-    for (const batch of batchesToReplay(this.#recovery)) effects.push(...this.accept(batch, nowMs));
+    for (const batch of batchesToReplay(this.#recovery)) {
+      effects.push({ type: "accepted", batch }, ...this.accept(batch, nowMs));
+    }
     return effects;
   }
 

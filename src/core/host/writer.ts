@@ -254,6 +254,8 @@ export class WriterHost {
         });
       case "blocks":
         return this.#onFetched(peer, message.wires, nowMs);
+      case "nudge":
+        return this.#accept({ type: "nudge" }, nowMs);
       case "sync":
         return void this.#effects.push({
           type: "serve-range",
@@ -401,6 +403,11 @@ export class WriterHost {
       }
       case "dropped":
         return void this.#effects.push({ type: "dropped", code: effect.code, peer: effect.from });
+      case "needs-round":
+        return void this.#effects.push({
+          type: "broadcast",
+          frame: encodeMessage({ type: "nudge" }),
+        });
       case "amnesia":
         return this.#safeReturn.reopen();
       default:

@@ -1,11 +1,11 @@
 import { createHash, type Hash } from "node:crypto";
-import { constants, createReadStream } from "node:fs";
-import { type FileHandle, mkdir, open, rename, rm, stat } from "node:fs/promises";
+import { constants } from "node:fs";
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { bigEndian, type Digest, limits, readBigEndian } from "../../core/base/index.ts";
+import { bigEndian, type Digest, isDigest, limits, readBigEndian } from "../../core/base/index.ts";
 import { sha256, sha256Bytes } from "../../core/crypto/index.ts";
+import { syncDirectory } from "../files/index.ts";
 import { type BlobStore, type Position, type StateStore, StorageError } from "../ports/index.ts";
-import { syncDirectory } from "./durable.ts";
 import { type FileRecordLog, openRecordLog } from "./record-log.ts";
 
 const packedType = 1;
@@ -26,6 +26,9 @@ export class BlobError extends Error {
 type Place =
   | { readonly kind: "packed"; readonly position: Position; readonly size: number }
   | { readonly kind: "large"; readonly size: number };
+
+/** What says that the disk changed or lost something; a shortage (EMFILE, ENOMEM) does not. */
+const damageCodes: ReadonlySet<string> = new Set(["STORAGE_LOG_CORRUPT", "ENOENT", "EIO"]);
 
 const indexKey = (digest: Digest): string => `b/${digest}`;
 const packedUntil = "packed";
@@ -85,15 +88,18 @@ export class FileBlobStore implements BlobStore {
     this.#packs = packs;
   }
 
-  /** Adds what was packed after the index was last durable. */
+  /** Adds what was packed or completed after the index was last durable. */
   async reindex(from: Position): Promise<void> {
     const entries: [string, Uint8Array][] = [];
     for await (const { position, type, bytes } of this.#packs.scan(from)) {
       if (type !== packedType) continue;
-      entries.push([
-        indexKey(sha256(bytes)),
-        encodePlace({ kind: "packed", position, size: bytes.length }),
-      ]);
+      const place: Place = { kind: "packed", position, size: bytes.length };
+      entries.push([indexKey(sha256(bytes)), encodePlace(place)]);
+    }
+    for (const name of await readdir(join(this.#directory, "large"))) {
+      if (!isDigest(name) || this.#index.get(indexKey(name)) !== undefined) continue;
+      const { size } = await stat(this.#largePath(name));
+      entries.push([indexKey(name), encodePlace({ kind: "large", size })]);
     }
     if (entries.length > 0) this.#index.write([...entries, this.#mark()]);
   }
@@ -244,6 +250,38 @@ export class FileBlobStore implements BlobStore {
     return pieces.length === 1 && pieces[0] !== undefined ? pieces[0] : Buffer.concat(pieces);
   }
 
+  async *readMany(
+    digests: readonly Digest[],
+  ): AsyncGenerator<{ readonly digest: Digest; readonly bytes: Uint8Array }> {
+    const packed: {
+      readonly digest: Digest;
+      readonly position: Position;
+      readonly size: number;
+    }[] = [];
+    for (const digest of digests) {
+      const place = this.#place(digest);
+      if (place?.kind === "packed") packed.push({ digest, ...place });
+    }
+    for (const run of runsOf(packed)) {
+      const records = await this.#packs
+        .readRun(
+          run.map(({ position }) => position),
+          run.map(({ size }) => size),
+        )
+        .catch(() => undefined);
+      for (const [i, { digest }] of run.entries()) {
+        const bytes = records?.[i] ?? (await this.read(digest).catch(() => undefined));
+        if (bytes === undefined) continue;
+        if (sha256(bytes) === digest) yield { digest, bytes };
+        else
+          this.#damaged(
+            digest,
+            new BlobError("BLOB_CORRUPT", digest, `blob ${digest} is damaged in its pack`),
+          );
+      }
+    }
+  }
+
   async *stream(digest: Digest, start: number, end: number): AsyncGenerator<Uint8Array> {
     const place = this.#place(digest);
     if (place === undefined) throw missing(digest);
@@ -309,18 +347,41 @@ export class FileBlobStore implements BlobStore {
 
   /** A blob that cannot be read as it was written is forgotten, so that it will be fetched again. */
   #damaged(digest: Digest, error: unknown): unknown {
-    const isDamage =
-      error instanceof BlobError || error instanceof StorageError || isDiskError(error);
-    if (!isDamage) return error;
+    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    if (!(error instanceof BlobError) && !damageCodes.has(String(code))) return error;
     this.#index.write([[indexKey(digest), new Uint8Array(0)]]);
-    return error instanceof BlobError
-      ? error
-      : new BlobError("BLOB_CORRUPT", digest, `blob ${digest}: ${String(error)}`);
+    if (error instanceof BlobError) return error;
+    return new BlobError("BLOB_CORRUPT", digest, `blob ${digest}: ${String(error)}`);
   }
 
   async close(): Promise<void> {
     await this.#packs.close();
   }
+}
+
+const runBytesMax = 1024 * 1024;
+
+/** Neighbours in the packs are read together. */
+function* runsOf<T extends { readonly position: Position; readonly size: number }>(
+  items: readonly T[],
+): Generator<T[]> {
+  const sorted = items.toSorted(
+    (a, b) => a.position.segment - b.position.segment || a.position.offset - b.position.offset,
+  );
+  let run: T[] = [];
+  for (const item of sorted) {
+    const [first] = run;
+    const isNear =
+      first !== undefined &&
+      item.position.segment === first.position.segment &&
+      item.position.offset + item.size - first.position.offset <= runBytesMax;
+    if (!isNear && run.length > 0) {
+      yield run;
+      run = [];
+    }
+    run.push(item);
+  }
+  if (run.length > 0) yield run;
 }
 
 function missing(digest: Digest): BlobError {
@@ -348,18 +409,4 @@ async function chunkHashes(handle: FileHandle, size: number, whole: Hash): Promi
     hashes.push(sha256Bytes(buffer));
   }
   return Buffer.concat(hashes);
-}
-
-/** SHA-256 and size of a local file, streamed. */
-export async function hashFile(
-  path: string,
-): Promise<{ readonly digest: Digest; readonly size: number }> {
-  const hash = createHash("sha256");
-  let size = 0;
-  for await (const piece of createReadStream(path, { highWaterMark: chunk })) {
-    const bytes = piece as Buffer;
-    hash.update(bytes);
-    size += bytes.length;
-  }
-  return { digest: hash.digest("hex") as Digest, size };
 }

@@ -3,8 +3,8 @@ import { type FileHandle, mkdir, open, readdir, unlink } from "node:fs/promises"
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { limits } from "../../core/base/index.ts";
+import { syncDirectory } from "../files/index.ts";
 import { type LogRecord, type Position, type RecordLog, StorageError } from "../ports/index.ts";
-import { syncDirectory } from "./durable.ts";
 
 /** length u32 · type u8 · crc32 u32 (over type and bytes), big-endian. */
 const headBytes = 9;
@@ -71,6 +71,7 @@ export class FileRecordLog implements RecordLog {
   #bufferedFrom = 0;
   #buffered = 0;
   #next: Segment | undefined;
+  #syncing: Promise<void> = Promise.resolve();
   #failure: StorageError | undefined;
 
   constructor(options: RecordLogOptions, segments: Segment[]) {
@@ -109,14 +110,23 @@ export class FileRecordLog implements RecordLog {
     this.#bufferedFrom = end;
   }
 
-  /** A segment that was made and not begun: the torn end, if any, is in the one before. */
+  /** Segments that were made and not begun: the torn end, if any, is in the one before. */
   async #dropEmptySegments(): Promise<void> {
+    const { durable } = this.#options;
     for (let last = this.#segments.at(-1); last !== undefined; last = this.#segments.at(-1)) {
-      if ((await last.handle.stat()).size > 0) return;
+      if (last.number <= durable.segment || (await last.handle.stat()).size > 0) break;
       this.#segments.pop();
       await last.handle.close();
       await unlink(last.path);
     }
+    const isWhole =
+      durable.segment < this.#segments.length || (durable.segment === 0 && durable.offset === 0);
+    if (isWhole) return;
+    throw corrupt(
+      this.#options.directory,
+      durable.offset,
+      `segment ${segmentName(durable.segment)} is missing`,
+    );
   }
 
   append(type: number, bytes: Uint8Array): Position {
@@ -132,7 +142,13 @@ export class FileRecordLog implements RecordLog {
   }
 
   /** One write and one fdatasync for everything appended. A failed sync is never tried again: the pages may be lost. */
-  async sync(): Promise<void> {
+  sync(): Promise<void> {
+    // One after the other: a rotation must not meet another sync.
+    this.#syncing = this.#syncing.catch(() => undefined).then(() => this.#syncNow());
+    return this.#syncing;
+  }
+
+  async #syncNow(): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;
     const last = this.#last();
     const buffer = this.#buffer;
@@ -170,6 +186,23 @@ export class FileRecordLog implements RecordLog {
     const bytes = Buffer.allocUnsafe(length);
     await readFully(segment, bytes, position.offset + headBytes);
     return checked(segment, { head, bytes, offset: position.offset });
+  }
+
+  /**
+   * The bytes of records that stand close together in one segment, with one read. `sizes` are the lengths that the
+   * caller knows; checksums are not looked at, since the caller knows the content's hash too.
+   */
+  async readRun(positions: readonly Position[], sizes: readonly number[]): Promise<Uint8Array[]> {
+    const [first, last] = [positions[0], positions.at(-1)];
+    const segment = first && this.#segments[first.segment];
+    if (first === undefined || last === undefined || segment === undefined) return [];
+    const end = last.offset + headBytes + (sizes.at(-1) ?? 0);
+    const buffer = Buffer.allocUnsafe(end - first.offset);
+    await readFully(segment, buffer, first.offset);
+    return positions.map(({ offset }, i) => {
+      const start = offset - first.offset + headBytes;
+      return buffer.subarray(start, start + (sizes[i] ?? 0));
+    });
   }
 
   async *scan(from: Position): AsyncGenerator<LogRecord> {

@@ -29,6 +29,8 @@ export type DagInput =
   | { readonly type: "resume"; readonly minRound: number }
   /** Somebody has a newer block of this host than the host itself: it must not sign (`dag.md` §12). */
   | { readonly type: "suspend" }
+  /** A returning writer has payload and asks for one round more, so that it may sign again. */
+  | { readonly type: "nudge" }
   | { readonly type: "tick" };
 
 /** Why an input had no effect; counted per code. */
@@ -55,5 +57,7 @@ export type DagEffect =
   | { readonly type: "violation"; readonly detail: string }
   /** A block of this host turned up that it does not remember: it follows until it is told to resume. */
   | { readonly type: "amnesia"; readonly round: number }
+  /** This host has payload and may not sign in the round that the network stands in: others should make another. */
+  | { readonly type: "needs-round" }
   | { readonly type: "wake"; readonly atMs: number }
   | { readonly type: "dropped"; readonly code: DropCode; readonly from: Author };

@@ -42,6 +42,9 @@ export interface DagOptions {
   readonly recovery: DagRecovery;
 }
 
+/** Time after which a writer that needs a round asks again, milliseconds. */
+const stuckMs = 250;
+
 interface Arrival {
   readonly block: VerifiedBlock;
   readonly from: Author;
@@ -204,6 +207,8 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
         return this.#proposer?.resume(input.minRound);
       case "suspend":
         return this.#proposer?.suspend();
+      case "nudge":
+        return this.#proposer?.nudge();
       case "start":
       case "tick":
         return;
@@ -374,6 +379,13 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
       const isWanted = !this.#queue.isEmpty || this.#ordering.wantsRound;
       const proposal = proposer.next({ isWanted, votes: () => this.#ordering.takeVotes() }, now);
       if (proposal === undefined) return;
+      if (proposal.kind === "stuck") {
+        this.#effects.push({ type: "needs-round" });
+        return void this.#effects.push({
+          type: "wake",
+          atMs: this.#time.toCaller(now.paceMs + stuckMs),
+        });
+      }
       if (proposal.kind === "wait") {
         return void this.#effects.push({
           type: "wake",

@@ -41,7 +41,9 @@ export type Proposal =
       readonly block: VerifiedBlock;
       readonly submissions: readonly Submission[];
     }
-  | { readonly kind: "wait"; readonly untilMs: number };
+  | { readonly kind: "wait"; readonly untilMs: number }
+  /** There is work, and this round is below the first one in which signing is safe. */
+  | { readonly kind: "stuck" };
 
 /** When to propose, upon which parents, and what was signed (`dag.md` §6, §12). */
 export class Proposer {
@@ -54,6 +56,7 @@ export class Proposer {
   #signedRound: number;
   #minRound: number;
   #reachable = 0;
+  #isNudged = false;
   readonly #joins = new JoinBudget();
 
   constructor(
@@ -76,6 +79,11 @@ export class Proposer {
 
   set reachable(count: number) {
     this.#reachable = count;
+  }
+
+  /** A returning writer asks for a round; it is made within the budget for joining. */
+  nudge(): void {
+    this.#isNudged = true;
   }
 
   /** Payload was ordered: the rounds around it were worth their cost. */
@@ -127,9 +135,13 @@ export class Proposer {
   ): Proposal | undefined {
     const { clock, config, pacing } = this.#parts;
     const { round } = clock;
-    if (round < this.#minRound || round <= this.#signedRound) return undefined;
+    if (round < this.#minRound || round <= this.#signedRound) {
+      return state.isWanted && this.isSigning && round < this.#minRound
+        ? { kind: "stuck" }
+        : undefined;
+    }
     if (this.#reachable < config.rule.parentQuorum - 1) return undefined;
-    if (!state.isWanted && !clock.isBegun) return undefined;
+    if (!state.isWanted && !clock.isBegun && !this.#isNudged) return undefined;
     const earliest = (this.#lastOwn?.atMs ?? Number.NEGATIVE_INFINITY) + pacing.minRoundMs;
     if (now.paceMs < earliest) return { kind: "wait", untilMs: earliest };
     const patience = clock.advancedAtMs + pacing.leaderTimeoutMs;
@@ -186,6 +198,7 @@ export class Proposer {
       segments,
     };
     this.#signedRound = round;
+    this.#isNudged = false;
     this.#lastOwn = { ref: block.ref, atMs: now.paceMs };
     for (const parent of header.parents) this.#included.set(parent.author, parent.round);
     return { kind: "block", block: block as VerifiedBlock, submissions };

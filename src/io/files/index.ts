@@ -1,0 +1,10 @@
+export { replaceFile, syncDirectory } from "./durable.ts";
+export {
+  createGuard,
+  type GuardFile,
+  type GuardRow,
+  type OpenedGuard,
+  openGuard,
+} from "./guard-file.ts";
+export { lockIdentity } from "./identity-lock.ts";
+export { createKeyFile, type KeyRole, type LoadedKey, loadKeyFile } from "./key-files.ts";
