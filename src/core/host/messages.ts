@@ -9,7 +9,7 @@ import {
   signedHeaderShape,
   signedHeaderValue,
 } from "../acceptance/index.ts";
-import { type Digest, fromHex, limits, type Result } from "../base/index.ts";
+import { type Digest, fromHex, limits, ok, type Result } from "../base/index.ts";
 import {
   bytes,
   digest,
@@ -57,7 +57,6 @@ export type PeerMessage =
 
 const codes = {
   hello: 0,
-  block: 1,
   fetch: 2,
   blocks: 3,
   sync: 4,
@@ -83,7 +82,7 @@ export function encodeMessage(message: PeerMessage): Uint8Array {
         headerOrNull(message.newestOfMe),
       ]);
     case "block":
-      return encode([codes.block, message.wire]);
+      return blockFrame(message.wire);
     case "fetch":
       return encode([codes.fetch, message.refs.map(refValue)]);
     case "blocks":
@@ -120,10 +119,6 @@ const shapes: Readonly<Record<number, Shape<PeerMessage>>> = {
       newestOfMe: optional(signedHeaderShape)(newestOfMe, `${what}.newestOfMe`) ?? undefined,
     };
   },
-  [codes.block]: (value, what) => ({
-    type: "block",
-    wire: wireShape(fields(2)(value, what)[1], what),
-  }),
   [codes.fetch]: (value, what) => ({
     type: "fetch",
     refs: list(refShape, limits.fetchRefsMax)(fields(2)(value, what)[1], what),
@@ -163,7 +158,18 @@ const messageShape: Shape<PeerMessage> = (value, what) => {
   return shape(value, what);
 };
 
+/** Blocks are most of what is said: their frames are the block after one byte, decoded once. */
+const blockMark = 0xff;
+
+function blockFrame(wire: Uint8Array): Uint8Array {
+  const frame = new Uint8Array(wire.length + 1);
+  frame[0] = blockMark;
+  frame.set(wire, 1);
+  return frame;
+}
+
 /** Reads one frame from a peer. Faults: MALFORMED_*, NOT_CANONICAL. */
 export function decodeMessage(frame: Uint8Array): Result<PeerMessage> {
+  if (frame[0] === blockMark) return ok({ type: "block", wire: frame.subarray(1) });
   return read(frame, messageShape, "message");
 }

@@ -13,7 +13,7 @@ import {
   encodeOutcome,
   type HeightRecord,
 } from "./records.ts";
-import { encodeState, type MirrorState, type PendingUpdate } from "./state.ts";
+import type { MirrorState, PendingUpdate } from "./state.ts";
 import { applyChanges } from "./tree.ts";
 import {
   messageKinds,
@@ -136,7 +136,8 @@ class Execution {
 
   execute(): Executed {
     const { index, digest, tsMs, applications, messages } = this.#batch;
-    this.#append({ kind: "commit", index, digest, tsMs });
+    // Commits that order nothing leave no trace but their number: an idle round must cost next to nothing.
+    if (applications > 0 || messages.length > 0) this.#append({ kind: "commit", index, digest, tsMs });
     if (applications > 0)
       this.#writes.set(stateKeys.messages(this.#state.messages), bigEndian(index, 6));
     const isDirty = this.#state.isDirty || applications > 0 || messages.length > 0;
@@ -146,7 +147,6 @@ class Execution {
     this.#expire();
     this.#checkpoint();
     this.#state = { ...this.#state, pending: this.#pending };
-    this.#writes.set(stateKeys.mirror, encodeState(this.#state));
     return { kind: "executed", state: this.#state, writes: this.#writes, events: this.#events };
   }
 

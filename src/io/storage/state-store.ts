@@ -31,9 +31,20 @@ export async function openStateStore(directory: string): Promise<LmdbStateStore>
   }
 }
 
+/** Entries that wait for the next transaction at most, and how long they wait, milliseconds. */
+const pendingMax = 4096;
+const pendingMs = 25;
+
+/**
+ * Batches are visible at once and reach LMDB together a little later: a transaction costs more than what most
+ * batches hold, and durability stands on the log, from which the state is replayed.
+ */
 export class LmdbStateStore implements StateStore {
   readonly #directory: string;
   readonly #database: RootDatabase<Buffer, string>;
+  readonly #pending = new Map<string, Uint8Array>();
+  #timer: NodeJS.Timeout | undefined;
+  #failure: StorageError | undefined;
 
   constructor(directory: string, database: RootDatabase<Buffer, string>) {
     this.#directory = directory;
@@ -41,21 +52,46 @@ export class LmdbStateStore implements StateStore {
   }
 
   get(key: string): Uint8Array | undefined {
+    const pending = this.#pending.get(key);
+    if (pending !== undefined) return pending;
     const stored = this.#database.get(key);
     return stored === undefined ? undefined : this.#checked(key, stored);
   }
 
   write(entries: Iterable<readonly [string, Uint8Array]>): void {
+    if (this.#failure !== undefined) throw this.#failure;
+    for (const [key, value] of entries) this.#pending.set(key, value);
+    if (this.#pending.size > pendingMax) return this.#commit();
+    this.#timer ??= setTimeout(() => this.#commitLater(), pendingMs);
+  }
+
+  /** A failure beside the loop is thrown by the next write. */
+  #commitLater(): void {
+    try {
+      this.#commit();
+    } catch (error) {
+      if (!(error instanceof StorageError)) throw error;
+    }
+  }
+
+  /** One transaction for everything that waits. */
+  #commit(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (this.#pending.size === 0) return;
     try {
       this.#database.transactionSync(() => {
-        for (const [key, value] of entries)
+        for (const [key, value] of this.#pending) {
           void this.#database.put(key, Buffer.concat([check(key, value), value]));
+        }
       });
+      this.#pending.clear();
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
-      throw new StorageError("STORAGE_WRITE_FAILED", `cannot write ${this.#directory}: ${reason}`, {
+      this.#failure = new StorageError("STORAGE_WRITE_FAILED", `cannot write ${this.#directory}: ${reason}`, {
         cause: error,
       });
+      throw this.#failure;
     }
   }
 
@@ -65,12 +101,11 @@ export class LmdbStateStore implements StateStore {
     readonly reverse?: boolean;
     readonly limit?: number;
   }): Iterable<readonly [string, Uint8Array]> {
+    this.#commit();
     const { start, end, reverse = false } = range;
     let left = range.limit ?? Number.POSITIVE_INFINITY;
     // Downwards the store begins at `end` itself, which is not part of the range.
-    for (const { key, value } of this.#database.getRange(
-      reverse ? { start: end, reverse } : { start },
-    )) {
+    for (const { key, value } of this.#database.getRange(reverse ? { start: end, reverse } : { start })) {
       if (key >= end && reverse) continue;
       if (key >= end || key < start || left-- <= 0) return;
       yield [key, this.#checked(key, value)];
@@ -78,10 +113,13 @@ export class LmdbStateStore implements StateStore {
   }
 
   async flushed(): Promise<void> {
+    this.#commit();
     await this.#database.flushed;
   }
 
   async close(): Promise<void> {
+    if (this.#failure === undefined) this.#commit();
+    clearTimeout(this.#timer);
     await this.#database.close();
   }
 

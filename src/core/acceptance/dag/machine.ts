@@ -376,8 +376,9 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
     if (proposer === undefined) return;
     // A host alone makes its quorum itself: it goes on until nothing is left to order.
     while (this.#ordering.violation === undefined) {
-      const isWanted = !this.#queue.isEmpty || this.#ordering.wantsRound;
-      const proposal = proposer.next({ isWanted, votes: () => this.#ordering.takeVotes() }, now);
+      const isWanted = !this.#queue.isEmpty || this.#ordering.hasOpenPayload;
+      const { owesVote } = this.#ordering;
+      const proposal = proposer.next({ isWanted, owesVote, votes: () => this.#ordering.takeVotes() }, now);
       if (proposal === undefined) return;
       if (proposal.kind === "stuck") {
         this.#effects.push({ type: "needs-round" });

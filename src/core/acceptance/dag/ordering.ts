@@ -69,9 +69,14 @@ export class Ordering {
     return this.#violation;
   }
 
-  /** Payload is in the graph and not ordered, or a vote on ordered payload is owed: another round is wanted. */
-  get wantsRound(): boolean {
-    return this.#openPayloads > 0 || this.#owesPayloadVote;
+  /** Payload is in the graph and not ordered: another round is wanted. */
+  get hasOpenPayload(): boolean {
+    return this.#openPayloads > 0;
+  }
+
+  /** A vote on ordered payload is owed: a round is wanted for it, soon. */
+  get owesVote(): boolean {
+    return this.#owesPayloadVote;
   }
 
   added(entry: Entry): void {

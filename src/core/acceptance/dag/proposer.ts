@@ -24,6 +24,9 @@ export interface DagSigner {
   sign(message: Uint8Array): Uint8Array;
 }
 
+/** How long a commit vote waits for payload to travel with, milliseconds. */
+const voteDelayMs = 20;
+
 export interface ProposerParts {
   readonly config: DagConfig;
   readonly pacing: Pacing;
@@ -57,6 +60,7 @@ export class Proposer {
   #minRound: number;
   #reachable = 0;
   #isNudged = false;
+  #owedSinceMs: number | undefined;
   readonly #joins = new JoinBudget();
 
   constructor(
@@ -130,7 +134,7 @@ export class Proposer {
 
   /** `isWanted`: something of consequence waits for another round; a round begun by others is joined in any case. */
   next(
-    state: { readonly isWanted: boolean; readonly votes: () => readonly CommitVote[] },
+    state: { readonly isWanted: boolean; readonly owesVote: boolean; readonly votes: () => readonly CommitVote[] },
     now: { paceMs: number; wallMs: number },
   ): Proposal | undefined {
     const { clock, config, pacing } = this.#parts;
@@ -141,15 +145,26 @@ export class Proposer {
         : undefined;
     }
     if (this.#reachable < config.rule.parentQuorum - 1) return undefined;
-    if (!state.isWanted && !clock.isBegun && !this.#isNudged) return undefined;
+    const voteDue = this.#voteDueMs(state, now.paceMs);
+    const isWanted = state.isWanted || now.paceMs >= voteDue;
+    if (!isWanted && !clock.isBegun && !this.#isNudged) {
+      return Number.isFinite(voteDue) ? { kind: "wait", untilMs: voteDue } : undefined;
+    }
     const earliest = (this.#lastOwn?.atMs ?? Number.NEGATIVE_INFINITY) + pacing.minRoundMs;
     if (now.paceMs < earliest) return { kind: "wait", untilMs: earliest };
     const patience = clock.advancedAtMs + pacing.leaderTimeoutMs;
     if (now.paceMs < patience && !this.#hasLeaders(round - 1))
       return { kind: "wait", untilMs: patience };
-    const join = state.isWanted ? undefined : this.#joins.take(now.paceMs);
+    const join = isWanted ? undefined : this.#joins.take(now.paceMs);
     if (join?.ok === false) return { kind: "wait", untilMs: join.atMs };
     return this.#sign(Round(round), state.votes(), now);
+  }
+
+  /** When a round is due for the sake of an owed vote alone: a little later, since payload may carry it for nothing. */
+  #voteDueMs(state: { readonly isWanted: boolean; readonly owesVote: boolean }, paceMs: number): number {
+    if (!state.owesVote) this.#owedSinceMs = undefined;
+    else this.#owedSinceMs ??= paceMs;
+    return this.#owedSinceMs === undefined ? Number.POSITIVE_INFINITY : this.#owedSinceMs + voteDelayMs;
   }
 
   #hasLeaders(round: number): boolean {
