@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { appendMessages, tailMessages } from "../app/client/index.ts";
 import { ConfigError } from "../app/config/index.ts";
 import { type CommonOptions, serversOf, trustOf, withOutput, withTrust } from "./context.ts";
-import { say, sayJson } from "./output.ts";
+import { printable, say, sayJson } from "./output.ts";
 
 /** Lines that are appended in one batch. */
 const batchLines = 1000;
@@ -64,10 +64,4 @@ export function logCommands(program: Command): void {
       }
       stop.abort();
     });
-}
-
-/** Control characters would forge the terminal. */
-function printable(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not reach a terminal
-  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "\ufffd");
 }

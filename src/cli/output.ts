@@ -43,12 +43,22 @@ export function exitCodeOf(error: unknown): number {
   return byCode[code] ?? exitCodes.error;
 }
 
+/** Everything but our own colours that would move a cursor, retitle a window or hide text becomes visible. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not reach a terminal
+const controls =
+  /\u001b(?!\[[0-9;]*m)|[\u0000-\u0008\u000b-\u001a\u001c-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g;
+
+/** Text that may come from others, safe for a terminal. */
+export function printable(text: string): string {
+  return text.replace(controls, "\ufffd");
+}
+
 export function say(text: string): void {
-  process.stdout.write(`${text}\n`);
+  process.stdout.write(`${printable(text)}\n`);
 }
 
 export function note(text: string): void {
-  process.stderr.write(`${text}\n`);
+  process.stderr.write(`${printable(text)}\n`);
 }
 
 /** The same facts for machines, one JSON document. */
@@ -78,7 +88,7 @@ export function sayTable(head: readonly string[], rows: readonly (readonly strin
       middle: "  ",
     },
   });
-  for (const row of rows) table.push([...row]);
+  for (const row of rows) table.push(row.map((cell) => printable(cell).replaceAll("\n", " ")));
   say(table.toString());
 }
 

@@ -1,6 +1,6 @@
 import { createHash, type Hash } from "node:crypto";
 import { constants, createReadStream } from "node:fs";
-import { type FileHandle, lstat, mkdir, open, rename, rm, symlink } from "node:fs/promises";
+import { type FileHandle, lstat, mkdir, open, rename, rm, rmdir, symlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { type Digest, limits } from "../../core/base/index.ts";
 import { exportCollisions, type Leaf } from "../../core/mirror/index.ts";
@@ -36,11 +36,37 @@ export async function exportTree(
 ): Promise<ExportResult> {
   refuseCollisions(leaves.keys());
   await mkdir(to.directory, { recursive: true });
-  const target = new Target(to.directory);
+  const target = new Target(to.directory, partDirectory(leaves.keys()));
+  try {
+    return await fillTarget({ client, leaves, target, onProgress: to.onProgress });
+  } finally {
+    await target.close();
+  }
+}
+
+/** Where unfinished files stand: a directory of our own that no path of the tree can name. */
+function partDirectory(paths: Iterable<string>): string {
+  const tops = new Set([...paths].map((path) => path.split("/")[0]));
+  let name = ".smalti-part";
+  while (tops.has(name)) name += "_";
+  return name;
+}
+
+async function fillTarget({
+  client,
+  leaves,
+  target,
+  onProgress,
+}: {
+  readonly client: MirrorClient;
+  readonly leaves: ReadonlyMap<string, Leaf>;
+  readonly target: Target;
+  readonly onProgress: ((done: number, total: number) => void) | undefined;
+}): Promise<ExportResult> {
   const result = { files: 0, bytes: 0, unchanged: 0 };
   const count = (bytes: number): void => {
     result.bytes += bytes;
-    to.onProgress?.(++result.files, leaves.size);
+    onProgress?.(++result.files, leaves.size);
   };
   const wanted = await prepareLeaves(target, leaves, (isUnchanged) => {
     result.unchanged += Number(isUnchanged);
@@ -97,10 +123,30 @@ function refuseCollisions(paths: Iterable<string>): void {
 /** The directory that is written to; it never goes through a symbolic link. */
 class Target {
   readonly #root: string;
+  readonly #parts: string;
   readonly #made = new Set<string>();
 
-  constructor(root: string) {
+  constructor(root: string, parts: string) {
     this.#root = root;
+    this.#parts = join(root, parts);
+  }
+
+  /** The private directory for unfinished files; whatever else stands there is refused. */
+  async #partPath(name: string): Promise<string> {
+    const stat = await lstat(this.#parts).catch(() => undefined);
+    if (stat === undefined) await mkdir(this.#parts, { mode: 0o700 });
+    else if (
+      !stat.isDirectory() ||
+      (process.getuid !== undefined && stat.uid !== process.getuid())
+    ) {
+      throw new ExportError("UNSAFE_TARGET", `${this.#parts} is in the way: remove it`);
+    }
+    return join(this.#parts, name);
+  }
+
+  /** The directory goes when nothing unfinished is left in it. */
+  async close(): Promise<void> {
+    await rmdir(this.#parts).catch(() => undefined);
   }
 
   /** Makes the directories above a path; a link or a file in the way is refused. */
@@ -150,8 +196,7 @@ class Target {
   }
 
   async write(path: string, bytes: Uint8Array, executable: boolean): Promise<void> {
-    const full = join(this.#root, path);
-    const temporary = `${full}.smalti-part`;
+    const temporary = await this.#partPath(`small-${process.pid}`);
     await rm(temporary, { force: true });
     const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
     const handle = await open(temporary, flags, executable ? 0o755 : 0o644);
@@ -160,22 +205,30 @@ class Target {
     } finally {
       await handle.close();
     }
-    await this.#clear(full);
-    await rename(temporary, full);
+    await this.#finish(path, temporary);
   }
 
   /** Keeps what an interrupted download left, and goes on from there. */
   async writeLarge(client: MirrorClient, path: string, file: File): Promise<void> {
-    const full = join(this.#root, path);
-    const temporary = `${full}.smalti-part`;
+    const temporary = await this.#partPath(file.digest);
+    const found = await lstat(temporary).catch(() => undefined);
+    // Only a plain file of our own is gone on with; another name for somebody's file is not.
+    if (found !== undefined && (!found.isFile() || found.nlink !== 1))
+      await rm(temporary, { force: true });
     const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
-    const handle = await open(temporary, flags, file.executable ? 0o755 : 0o644);
+    const handle = await open(temporary, flags, 0o600);
     try {
       await client.large(file, sinkTo(handle, temporary));
+      await handle.chmod(file.executable ? 0o755 : 0o644);
       await handle.sync();
     } finally {
       await handle.close();
     }
+    await this.#finish(path, temporary);
+  }
+
+  async #finish(path: string, temporary: string): Promise<void> {
+    const full = join(this.#root, path);
     await this.#clear(full);
     await rename(temporary, full);
   }

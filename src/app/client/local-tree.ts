@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { createReadStream, lstatSync, readFileSync, readlinkSync } from "node:fs";
 import { lstat } from "node:fs/promises";
-import { relative } from "node:path";
+import { relative, sep } from "node:path";
 import { fdir } from "fdir";
 import { compareText, type Digest, limits } from "../../core/base/index.ts";
 import { sha256 } from "../../core/crypto/index.ts";
@@ -46,7 +46,7 @@ export async function scanDirectory(
   let done = 0;
   const work = async (): Promise<void> => {
     for (let file = files[next++]; file !== undefined; file = files[next++]) {
-      const path = relative(directory, file).split("\\").join("/");
+      const path = relative(directory, file).split(sep).join("/");
       const names = parsePath(path);
       if (!names.ok) throw new LocalTreeError(names.error.detail);
       leaves.set(path, { leaf: await leafOf(file), file });

@@ -42,6 +42,8 @@ export class AbsentError extends Error {
 }
 
 const bulkCount = 1024;
+/** A server slower than this (64 kB/s) is left for another one. */
+const leastBytesPerMs = 64;
 
 /** Reads trees from servers that nobody trusts: what it returns has been verified against the genesis. */
 export class MirrorClient {
@@ -198,7 +200,9 @@ export class MirrorClient {
 
   async #fetchNodes(digests: readonly Digest[]): Promise<void> {
     await this.#first<undefined>(`${digests.length} directory nodes`, async (server) => {
+      const asked = new Set(digests);
       for await (const { digest, bytes } of askBulk(server, "nodes", digests)) {
+        if (!asked.delete(digest)) return wrong("sent what was not asked for");
         if (nodeDigest(bytes) !== digest || !readNode(bytes).ok)
           return wrong(`directory node ${digest} has other bytes`);
         this.#nodes.set(digest, Buffer.from(bytes));
@@ -241,9 +245,10 @@ export class MirrorClient {
     wanted: ReadonlySet<Digest>,
   ): Promise<Result<readonly { readonly digest: Digest; readonly bytes: Uint8Array }[]>> {
     const got: { digest: Digest; bytes: Uint8Array }[] = [];
+    const asked = new Set(wanted);
     for await (const { digest, bytes } of askBulk(server, "blobs", [...wanted])) {
-      if (!wanted.has(digest) || !isBlob(bytes, digest))
-        return wrong(`blob ${digest.slice(0, 16)}… has other bytes`);
+      if (!asked.delete(digest)) return wrong("sent what was not asked for");
+      if (!isBlob(bytes, digest)) return wrong(`blob ${digest.slice(0, 16)}… has other bytes`);
       got.push({ digest, bytes: Buffer.from(bytes) });
     }
     if (got.length === 0)
@@ -271,15 +276,31 @@ export class MirrorClient {
     sink: BlobSink,
   ): Promise<void> {
     await this.#first<undefined>(`blob ${blob.digest.slice(0, 16)}…`, async (server) => {
-      const hash = await sink.hash();
-      const fault = await fill(server, blob, { sink, hash });
-      if (fault === undefined && hash.digest("hex") === blob.digest)
-        return { ok: true, value: undefined };
+      // What another server left may be wrong: nobody is blamed before he has brought it all himself.
+      if ((await sink.offset()) > 0 && (await this.#brings(server, blob, sink)) === undefined)
+        return done;
       await sink.reset();
-      return wrong(fault ?? `blob ${blob.digest.slice(0, 16)}… has other bytes`);
+      const fault = await this.#brings(server, blob, sink);
+      if (fault === undefined) return done;
+      await sink.reset();
+      return wrong(fault);
     });
   }
+
+  /** Fetches the rest from one server; returns what is wrong with the whole, if anything. */
+  async #brings(
+    server: string,
+    blob: { readonly digest: Digest; readonly size: number },
+    sink: BlobSink,
+  ): Promise<string | undefined> {
+    const hash = await sink.hash();
+    const fault = await fill(server, blob, { sink, hash });
+    if (fault !== undefined || hash.digest("hex") === blob.digest) return fault;
+    return `blob ${blob.digest.slice(0, 16)}… has other bytes`;
+  }
 }
+
+const done: Result<undefined> = { ok: true, value: undefined };
 
 /** Where a large blob goes; `hash` covers what is there already. */
 export interface BlobSink {
@@ -300,6 +321,7 @@ async function fill(
   const headers: Record<string, string> = at > 0 ? { range: `bytes=${at}-` } : {};
   const { body, statusCode } = await ask(`${server}/.smalti/blob/sha256/${blob.digest}`, {
     headers,
+    signal: AbortSignal.timeout(stallMs + (blob.size - at) / leastBytesPerMs),
   });
   if (at > 0 && statusCode !== 206) return "ignored the range";
   for await (const piece of body as AsyncIterable<Uint8Array>) {

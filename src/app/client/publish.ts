@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { createReadStream, readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type Digest, limits } from "../../core/base/index.ts";
 import type { Signer } from "../../core/crypto/index.ts";
 import {
@@ -100,6 +101,8 @@ export interface Published {
 const bulkBytes = 8 * 1024 * 1024;
 const waitS = 20;
 const settleMs = 120_000;
+/** Between two questions, should a writer answer without waiting. */
+const settlePauseMs = 100;
 
 /**
  * Publishes changes through the first of `writers` that takes them; if it fails on the way, the same signed
@@ -145,28 +148,27 @@ export async function publishChanges(options: {
   return { ...published, uploadedBytes: upload.doneBytes };
 }
 
-/** Tries writers in turn. A refusal of what was sent (4xx) is final: another writer would refuse it too. */
+/** Tries writers in turn. One that refuses may be cheating: only if all that answer refuse, it is so. */
 async function throughAny<T>(
   writers: readonly string[],
   attempt: (writer: string) => Promise<T>,
 ): Promise<T> {
   const reasons: string[] = [];
+  const refusals: ServerError[] = [];
   for (const writer of writers) {
     try {
       return await attempt(writer);
     } catch (error) {
-      const isFinal =
-        error instanceof ServerError &&
-        error.status >= 400 &&
-        error.status < 500 &&
-        error.code !== "NOT_OPEN";
-      if (isFinal && error.code !== "NOT_A_WRITER") throw error;
+      const isRefusal = error instanceof ServerError && error.status >= 400 && error.status < 500;
+      if (isRefusal && error.code !== "NOT_A_WRITER") refusals.push(error);
       const cause = (error as { cause?: { code?: string } }).cause?.code;
       reasons.push(
         error instanceof ServerError ? error.message : `${writer}: ${cause ?? String(error)}`,
       );
     }
   }
+  const [first] = refusals;
+  if (first !== undefined && refusals.length === reasons.length) throw first;
   throw Object.assign(new Error(`no writer took it\n  ${reasons.join("\n  ")}`), {
     code: "NO_QUORUM",
   });
@@ -210,13 +212,7 @@ class Upload {
         patienceMs: settleMs,
       });
     }
-    for (;;) {
-      const { missing } = await askJson<{ missing: { digest: Digest; size: number }[] }>(
-        `${url}/missing`,
-      );
-      if (missing.length === 0) break;
-      await this.#send(url, missing, writer);
-    }
+    await this.#sendMissing(url, writer);
     this.#onProgress({
       phase: "order",
       doneBytes: this.doneBytes,
@@ -224,6 +220,27 @@ class Upload {
       writer,
     });
     await askJson(`${url}/submit`, { method: "POST" });
+  }
+
+  /** Sends what the writer says it lacks; a writer that goes on lacking the same has had its chance. */
+  async #sendMissing(url: string, writer: string): Promise<void> {
+    let last = "";
+    for (;;) {
+      const { missing } = await askJson<{ missing: { digest: Digest; size: number }[] }>(
+        `${url}/missing`,
+      );
+      if (missing.length === 0) return;
+      const now = JSON.stringify(missing);
+      if (now === last)
+        throw new ServerError(
+          writer,
+          200,
+          "INCOMPLETE",
+          "the writer does not keep what it is sent",
+        );
+      last = now;
+      await this.#send(url, missing, writer);
+    }
   }
 
   async #send(
@@ -313,7 +330,10 @@ async function settle(
     const status = await askJson<{ state: string; receipt?: unknown }>(url, {
       patienceMs: (waitS + 10) * 1000,
     });
-    if (status.state !== "settled") continue;
+    if (status.state !== "settled") {
+      await sleep(settlePauseMs);
+      continue;
+    }
     const verified = verifyReceipt(trust, status.receipt);
     if (!verified.ok)
       throw new ServerError(

@@ -83,8 +83,12 @@ export async function readAll(
   return Buffer.concat(pieces);
 }
 
+/** The whole answer must have come `patienceMs` after it was asked for: a server that drips is as good as dead. */
 export async function askBytes(url: string, max: number, options: Ask = {}): Promise<Buffer> {
-  const { body } = await ask(url, options);
+  const deadline = AbortSignal.timeout(2 * (options.patienceMs ?? stallMs));
+  const signal =
+    options.signal === undefined ? deadline : AbortSignal.any([options.signal, deadline]);
+  const { body } = await ask(url, { ...options, signal });
   return readAll(body, max, url);
 }
 
@@ -163,6 +167,9 @@ export function bulkHead(digest: Digest, length: number): Buffer {
   return head;
 }
 
+/** A bulk answer (up to 32 MiB) must have come in this time, milliseconds. */
+const bulkMs = 120_000;
+
 /** Asks one server for many small items by digest; it sends those it has. What comes is not verified here. */
 export async function* askBulk(
   base: string,
@@ -174,6 +181,7 @@ export async function* askBulk(
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify({ digests }),
+    signal: AbortSignal.timeout(bulkMs),
   });
   yield* readBulk(body, kind === "blobs" ? limits.packedBlobBytesMax : limits.requestBytesMax);
 }

@@ -51,7 +51,24 @@ function natural(text: string | undefined): number | undefined {
 class Waiters {
   #count = 0;
 
-  async run<T>(reply: FastifyReply, work: () => Promise<T>): Promise<T | FastifyReply> {
+  /** A place for a stream that may stay for ever; `undefined` if there is none. */
+  enter(): (() => void) | undefined {
+    if (this.#count >= limits.httpWaitersMax) return undefined;
+    this.#count++;
+    let isIn = true;
+    return () => {
+      if (isIn) this.#count--;
+      isIn = false;
+    };
+  }
+
+  /** Takes a place while `work` may wait; what does not wait needs none. */
+  async run<T>(
+    reply: FastifyReply,
+    waitMs: number,
+    work: () => Promise<T>,
+  ): Promise<T | FastifyReply> {
+    if (waitMs === 0) return work();
     if (this.#count >= limits.httpWaitersMax)
       return refuse(reply, "BUSY", "too many requests wait already");
     this.#count++;
@@ -81,13 +98,13 @@ export function apiRoutes(server: FastifyInstance, host: GatewayHost): void {
   });
   headRoute(server, host, waiters);
   followRoute(server, host, waiters);
-  logRoutes(server, host);
+  logRoutes(server, host, waiters);
   bulkRoutes(server, host);
   historyRoutes(server, host);
   server.get("/.smalti/v1/updates/:id", async (request, reply) => {
     const { id } = request.params as { id: string };
     if (!isDigest(id)) return refuse(reply, "BAD_REQUEST", "an update's id is 64 hex digits");
-    return waiters.run(reply, async () => {
+    return waiters.run(reply, waitOf(request), async () => {
       await host.settled(id, waitOf(request));
       return reply.header("cache-control", "no-store").send(receiptOf(host, id));
     });
@@ -97,7 +114,7 @@ export function apiRoutes(server: FastifyInstance, host: GatewayHost): void {
 function headRoute(server: FastifyInstance, host: GatewayHost, waiters: Waiters): void {
   server.get("/.smalti/head", async (request, reply) => {
     const query = request.query as { height?: string; after?: string };
-    return waiters.run(reply, async () => {
+    return waiters.run(reply, waitOf(request), async () => {
       const after = natural(query.after);
       if (after !== undefined) await host.nextHead(after, waitOf(request));
       const height = natural(query.height) ?? host.servedHeight;
@@ -119,7 +136,7 @@ function followRoute(server: FastifyInstance, host: GatewayHost, waiters: Waiter
     const [commit, size] = [natural(query.after), natural(query.size ?? "0")];
     if (commit === undefined || size === undefined)
       return refuse(reply, "BAD_REQUEST", "after and size are numbers");
-    return waiters.run(reply, async () => {
+    return waiters.run(reply, waitOf(request), async () => {
       const bytes = await host.follow({ commit, size }, waitOf(request));
       return reply
         .header("cache-control", "no-store")
@@ -133,7 +150,7 @@ function isLoopback(request: FastifyRequest): boolean {
   return /^(127\.|::1$|::ffff:127\.)/.test(request.ip);
 }
 
-function logRoutes(server: FastifyInstance, host: GatewayHost): void {
+function logRoutes(server: FastifyInstance, host: GatewayHost, waiters: Waiters): void {
   server.post("/.smalti/v1/log", { bodyLimit: limits.appendBytesMax }, async (request, reply) => {
     const isAllowed =
       host.appendBy === "anybody" || (host.appendBy === "loopback" && isLoopback(request));
@@ -155,7 +172,12 @@ function logRoutes(server: FastifyInstance, host: GatewayHost): void {
     const start = natural(from ?? "0");
     if (start === undefined) return refuse(reply, "BAD_REQUEST", "from is an index");
     const stop = new AbortController();
-    reply.raw.on("close", () => stop.abort());
+    const leave = waiters.enter();
+    if (leave === undefined) return refuse(reply, "BUSY", "too many requests wait already");
+    reply.raw.on("close", () => {
+      leave();
+      stop.abort();
+    });
     return reply
       .type("application/octet-stream")
       .send(Readable.from(tailBytes(host, start, stop.signal)));

@@ -19,7 +19,7 @@ export async function openGateway(
     http: {
       maxHeaderSize: limits.httpHeaderBytesMax,
       headersTimeout: 10_000,
-      requestTimeout: 0,
+      requestTimeout: 3_600_000,
       connectionsCheckingInterval: 5_000,
     },
   });

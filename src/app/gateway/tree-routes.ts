@@ -12,6 +12,8 @@ const linkHopsMax = 8;
 
 /** A place that a URL names. */
 interface Place {
+  /** Paths whose changes show here: the one asked for and every link on the way. */
+  readonly via: readonly string[];
   readonly record: HeightRecord;
   readonly isPinned: boolean;
   readonly tree: string;
@@ -37,6 +39,17 @@ export function treeRoutes(server: FastifyInstance, host: GatewayHost): void {
     url: "/*",
     handler: (request, reply) => serve(host, request, reply),
   });
+  server.route({
+    method: ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"],
+    url: "/*",
+    handler: (_, reply) =>
+      refuse(
+        reply.header("allow", "GET, HEAD"),
+        405,
+        "NOT_ALLOWED",
+        "trees are read with GET and HEAD",
+      ),
+  });
 }
 
 async function serve(
@@ -54,11 +67,14 @@ async function serve(
   const place = placeOf(host, path);
   if ("code" in place) return refuse(reply, place.status, place.code, place.message);
   reply.header("smalti-height", String(place.record.height));
-  if (place.tree === "") return serveTrees(host, place, reply);
-  const entry = host.archive.entry(place.record, place.tree, place.names);
-  if (entry === undefined)
-    return refuse(reply, 404, "NOT_FOUND", `${path} is not in height ${place.record.height}`);
-  return serveEntry({ host, request, reply, path, rawPath }, place, entry);
+  if (place.tree === "") {
+    if (!rawPath.endsWith("/")) return reply.redirect(`${rawPath}/`, 301);
+    return serveTrees(host, place, reply);
+  }
+  const found = resolvePath(host, place);
+  if ("status" in found)
+    return refuse(reply, found.status, found.code, `${path}: ${found.message}`);
+  return serveEntry({ host, request, reply, path, rawPath }, { ...place, ...found }, found.entry);
 }
 
 interface Refusal {
@@ -90,11 +106,11 @@ function placeOf(host: GatewayHost, path: string): Place | Refusal {
   const hasSlash = rest === "" || rest.endsWith("/");
   const trimmed = rest.replace(/\/$/, "");
   const isPinned = pinned !== null;
-  if (trimmed === "") return { record, isPinned, tree: "", names: [], hasSlash };
+  if (trimmed === "") return { via: [], record, isPinned, tree: "", names: [], hasSlash };
   const parsed = parsePath(trimmed);
   if (!parsed.ok) return { status: 400, code: parsed.error.code, message: parsed.error.detail };
   const [tree = "", ...names] = parsed.value;
-  return { record, isPinned, tree, names, hasSlash };
+  return { via: [], record, isPinned, tree, names, hasSlash };
 }
 
 interface Exchange {
@@ -135,9 +151,7 @@ function serveEntry(
   }
   if (place.hasSlash) return refuse(reply, 404, "NOT_A_DIRECTORY", `${path} is not a directory`);
   if (entry.kind === "file") return serveFile(exchange, place, entry);
-  const target = resolveLink(exchange.host, place);
-  if ("code" in target) return refuse(reply, target.status, target.code, target.message);
-  return serveFile(exchange, { ...place, names: target.names }, target.file);
+  return refuse(reply, 404, "DANGLING_LINK", "a link that leads nowhere");
 }
 
 function serveDirectory(
@@ -159,25 +173,41 @@ function serveDirectory(
   return reply.header("cache-control", cacheFor(place)).type("text/html; charset=utf-8").send(page);
 }
 
-/** Follows a symbolic link inside its tree; one that leads out is refused, as is a chain without end. */
-function resolveLink(
-  host: GatewayHost,
-  place: Place,
-): { readonly file: File; readonly names: readonly string[] } | Refusal {
-  let names = place.names;
-  for (let hop = 0; hop < linkHopsMax; hop++) {
+interface Resolved {
+  readonly entry: Entry;
+  /** Where it really stands. */
+  readonly names: readonly string[];
+  readonly via: readonly string[];
+}
+
+/**
+ * Walks a path component by component, following symbolic links (of files and of directories) inside the tree. A link
+ * that leads out is refused, as is a chain without end.
+ */
+function resolvePath(host: GatewayHost, place: Place): Resolved | Refusal {
+  let todo = [...place.names];
+  let names: readonly string[] = [];
+  const via: string[] = [];
+  for (let hops = 0; hops <= linkHopsMax; ) {
     const entry = host.archive.entry(place.record, place.tree, names);
-    if (entry?.kind === "file") return { file: entry, names };
-    if (entry?.kind !== "link")
-      return {
-        status: 404,
-        code: "DANGLING_LINK",
-        message: "the link's target is not in the tree",
-      };
-    const next = follow(names.slice(0, -1), entry.target);
-    if (next === undefined)
-      return { status: 403, code: "LINK_OUTSIDE", message: "the link leads out of its tree" };
-    names = next;
+    if (entry === undefined)
+      return { status: 404, code: "NOT_FOUND", message: `not in height ${place.record.height}` };
+    if (entry.kind === "link") {
+      hops++;
+      via.push(names.join("/"));
+      const target = follow(names.slice(0, -1), entry.target);
+      if (target === undefined)
+        return { status: 403, code: "LINK_OUTSIDE", message: "a link leads out of its tree" };
+      todo = [...target, ...todo];
+      names = [];
+      continue;
+    }
+    const [next, ...rest] = todo;
+    if (next === undefined) return { entry, names, via: [...via, names.join("/")] };
+    if (entry.kind !== "directory")
+      return { status: 404, code: "NOT_FOUND", message: "a file is on the way" };
+    names = [...names, next];
+    todo = rest;
   }
   return { status: 404, code: "LINK_LOOP", message: `more than ${linkHopsMax} links in a row` };
 }
@@ -233,6 +263,9 @@ function rangeOf(
   ) {
     return undefined;
   }
+  const suffix = /^bytes=-(\d{1,15})$/.exec(range);
+  // A suffix longer than the file means all of it (RFC 9110 §14.1.2); the parser calls it unsatisfiable.
+  if (suffix !== null && size > 0 && Number(suffix[1]) >= size) return { start: 0, end: size };
   const ranges = rangeParser(size, range);
   if (ranges === -1) return "unsatisfiable";
   // Several ranges, or a unit that is not bytes: answering with the whole is allowed (RFC 9110 §14.2).
@@ -267,6 +300,7 @@ export async function sendBlob(
   }
   const range = rangeOf(request, reply, blob.size);
   if (range === "unsatisfiable") {
+    reply.removeHeader("etag").removeHeader("repr-digest").removeHeader("last-modified");
     reply.header("content-range", `bytes */${blob.size}`);
     return refuse(reply, 416, "RANGE_NOT_SATISFIABLE", `the file has ${blob.size} bytes`);
   }

@@ -123,6 +123,8 @@ export class HostStore {
   #lastKept: number | undefined;
   #commitEntries: [string, Uint8Array][] = [];
   #guardChanged = false;
+  /** An earlier run of this host ended with a storage error. */
+  #isMarked: boolean;
 
   constructor(parts: {
     readonly directory: string;
@@ -133,6 +135,7 @@ export class HostStore {
     readonly guard: Guard;
   }) {
     this.#directory = parts.directory;
+    this.#isMarked = existsSync(join(parts.directory, failedMarker));
     this.state = parts.state;
     this.blobs = parts.blobs;
     this.#log = parts.log;
@@ -196,7 +199,9 @@ export class HostStore {
     this.#guardChanged = false;
     await this.#writeGuard();
     // It signs again, so what once failed has been made good.
-    if (this.#hasFailed) await rm(join(this.#directory, failedMarker), { force: true });
+    if (!this.#isMarked) return;
+    await rm(join(this.#directory, failedMarker), { force: true });
+    this.#isMarked = false;
   }
 
   #writeGuard(): Promise<void> {
@@ -407,7 +412,7 @@ export class HostStore {
       guard: this.#guard,
       maySign:
         about.isGuardWhole &&
-        !this.#hasFailed &&
+        !this.#isMarked &&
         !this.#lostOwn({ blocks, commits, self: about.self }),
     };
   }
@@ -442,10 +447,6 @@ export class HostStore {
       "STORAGE_OTHER_NETWORK",
       `${this.#directory} holds the data of another network than this genesis; use another [store] dir, or the right genesis`,
     );
-  }
-
-  get #hasFailed(): boolean {
-    return existsSync(join(this.#directory, failedMarker));
   }
 
   /** The guard remembers a round above the horizon that no logged block reaches: the log lost what was signed. */

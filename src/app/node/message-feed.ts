@@ -13,6 +13,9 @@ import type { Signal } from "./signal.ts";
 /** Bytes of recent messages that are kept in memory for those who follow live. */
 const recentBytesMax = 16 * 1024 * 1024;
 
+/** Time after which a quiet stream says that it lives, milliseconds. */
+const heartbeatMs = 15_000;
+
 /** The application messages of one commit. */
 interface Piece {
   readonly commit: number;
@@ -95,7 +98,14 @@ export class MessageFeed {
     signal: AbortSignal,
   ): AsyncGenerator<{ first: number; segments: readonly Segment[] }> {
     let next = from;
+    // An empty batch now and then: the reader sees that the stream lives, and so does what stands between.
+    yield { first: next, segments: [] };
+    let saidMs = performance.now();
     while (!signal.aborted) {
+      if (performance.now() - saidMs > heartbeatMs) {
+        saidMs = performance.now();
+        yield { first: next, segments: [] };
+      }
       const piece = next < this.#next ? await this.#pieceWith(next) : undefined;
       if (piece === undefined) {
         await this.#news.next(1000);

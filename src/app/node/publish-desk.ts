@@ -10,9 +10,9 @@ import {
   readUpdate,
   type SignedUpdate,
 } from "../../core/mirror/index.ts";
-import type { BlobStore } from "../../io/ports/index.ts";
+import { type BlobStore, StorageError } from "../../io/ports/index.ts";
 import { BlobError } from "../../io/storage/index.ts";
-import { readAll, readBulk } from "../client/index.ts";
+import { readAll, readBulk, ServerError } from "../client/index.ts";
 import type { PublishDesk } from "../gateway/index.ts";
 
 /** Updates that publishers are bringing at once; the one untouched for longest makes room. */
@@ -29,8 +29,9 @@ interface Open {
 export interface DeskWriter {
   readonly state: MirrorState;
   readonly whyNot: { readonly code: string; readonly detail: string } | undefined;
-  isKnown(id: Digest): boolean;
-  /** Puts an update whose bytes are all here into the next block. */
+  /** Published or refused. */
+  isSettled(id: Digest): boolean;
+  /** Puts an update whose bytes are all here into the next block; one that waits in the order is held instead. */
   order(update: SignedUpdate): void;
   orderPolicy(wire: Uint8Array): void;
 }
@@ -63,7 +64,10 @@ export class Desk implements PublishDesk {
     const update = readUpdate(wire, this.#network.group, this.#verifier);
     if (!update.ok) return update;
     const { id, record } = update.value;
-    if (this.#writer.isKnown(id)) return ok({ id, state: "ordered" });
+    if (this.#writer.isSettled(id)) return ok({ id, state: "ordered" });
+    const { digest, bytes } = record.changes;
+    if ((this.#blobs.size(digest) ?? bytes) !== bytes)
+      return fail("WRONG_SIZE", "the change list has another length");
     if (this.#writer.whyNot !== undefined)
       return fail(this.#writer.whyNot.code, this.#writer.whyNot.detail);
     if (!mayWrite(this.#writer.state.policy, record.publisher, record.tree)) {
@@ -73,7 +77,6 @@ export class Desk implements PublishDesk {
     makeRoom(this.#open);
     const found: Open = { update: update.value, blobs: this.#open.get(id)?.blobs };
     this.#open.set(id, found);
-    const { digest } = record.changes;
     if (this.#blobs.has(digest)) found.blobs ??= await knownBlobs(this.#blobs, digest);
     return ok({ id, state: found.blobs === undefined ? "needs-changes" : "open" });
   }
@@ -139,7 +142,7 @@ export class Desk implements PublishDesk {
   }
 
   async submit(id: Digest): Promise<Result<{ readonly state: "ordered" }>> {
-    if (this.#writer.isKnown(id)) return ok({ state: "ordered" });
+    if (this.#writer.isSettled(id)) return ok({ state: "ordered" });
     const found = this.#find(id);
     if (!found.ok) return found;
     if (this.#writer.whyNot !== undefined)
@@ -154,6 +157,7 @@ export class Desk implements PublishDesk {
   async policy(wire: Uint8Array): Promise<Result<{ readonly id: Digest }>> {
     const change = readPolicy(wire, this.#network.group, this.#verifier);
     if (!change.ok) return change;
+    if (this.#writer.isSettled(change.value.id)) return ok({ id: change.value.id });
     if (this.#writer.whyNot !== undefined)
       return fail(this.#writer.whyNot.code, this.#writer.whyNot.detail);
     if (!this.#writer.state.policy.administrators.includes(change.value.record.administrator)) {
@@ -196,7 +200,10 @@ async function refusing<T>(work: () => Promise<Result<T>>): Promise<Result<T>> {
     return await work();
   } catch (error) {
     if (error instanceof BlobError) return fail(error.code, error.message);
-    throw error;
+    if (error instanceof ServerError) return fail(error.code, error.message);
+    if (error instanceof StorageError) throw error;
+    // What is left is a body that is cut short or breaks its form.
+    return fail("BAD_REQUEST", error instanceof Error ? error.message : String(error));
   }
 }
 
@@ -206,11 +213,10 @@ async function takeChanges(
   blobs: BlobStore,
 ): Promise<Result<{ readonly blobs: number }>> {
   const { changes, tree } = found.update.record;
-  const bytes = await readAll(
-    content,
-    Math.min(changes.bytes, limits.changeListBytesMax),
-    "change list",
-  );
+  const max = Math.min(changes.bytes, limits.changeListBytesMax);
+  const read = await refusing(async () => ok(await readAll(content, max, "change list")));
+  if (!read.ok) return read;
+  const bytes = read.value;
   if (bytes.length !== changes.bytes || sha256(bytes) !== changes.digest) {
     return fail("BLOB_CORRUPT", "the bytes are not the change list that the record names");
   }

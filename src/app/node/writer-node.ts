@@ -12,6 +12,7 @@ import {
   encodeMessage,
   type HostEffect,
   type HostInput,
+  type PeerMessage,
   type WriterHost,
 } from "../../core/host/index.ts";
 import {
@@ -42,6 +43,7 @@ export class WriterNode implements NodeRole, DeskWriter {
   #queue: HostInput[] = [];
   readonly #inbox = new Map<Author, number>();
   readonly #bans = new Map<Author, number>();
+  readonly #serving = new Set<string>();
   readonly #held = new Set<Digest>();
   #isRunning = false;
   #isStopped = false;
@@ -153,14 +155,8 @@ export class WriterNode implements NodeRole, DeskWriter {
       case "broadcast":
         return this.#links?.broadcast(effect.frame);
       case "serve-blocks":
-        return void this.#serve(effect.peer, async () => {
-          const wires = await this.#core.store.blocks(effect.refs, (ref) => this.#host.block(ref));
-          return encodeMessage({ type: "blocks", wires });
-        });
       case "serve-range":
-        return void this.#serve(effect.peer, async () =>
-          encodeMessage({ type: "range", range: await this.#core.store.range(effect.after) }),
-        );
+        return void this.#serve(effect);
       case "disconnect":
         return this.#ban(effect.peer, effect.code);
       case "violation":
@@ -172,14 +168,36 @@ export class WriterNode implements NodeRole, DeskWriter {
     }
   }
 
-  /** An answer from disk. What cannot be read is not answered: the peer asks others, and an old record is no reason to stop. */
-  async #serve(peer: Author, answer: () => Promise<Uint8Array>): Promise<void> {
+  /**
+   * An answer from disk, one of a kind and peer at a time: further requests meanwhile are dropped, the peer asks again.
+   * What cannot be read is not answered: others have it, and an old record is no reason to stop.
+   */
+  async #serve(
+    effect: Extract<HostEffect, { type: "serve-blocks" | "serve-range" }>,
+  ): Promise<void> {
+    const key = `${effect.type} ${effect.peer}`;
+    if (this.#serving.has(key)) return void this.#core.metrics.dropped.inc({ code: "BUSY" });
+    this.#serving.add(key);
     try {
-      this.#links?.send(peer, await answer());
+      this.#links?.send(effect.peer, encodeMessage(await this.#answer(effect)));
     } catch (error) {
       this.#core.metrics.dropped.inc({ code: "STORAGE_LOG_CORRUPT" });
       this.#core.log.error({ reason: String(error) }, "cannot read what a peer asked for");
+    } finally {
+      this.#serving.delete(key);
     }
+  }
+
+  async #answer(
+    effect: Extract<HostEffect, { type: "serve-blocks" | "serve-range" }>,
+  ): Promise<PeerMessage> {
+    const { store } = this.#core;
+    if (effect.type === "serve-range")
+      return { type: "range", range: await store.range(effect.after) };
+    return {
+      type: "blocks",
+      wires: await store.blocks(effect.refs, (ref) => this.#host.block(ref)),
+    };
   }
 
   #ban(peer: Author, code: string): void {
@@ -260,12 +278,13 @@ export class WriterNode implements NodeRole, DeskWriter {
     return undefined;
   }
 
-  isKnown(id: Digest): boolean {
-    return this.state.pending.has(id) || this.#core.archive.outcome(id) !== undefined;
+  isSettled(id: Digest): boolean {
+    return this.#core.archive.outcome(id) !== undefined;
   }
 
   order(update: SignedUpdate): void {
-    this.#submit(segmentOf(messageKinds.update, [update.wire]), 0);
+    if (!this.state.pending.has(update.id))
+      this.#submit(segmentOf(messageKinds.update, [update.wire]), 0);
     void this.#hold(update, this.#self);
   }
 

@@ -74,7 +74,15 @@ export const segmentShape: Shape<Segment> = (value, what) => {
   return segment;
 };
 
-export const payloadShape: Shape<readonly Segment[]> = list(segmentShape, limits.segmentsMax);
+/** Kind 0 is opaque to everybody and cheap in any number; messages of other kinds cost their readers work. */
+export const payloadShape: Shape<readonly Segment[]> = (value, what) => {
+  const segments = list(segmentShape, limits.segmentsMax)(value, what);
+  let others = 0;
+  for (const segment of segments) if (segment.kind !== 0) others += messageCount(segment);
+  require(others <=
+    limits.protocolMessagesMax, `${what} holds at most ${limits.protocolMessagesMax} protocol messages`);
+  return segments;
+};
 
 export function segmentValue(segment: Segment): Value {
   return [segment.kind, segment.lengths, segment.data];

@@ -5,10 +5,14 @@ import { assert } from "./assert.ts";
  * `docs/reference/limits.md` is generated from this object.
  */
 export const limits = {
+  /** Items of one encoded value from others. A longer one is refused before it is built. */
+  decodeItemsMax: 300_000,
   /** Writers of one committee. A larger genesis is refused. */
   committeeWritersMax: 64,
   /** Payload of one block. A larger block is invalid; a writer starts the next one. */
   payloadBytesMax: 524_288,
+  /** Messages in one payload that are not plain application messages. A payload with more is invalid. */
+  protocolMessagesMax: 4096,
   /** Segments (batches of messages of one kind) in one payload. A payload with more is invalid. */
   segmentsMax: 4096,
   /** One message of the totally ordered broadcast. A larger one is refused with 413. */
@@ -24,7 +28,7 @@ export const limits = {
   /** A pushed block further ahead of the clock than this is dropped and counted. */
   roundsAheadMax: 500,
   /** Blocks waiting for parents, per author. The one farthest from the clock is evicted. */
-  suspendedBlocksMax: 600,
+  suspendedBlocksMax: 150,
   /** Payload of those blocks, per author. Likewise. */
   suspendedBytesMax: 16_777_216,
   /** Bytes of payload waiting to be proposed. Above it `append` and `publish` answer 503. */

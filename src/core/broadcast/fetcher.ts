@@ -17,10 +17,11 @@ export interface FetchRequest {
 interface Attempt {
   readonly asked: Set<Author>;
   nextAtMs: number;
+  attempts: number;
 }
 
-/** Time until another peer is asked for the same thing, milliseconds. */
-const retryMs = 400;
+/** Time until another peer is asked for the same thing; it doubles with every attempt, milliseconds. */
+const retryMs = { first: 400, longest: 30_000 };
 
 /**
  * Decides whom to ask for missing blocks (`dag.md` §10): first whoever named them, then random others, one peer
@@ -43,7 +44,11 @@ export class Fetcher {
     this.#forgetFound(wanted);
     const byPeer = new Map<Author, string[]>();
     for (const item of wanted.toSorted((a, b) => a.rank - b.rank)) {
-      const attempt = this.#attempts.get(item.key) ?? { asked: new Set<Author>(), nextAtMs: 0 };
+      const attempt = this.#attempts.get(item.key) ?? {
+        asked: new Set<Author>(),
+        nextAtMs: 0,
+        attempts: 0,
+      };
       this.#attempts.set(item.key, attempt);
       if (attempt.nextAtMs > nowMs) continue;
       const peer = this.#choose(item, attempt, reachable);
@@ -52,7 +57,9 @@ export class Fetcher {
       if (keys.length >= limits.fetchRefsMax) continue;
       byPeer.set(peer, [...keys, item.key]);
       attempt.asked.add(peer);
-      attempt.nextAtMs = nowMs + retryMs;
+      // Everybody is asked once soon; what nobody has is asked for ever more rarely.
+      const rounds = Math.floor(attempt.attempts++ / Math.max(1, reachable.size));
+      attempt.nextAtMs = nowMs + Math.min(retryMs.first * 2 ** rounds, retryMs.longest);
     }
     return [...byPeer].map(([peer, keys]) => ({ peer, keys }));
   }

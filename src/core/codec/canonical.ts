@@ -1,5 +1,5 @@
-import { decode as cborDecode, encode as cborEncode } from "cborg";
-import { equalBytes, fail, ok, type Result } from "../base/index.ts";
+import { decode as cborDecode, encode as cborEncode, Tokenizer } from "cborg";
+import { equalBytes, fail, limits, ok, type Result } from "../base/index.ts";
 
 /** What may be written canonically: arrays, not maps; integers, not floats. */
 export type Value = number | string | boolean | null | Uint8Array | readonly Value[];
@@ -25,11 +25,12 @@ const strict = {
  * The one value that `bytes` stand for. Anything that {@link encode} would not have written
  * (non-minimal, indefinite, trailing or truncated bytes, maps, floats, tags) is a fault.
  */
-export function decode(bytes: Uint8Array): Result<Value> {
+export function decode(bytes: Uint8Array, itemsMax: number = limits.decodeItemsMax): Result<Value> {
   let value: unknown;
   try {
-    value = cborDecode(bytes, strict);
+    value = cborDecode(bytes, { ...strict, tokenizer: new BoundedTokenizer(bytes, itemsMax) });
   } catch (error) {
+    if (error instanceof TooManyItems) return fail("TOO_MANY_ITEMS", `more than ${itemsMax} items`);
     return fail("MALFORMED_CBOR", error instanceof Error ? error.message : "undecodable");
   }
   if (!isValue(value, 0))
@@ -37,6 +38,23 @@ export function decode(bytes: Uint8Array): Result<Value> {
   if (!equalBytes(encode(value), bytes))
     return fail("NOT_CANONICAL", "the bytes are not the canonical form");
   return ok(value);
+}
+
+class TooManyItems extends Error {}
+
+/** Stops before a few bytes have become a mountain of values. */
+class BoundedTokenizer extends Tokenizer {
+  #left: number;
+
+  constructor(bytes: Uint8Array, itemsMax: number) {
+    super(bytes, strict);
+    this.#left = itemsMax;
+  }
+
+  override next(): ReturnType<Tokenizer["next"]> {
+    if (this.#left-- <= 0) throw new TooManyItems();
+    return super.next();
+  }
 }
 
 /** Deeper nesting is refused, whatever the stack would bear: the answer is the same on every host. */

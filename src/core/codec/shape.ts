@@ -79,9 +79,15 @@ export function require(condition: boolean, what: string): asserts condition {
   if (!condition) refuse(what);
 }
 
+// biome-ignore lint/complexity/useMaxParams: a bound for the few values that are long by right
 /** Decodes canonical bytes by a shape: a value, or the fault that says what was wrong. */
-export function read<T>(encoded: Uint8Array, shape: Shape<T>, what: string): Result<T> {
-  const decoded = decode(encoded);
+export function read<T>(
+  encoded: Uint8Array,
+  shape: Shape<T>,
+  what: string,
+  itemsMax?: number,
+): Result<T> {
+  const decoded = decode(encoded, itemsMax);
   return decoded.ok ? readValue(decoded.value, shape, what) : decoded;
 }
 

@@ -62,7 +62,10 @@ export class Executor {
     const effects = this.#executeAll();
     if (effects.length === 0) return effects;
     // The state itself is written once for all batches: the last one is all that a restart needs.
-    return [{ type: "state", writes: new Map([[stateKeys.mirror, encodeState(this.#state)]]) }, ...effects];
+    return [
+      { type: "state", writes: new Map([[stateKeys.mirror, encodeState(this.#state)]]) },
+      ...effects,
+    ];
   }
 
   #executeAll(): ExecutorEffect[] {

@@ -9,12 +9,19 @@ const leastWaitMs = 20;
 export class GapFiller {
   readonly #fetcher: Fetcher;
   readonly #namedBy = new Map<string, Author>();
+  #isNews = false;
 
   constructor(random: Prng) {
     this.#fetcher = new Fetcher(random);
   }
 
+  /** Whether {@link requests} has anything to do: something new is missing, or a peer has kept us waiting. */
+  isDue(nowMs: number): boolean {
+    return this.#isNews || (this.#fetcher.nextAtMs ?? Number.POSITIVE_INFINITY) <= nowMs;
+  }
+
   named(refs: readonly Ref[], by: Author): void {
+    this.#isNews = true;
     for (const ref of refs) this.#namedBy.set(refKey(ref), by);
   }
 
@@ -24,6 +31,7 @@ export class GapFiller {
     reachable: ReadonlySet<Author>,
     nowMs: number,
   ): readonly { readonly peer: Author; readonly refs: readonly Ref[] }[] {
+    this.#isNews = false;
     if (missing.length === 0) {
       this.#namedBy.clear();
       this.#fetcher.requests([], reachable, nowMs);

@@ -5,6 +5,7 @@ import {
   type DagConfig,
   type DagEffect,
   type DagInput,
+  type InvalidBlock,
   type Pacing,
   type Ref,
   type SignedHeader,
@@ -222,8 +223,10 @@ export class WriterHost {
 
   #fault(peer: Peer, code: string, detail = ""): void {
     this.#effects.push({ type: "dropped", code, peer: peer.author });
-    peer.faults++;
+    peer.faults += code === "TOO_MANY_ITEMS" ? limits.peerFaultsMax + 1 : 1;
     if (peer.faults <= limits.peerFaultsMax) return;
+    // What it has said already is not heard any more.
+    this.#peers.delete(peer.author);
     this.#effects.push({
       type: "disconnect",
       peer: peer.author,
@@ -318,19 +321,13 @@ export class WriterHost {
     this.#accept({ type: "block", block, from: peer.author, how: "pushed" }, nowMs);
   }
 
-  #onInvalidBlock(
-    peer: Peer,
-    wire: Uint8Array,
-    error: { readonly code: string; readonly detail: string; readonly by: "relay" | "author" },
-  ): void {
+  #onInvalidBlock(peer: Peer, wire: Uint8Array, error: InvalidBlock): void {
     if (error.by === "author") {
-      const evidence = {
-        kind: "invalid-block",
-        author: peer.author,
-        wire,
-        detail: error.detail,
-      } as const;
-      this.#effects.push({ type: "evidence", evidence });
+      const { author, detail } = error;
+      this.#effects.push({
+        type: "evidence",
+        evidence: { kind: "invalid-block", author, wire, detail },
+      });
     }
     this.#fault(peer, error.code, error.detail);
   }
@@ -432,6 +429,7 @@ export class WriterHost {
   }
 
   #fetch(paceMs: number): void {
+    if (!this.#gaps.isDue(paceMs)) return;
     const missing = this.#dag.missing();
     for (const { peer, refs } of this.#gaps.requests(missing, this.#reachable(), paceMs)) {
       this.#send(peer, { type: "fetch", refs });

@@ -88,12 +88,18 @@ const changesShape: Shape<ChangeList> = (value, what) => {
 export function decodeChanges(encoded: Uint8Array): Result<ChangeList> {
   if (encoded.length > limits.changeListBytesMax)
     return fail("MALFORMED_SHAPE", "the change list is too long");
-  const decoded = read(encoded, changesShape, "changes");
+  const decoded = read(encoded, changesShape, "changes", 16 * limits.changesMax);
   if (!decoded.ok) return decoded;
   const { tree, changes } = decoded.value;
   if (!isTreeName(tree)) return fail("BAD_TREE", `${JSON.stringify(tree)} is not a tree's name`);
   if (changes.length === 0) return fail("BAD_ORDER", "no change in the list");
-  for (const [i, { path }] of changes.entries()) {
+  const sizes = new Map<Digest, number>();
+  for (const [i, { path, leaf }] of changes.entries()) {
+    if (leaf?.kind === "file") {
+      if ((sizes.get(leaf.digest) ?? leaf.size) !== leaf.size)
+        return fail("WRONG_SIZE", "one content with two sizes");
+      sizes.set(leaf.digest, leaf.size);
+    }
     const names = parsePath(path);
     if (!names.ok) return names;
     const before = changes[i - 1]?.path;

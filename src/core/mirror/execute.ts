@@ -1,4 +1,12 @@
-import { type Author, assert, bigEndian, type Digest, Height, limits } from "../base/index.ts";
+import {
+  type Author,
+  assert,
+  bigEndian,
+  type Digest,
+  Height,
+  limits,
+  readBigEndian,
+} from "../base/index.ts";
 import { append, rootOf, type Verifier } from "../crypto/index.ts";
 import { type ChangeList, decodeChanges } from "./changes.ts";
 import { DirectoryStore, type NodeReader } from "./directory.ts";
@@ -137,7 +145,8 @@ class Execution {
   execute(): Executed {
     const { index, digest, tsMs, applications, messages } = this.#batch;
     // Commits that order nothing leave no trace but their number: an idle round must cost next to nothing.
-    if (applications > 0 || messages.length > 0) this.#append({ kind: "commit", index, digest, tsMs });
+    if (applications > 0 || messages.length > 0)
+      this.#append({ kind: "commit", index, digest, tsMs });
     if (applications > 0)
       this.#writes.set(stateKeys.messages(this.#state.messages), bigEndian(index, 6));
     const isDirty = this.#state.isDirty || applications > 0 || messages.length > 0;
@@ -251,10 +260,19 @@ class Execution {
     this.#recordHistory(changes.value);
   }
 
+  /**
+   * When each path changed. HTTP dates know only seconds: two changes of a path never share one, so that a client
+   * that asks "modified since?" misses none.
+   */
   #recordHistory({ tree, changes }: ChangeList): void {
-    const stamp = bigEndian(this.#state.tsMs, 6);
-    for (const { path } of changes)
+    for (const { path } of changes) {
+      const latest = this.#get(stateKeys.lastChange(tree, path));
+      const floorMs =
+        latest === undefined ? 0 : (Math.floor(readBigEndian(latest) / 1000) + 1) * 1000;
+      const stamp = bigEndian(Math.max(this.#state.tsMs, floorMs), 6);
       this.#writes.set(stateKeys.history(tree, path, this.#state.height), stamp);
+      this.#writes.set(stateKeys.lastChange(tree, path), stamp);
+    }
   }
 
   #finish(update: SignedUpdate, outcome: OutcomeCode, conflicts: readonly string[] = []): void {

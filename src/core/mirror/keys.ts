@@ -22,6 +22,8 @@ export const stateKeys = {
   /** When a path last changed, as of each height that changed it. */
   history: (tree: string, path: string, height: Height | number): string =>
     `${historyPrefix(tree, path)}${padded(height)}`,
+  /** When a path last changed, at the newest height. */
+  lastChange: (tree: string, path: string): string => `q/${historyPrefix(tree, path).slice(2)}`,
   /** Size and root at which a checkpoint is due. */
   due: (size: number): string => `s/${padded(size)}`,
   /** A certified checkpoint, as a note. */

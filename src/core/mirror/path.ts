@@ -38,6 +38,12 @@ export function parsePath(path: string): Result<readonly string[]> {
   return ok(names);
 }
 
+/** What file systems that fold case, normalise Unicode or ignore invisible characters make of a name. */
+function fold(path: string): string {
+  const visible = path.normalize("NFKD").replace(/\p{Default_Ignorable_Code_Point}/gu, "");
+  return visible.toUpperCase().toLowerCase().toUpperCase().normalize("NFKD");
+}
+
 /**
  * Paths that would overwrite one another on a file system that folds case or normalises Unicode.
  * Each group holds at least two paths (or directories) that differ only so.
@@ -47,7 +53,7 @@ export function exportCollisions(paths: Iterable<string>): readonly (readonly st
   for (const path of paths) {
     for (let end = path.length; end > 0; end = path.lastIndexOf("/", end - 1)) {
       const prefix = path.slice(0, end);
-      const folded = prefix.normalize("NFC").toLowerCase().normalize("NFC");
+      const folded = fold(prefix);
       const group = groups.get(folded);
       if (group === undefined) groups.set(folded, new Set([prefix]));
       else if (group.has(prefix)) break;

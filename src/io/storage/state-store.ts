@@ -33,7 +33,7 @@ export async function openStateStore(directory: string): Promise<LmdbStateStore>
 
 /** Entries that wait for the next transaction at most, and how long they wait, milliseconds. */
 const pendingMax = 4096;
-const pendingMs = 25;
+const pendingMs = 200;
 
 /**
  * Batches are visible at once and reach LMDB together a little later: a transaction costs more than what most
@@ -88,9 +88,13 @@ export class LmdbStateStore implements StateStore {
       this.#pending.clear();
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
-      this.#failure = new StorageError("STORAGE_WRITE_FAILED", `cannot write ${this.#directory}: ${reason}`, {
-        cause: error,
-      });
+      this.#failure = new StorageError(
+        "STORAGE_WRITE_FAILED",
+        `cannot write ${this.#directory}: ${reason}`,
+        {
+          cause: error,
+        },
+      );
       throw this.#failure;
     }
   }
@@ -105,7 +109,9 @@ export class LmdbStateStore implements StateStore {
     const { start, end, reverse = false } = range;
     let left = range.limit ?? Number.POSITIVE_INFINITY;
     // Downwards the store begins at `end` itself, which is not part of the range.
-    for (const { key, value } of this.#database.getRange(reverse ? { start: end, reverse } : { start })) {
+    for (const { key, value } of this.#database.getRange(
+      reverse ? { start: end, reverse } : { start },
+    )) {
       if (key >= end && reverse) continue;
       if (key >= end || key < start || left-- <= 0) return;
       yield [key, this.#checked(key, value)];

@@ -1,3 +1,4 @@
+import type { Socket } from "node:net";
 import { connect, createServer, type Server, type TLSSocket } from "node:tls";
 import type { Author, PublicKey } from "../../core/base/index.ts";
 import { limits } from "../../core/base/index.ts";
@@ -55,6 +56,7 @@ export class Links {
   readonly #timers = new Map<Author, NodeJS.Timeout>();
   readonly #bannedUntil = new Map<Author, number>();
   readonly #connecting = new Set<TLSSocket>();
+  readonly #unproven = new Set<Socket>();
   #isClosed = false;
 
   constructor(
@@ -83,7 +85,8 @@ export class Links {
       },
       (socket) => this.#onIncoming(socket),
     );
-    this.#server.maxConnections = this.#peers.length * 2 + strangersMax;
+    // Sockets that have not proven who they are: the oldest makes room, so strangers cannot keep writers out.
+    this.#server.on("connection", (socket: Socket) => this.#onConnection(socket));
     this.#server.on("tlsClientError", (error) =>
       this.#events.refused(`handshake: ${error.message}`),
     );
@@ -136,7 +139,7 @@ export class Links {
   async close(): Promise<void> {
     this.#isClosed = true;
     for (const timer of this.#timers.values()) clearTimeout(timer);
-    for (const socket of this.#connecting) socket.destroy();
+    for (const socket of [...this.#connecting, ...this.#unproven]) socket.destroy();
     for (const link of this.#links.values()) link.socket.destroy();
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
   }
@@ -183,6 +186,17 @@ export class Links {
     return certificate === undefined ? undefined : rawKeyOf(certificate.publicKey);
   }
 
+  #onConnection(socket: Socket): void {
+    this.#unproven.add(socket);
+    socket.once("close", () => this.#unproven.delete(socket));
+    const [oldest] = this.#unproven;
+    if (this.#unproven.size > strangersMax) oldest?.destroy();
+    const timer = setTimeout(() => {
+      if (this.#unproven.has(socket)) socket.destroy();
+    }, handshakeMs);
+    timer.unref();
+  }
+
   #onIncoming(socket: TLSSocket): void {
     socket.on("error", () => undefined);
     const key = this.#keyOf(socket);
@@ -190,6 +204,10 @@ export class Links {
     if (peer === undefined || peer.author > this.#self) {
       this.#events.refused(`a stranger from ${socket.remoteAddress ?? "?"}`);
       return void socket.destroy();
+    }
+    for (const raw of this.#unproven) {
+      if (raw.remotePort === socket.remotePort && raw.remoteAddress === socket.remoteAddress)
+        this.#unproven.delete(raw);
     }
     this.#adopt(socket, peer.author);
   }

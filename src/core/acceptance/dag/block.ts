@@ -196,9 +196,9 @@ export function blockToWire(block: Block): Uint8Array {
  * Why a block is refused. `by: "relay"`: whoever sent it is at fault (nothing is proven about an author).
  * `by: "author"`: the signature is good and the content is not: portable proof against the author.
  */
-export interface InvalidBlock extends Fault {
-  readonly by: "relay" | "author";
-}
+export type InvalidBlock =
+  | (Fault & { readonly by: "relay" })
+  | (Fault & { readonly by: "author"; readonly author: Author });
 
 type Checked<T> = Result<T, InvalidBlock>;
 
@@ -206,8 +206,8 @@ function relayFault(fault: Fault): Checked<never> {
   return { ok: false, error: { ...fault, by: "relay" } };
 }
 
-function authorFault(code: string, detail: string): Checked<never> {
-  return { ok: false, error: { code, detail, by: "author" } };
+function authorFault(author: Author, code: string, detail: string): Checked<never> {
+  return { ok: false, error: { code, detail, by: "author", author } };
 }
 
 /** Decodes and verifies a header alone: enough for commit votes and evidence. */
@@ -251,7 +251,7 @@ export function verifyBlock(
   if (!verified.ok) return verified;
   const { ref, header } = verified.value;
   const fault = parentsFault(header, config) ?? votesFault(header);
-  if (fault !== undefined) return authorFault("INVALID_HEADER", fault);
+  if (fault !== undefined) return authorFault(header.author, "INVALID_HEADER", fault);
   if (payload.length !== header.payload.bytes || sha256(payload) !== header.payload.digest) {
     return relayFault({
       code: "WRONG_PAYLOAD",
@@ -259,9 +259,9 @@ export function verifyBlock(
     });
   }
   const segments = read(payload, payloadShape, "payload");
-  if (!segments.ok) return authorFault("INVALID_PAYLOAD", segments.error.detail);
+  if (!segments.ok) return authorFault(header.author, "INVALID_PAYLOAD", segments.error.detail);
   if (segments.value.length !== header.payload.segments)
-    return authorFault("INVALID_PAYLOAD", "wrong segment count");
+    return authorFault(header.author, "INVALID_PAYLOAD", "wrong segment count");
   const block: Block = { ref, header, signed, payload, segments: segments.value };
   return { ok: true, value: block as VerifiedBlock };
 }

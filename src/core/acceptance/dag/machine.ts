@@ -378,7 +378,10 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
     while (this.#ordering.violation === undefined) {
       const isWanted = !this.#queue.isEmpty || this.#ordering.hasOpenPayload;
       const { owesVote } = this.#ordering;
-      const proposal = proposer.next({ isWanted, owesVote, votes: () => this.#ordering.takeVotes() }, now);
+      const proposal = proposer.next(
+        { isWanted, owesVote, votes: () => this.#ordering.takeVotes() },
+        now,
+      );
       if (proposal === undefined) return;
       if (proposal.kind === "stuck") {
         this.#effects.push({ type: "needs-round" });

@@ -134,7 +134,11 @@ export class Proposer {
 
   /** `isWanted`: something of consequence waits for another round; a round begun by others is joined in any case. */
   next(
-    state: { readonly isWanted: boolean; readonly owesVote: boolean; readonly votes: () => readonly CommitVote[] },
+    state: {
+      readonly isWanted: boolean;
+      readonly owesVote: boolean;
+      readonly votes: () => readonly CommitVote[];
+    },
     now: { paceMs: number; wallMs: number },
   ): Proposal | undefined {
     const { clock, config, pacing } = this.#parts;
@@ -161,10 +165,15 @@ export class Proposer {
   }
 
   /** When a round is due for the sake of an owed vote alone: a little later, since payload may carry it for nothing. */
-  #voteDueMs(state: { readonly isWanted: boolean; readonly owesVote: boolean }, paceMs: number): number {
+  #voteDueMs(
+    state: { readonly isWanted: boolean; readonly owesVote: boolean },
+    paceMs: number,
+  ): number {
     if (!state.owesVote) this.#owedSinceMs = undefined;
     else this.#owedSinceMs ??= paceMs;
-    return this.#owedSinceMs === undefined ? Number.POSITIVE_INFINITY : this.#owedSinceMs + voteDelayMs;
+    return this.#owedSinceMs === undefined
+      ? Number.POSITIVE_INFINITY
+      : this.#owedSinceMs + voteDelayMs;
   }
 
   #hasLeaders(round: number): boolean {
