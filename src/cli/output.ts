@@ -43,14 +43,18 @@ export function exitCodeOf(error: unknown): number {
   return byCode[code] ?? exitCodes.error;
 }
 
-/** Everything but our own colours that would move a cursor, retitle a window or hide text becomes visible. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not reach a terminal
-const controls =
-  /\u001b(?!\[[0-9;]*m)|[\u0000-\u0008\u000b-\u001a\u001c-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g;
+const escapeSign = String.fromCharCode(27);
+/** Colours, which may pass; control characters and text direction marks, which may not. */
+const special = new RegExp(
+  `${escapeSign}\\[[0-9;]*m|\\p{Cc}|[\\u202a-\\u202e\\u2066-\\u2069]`,
+  "gu",
+);
 
-/** Text that may come from others, safe for a terminal. */
+/** Text that may come from others, safe for a terminal: nothing in it moves a cursor, retitles a window or hides. */
 export function printable(text: string): string {
-  return text.replace(controls, "\ufffd");
+  return text.replace(special, (found) =>
+    found.length > 1 || found === "\n" || found === "\t" ? found : "\ufffd",
+  );
 }
 
 export function say(text: string): void {

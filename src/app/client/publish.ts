@@ -153,25 +153,29 @@ async function throughAny<T>(
   writers: readonly string[],
   attempt: (writer: string) => Promise<T>,
 ): Promise<T> {
-  const reasons: string[] = [];
-  const refusals: ServerError[] = [];
+  const errors: unknown[] = [];
   for (const writer of writers) {
     try {
       return await attempt(writer);
     } catch (error) {
-      const isRefusal = error instanceof ServerError && error.status >= 400 && error.status < 500;
-      if (isRefusal && error.code !== "NOT_A_WRITER") refusals.push(error);
-      const cause = (error as { cause?: { code?: string } }).cause?.code;
-      reasons.push(
-        error instanceof ServerError ? error.message : `${writer}: ${cause ?? String(error)}`,
-      );
+      errors.push(error instanceof ServerError ? error : new Error(`${writer}: ${causeOf(error)}`));
     }
   }
-  const [first] = refusals;
-  if (first !== undefined && refusals.length === reasons.length) throw first;
-  throw Object.assign(new Error(`no writer took it\n  ${reasons.join("\n  ")}`), {
-    code: "NO_QUORUM",
-  });
+  if (errors.length > 0 && errors.every(isRefusal)) throw errors[0];
+  const told = errors.map(
+    (error) => `\n  ${error instanceof Error ? error.message : String(error)}`,
+  );
+  throw Object.assign(new Error(`no writer took it${told.join("")}`), { code: "NO_QUORUM" });
+}
+
+function isRefusal(error: unknown): boolean {
+  if (!(error instanceof ServerError) || error.code === "NOT_A_WRITER") return false;
+  return error.status >= 400 && error.status < 500;
+}
+
+function causeOf(error: unknown): string {
+  const { cause } = error as { cause?: { code?: string } };
+  return cause?.code ?? String(error);
 }
 
 class Upload {

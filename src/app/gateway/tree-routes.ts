@@ -39,16 +39,20 @@ export function treeRoutes(server: FastifyInstance, host: GatewayHost): void {
     url: "/*",
     handler: (request, reply) => serve(host, request, reply),
   });
-  server.route({
-    method: ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"],
-    url: "/*",
-    handler: (_, reply) =>
-      refuse(
-        reply.header("allow", "GET, HEAD"),
-        405,
-        "NOT_ALLOWED",
-        "trees are read with GET and HEAD",
-      ),
+  // Before a body is looked at, whatever its type.
+  server.addHook("onRequest", async (request, reply) => {
+    if (
+      request.method === "GET" ||
+      request.method === "HEAD" ||
+      request.url.startsWith("/.smalti/")
+    )
+      return;
+    return refuse(
+      reply.header("allow", "GET, HEAD"),
+      405,
+      "NOT_ALLOWED",
+      "trees are read with GET and HEAD",
+    );
   });
 }
 
@@ -230,7 +234,11 @@ function serveFile(
 ): FastifyReply | Promise<FastifyReply> {
   const { host, request, reply } = exchange;
   const name = place.names.at(-1) ?? "";
-  const changedMs = host.archive.changedMs(place.tree, place.names.join("/"), place.record.height);
+  const paths = new Set([...place.via, place.names.join("/")]);
+  const stamps = [...paths].map(
+    (path) => host.archive.changedMs(place.tree, path, place.record.height) ?? 0,
+  );
+  const changedMs = Math.max(...stamps) || undefined;
   reply.header("etag", `"${file.digest}"`);
   reply.header("repr-digest", `sha-256=:${toBase64(fromHex(file.digest))}:`);
   reply.header("accept-ranges", "bytes");

@@ -136,7 +136,7 @@ export function readerEngine(
     start: async () => {
       await bringPending(parts, options.recovery);
       if (options.recovery.certificate !== undefined)
-        parts.store.keepCertificate(options.recovery.certificate);
+        parts.store.commits.keepCertificate(options.recovery.certificate);
       reader.start();
     },
     stop: () => reader.stop(),

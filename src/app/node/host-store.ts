@@ -5,15 +5,11 @@ import {
   blockFromWire,
   blockToWire,
   type Commit,
-  type CommitCertificate,
-  type CommitRange,
   commitDigest,
   commitShape,
   commitValue,
   type Ref,
   refKey,
-  signedHeaderShape,
-  signedHeaderValue,
   type VerifiedBlock,
 } from "../../core/acceptance/index.ts";
 import {
@@ -24,16 +20,10 @@ import {
   type Result,
   readBigEndian,
 } from "../../core/base/index.ts";
-import { digest, encode, fields, list, natural, read, type Shape } from "../../core/codec/index.ts";
+import { encode, read } from "../../core/codec/index.ts";
 import { type Guard, type HostRecovery, initialState } from "../../core/host/index.ts";
 import type { Network } from "../../core/membership/index.ts";
-import {
-  type DueRecord,
-  decodeDue,
-  decodeState,
-  padded,
-  stateKeys,
-} from "../../core/mirror/index.ts";
+import { type DueRecord, decodeDue, decodeState, stateKeys } from "../../core/mirror/index.ts";
 import { type GuardFile, openGuard } from "../../io/files/index.ts";
 import {
   type BlobStore,
@@ -43,6 +33,7 @@ import {
   StorageError,
 } from "../../io/ports/index.ts";
 import { openBlobStore, openRecordLog, openStateStore } from "../../io/storage/index.ts";
+import { CommitArchive, commitEntry } from "./commit-archive.ts";
 
 const recordTypes = { block: 1, commit: 2 } as const;
 const metaKeys = {
@@ -50,17 +41,8 @@ const metaKeys = {
   logEnd: "meta/log-end",
   group: "meta/group",
 } as const;
-/** A certificate is kept after so many commits or payload bytes, so that every range that is asked for has one. */
-const certificateEvery = { commits: 50, bytes: 1 << 20 };
 
-const commitKey = (index: number): string => `c/${padded(index)}`;
-const certificateKey = (index: number): string => `v/${padded(index)}`;
 const failedMarker = "STORAGE_FAILED";
-
-interface CommitEntry {
-  readonly commit: Commit;
-  readonly positions: readonly Position[];
-}
 
 function positionBytes({ segment, offset }: Position): Uint8Array {
   return Buffer.concat([bigEndian(segment, 4), bigEndian(offset, 6)]);
@@ -78,35 +60,11 @@ function isBefore(a: Position, b: Position): boolean {
   return a.segment < b.segment || (a.segment === b.segment && a.offset < b.offset);
 }
 
-const positionShape: Shape<Position> = (value, what) => {
-  const [segment, offset] = fields(2)(value, what);
-  return {
-    segment: natural()(segment, `${what}.segment`),
-    offset: natural()(offset, `${what}.offset`),
-  };
-};
-
-const commitEntryShape: Shape<CommitEntry> = (value, what) => {
-  const [commit, positions] = fields(2)(value, what);
-  return {
-    commit: commitShape(commit, `${what}.commit`),
-    positions: list(positionShape, 100_000)(positions, `${what}.positions`),
-  };
-};
-
-const certificateShape: Shape<CommitCertificate> = (value, what) => {
-  const [index, hash, voters] = fields(3)(value, what);
-  return {
-    index: natural()(index, `${what}.index`),
-    digest: digest(hash, `${what}.digest`),
-    voters: list(signedHeaderShape, limits.committeeWritersMax)(voters, `${what}.voters`),
-  };
-};
-
 /** Everything a host has on disk: the block log, the guard, the state store and the blobs. */
 export class HostStore {
   readonly state: StateStore;
   readonly blobs: BlobStore;
+  readonly commits: CommitArchive;
   readonly #log: RecordLog;
   readonly #guardFile: GuardFile;
   readonly #directory: string;
@@ -117,10 +75,6 @@ export class HostStore {
   readonly #firstOfRound = new Map<number, Position>();
   /** Commits that the state has not executed, with the first position that they need. */
   #unexecuted: { readonly index: number; readonly from: Position }[] = [];
-  #tip: CommitCertificate | undefined;
-  /** Payload bytes since the last certificate that was kept. */
-  #sinceCertificate = 0;
-  #lastKept: number | undefined;
   #commitEntries: [string, Uint8Array][] = [];
   #guardChanged = false;
   /** An earlier run of this host ended with a storage error. */
@@ -139,6 +93,7 @@ export class HostStore {
     this.state = parts.state;
     this.blobs = parts.blobs;
     this.#log = parts.log;
+    this.commits = new CommitArchive(parts.state, parts.log);
     this.#guardFile = parts.guardFile;
     this.#guard = parts.guard;
   }
@@ -148,7 +103,7 @@ export class HostStore {
   appendBlock(block: VerifiedBlock): void {
     const position = this.#log.append(recordTypes.block, blockToWire(block));
     this.#remember(block.ref, position);
-    this.#sinceCertificate += block.payload.length;
+    this.commits.logged(block.payload.length);
   }
 
   #remember(ref: Ref, position: Position): void {
@@ -172,11 +127,7 @@ export class HostStore {
       return position;
     });
     this.#unexecuted.push({ index: commit.index, from });
-    const entry = encode([
-      commitValue(commit),
-      positions.map(({ segment, offset }) => [segment, offset]),
-    ]);
-    this.#commitEntries.push([commitKey(commit.index), entry]);
+    this.#commitEntries.push(commitEntry(commit, positions));
   }
 
   guardRound(round: number): void {
@@ -257,34 +208,6 @@ export class HostStore {
     }
   }
 
-  keepCertificate(certificate: CommitCertificate): void {
-    this.#tip = certificate;
-    const { index, digest: hash, voters } = certificate;
-    this.#lastKept ??= this.#newestKept();
-    const commits = index - this.#lastKept;
-    if (commits < certificateEvery.commits && this.#sinceCertificate < certificateEvery.bytes)
-      return;
-    this.#sinceCertificate = 0;
-    this.#lastKept = index;
-    const value = encode([index, Buffer.from(hash, "hex"), voters.map(signedHeaderValue)]);
-    this.state.write([[certificateKey(index), value]]);
-  }
-
-  #newestKept(): number {
-    const range = {
-      start: certificateKey(0),
-      end: certificateKey(2 ** 47),
-      reverse: true,
-      limit: 1,
-    };
-    for (const [key] of this.state.range(range)) return Number.parseInt(key.slice(2), 16);
-    return 0;
-  }
-
-  get tip(): CommitCertificate | undefined {
-    return this.#tip;
-  }
-
   // ── serving others ──
 
   /** Wire bytes of the blocks that are here, up to `fetchBytesMax`. `live` finds those that are still in memory. */
@@ -307,75 +230,6 @@ export class HostStore {
       wires.push(wire);
     }
     return wires;
-  }
-
-  /** Certified commits after `after`: as many as one answer takes, ending where a certificate ends. */
-  async range(after: number): Promise<CommitRange> {
-    const certificate = this.#certificateFor(after);
-    if (certificate === undefined) return { commits: [], voters: [] };
-    const commits: { commit: Commit; blocks: Uint8Array[] }[] = [];
-    for (let index = after + 1; index <= certificate.index; index++) {
-      const entry = this.commit(index);
-      if (entry === undefined) return { commits: [], voters: [] };
-      const blocks: Uint8Array[] = [];
-      for (const position of entry.positions) blocks.push((await this.#log.read(position)).bytes);
-      commits.push({ commit: entry.commit, blocks });
-    }
-    return { commits, voters: certificate.voters };
-  }
-
-  /** The farthest certificate within `syncCommitsMax`, or the next one there is. */
-  #certificateFor(after: number): CommitCertificate | undefined {
-    if (
-      this.#tip !== undefined &&
-      this.#tip.index > after &&
-      this.#tip.index <= after + certificateEvery.commits
-    ) {
-      if (
-        this.commit(this.#tip.index) !== undefined &&
-        this.#bytesBetween(after, this.#tip.index) <= limits.syncBytesMax
-      ) {
-        return this.#tip;
-      }
-    }
-    const start = certificateKey(after + 1);
-    for (const [key, value] of this.state.range({
-      start,
-      end: certificateKey(2 ** 47),
-      limit: 1,
-    })) {
-      const certificate = read(value, certificateShape, key);
-      if (certificate.ok) return certificate.value;
-    }
-    return this.#tip !== undefined && this.#tip.index > after ? this.#tip : undefined;
-  }
-
-  /** A cheap upper estimate: how far apart the first and last block of the commits stand in the log. */
-  #bytesBetween(after: number, until: number): number {
-    const [first] = this.commit(after + 1)?.positions ?? [];
-    const last = this.commit(until)?.positions.at(-1);
-    if (first === undefined || last === undefined) return Number.POSITIVE_INFINITY;
-    return first.segment === last.segment
-      ? Math.abs(last.offset - first.offset)
-      : limits.segmentBytesMax;
-  }
-
-  /** A commit with the places of its blocks. */
-  commit(index: number): CommitEntry | undefined {
-    const value = this.state.get(commitKey(index));
-    if (value === undefined) return undefined;
-    const entry = read(value, commitEntryShape, commitKey(index));
-    return entry.ok ? entry.value : undefined;
-  }
-
-  /** The blocks of a commit, in their order. */
-  async blocksOf(index: number): Promise<VerifiedBlock[]> {
-    const blocks: VerifiedBlock[] = [];
-    for (const position of this.commit(index)?.positions ?? []) {
-      const block = blockFromWire((await this.#log.read(position)).bytes);
-      if (block.ok) blocks.push(block.value);
-    }
-    return blocks;
   }
 
   async close(): Promise<void> {

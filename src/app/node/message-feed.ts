@@ -126,7 +126,7 @@ export class MessageFeed {
   async #fromDisk(index: number): Promise<Piece | undefined> {
     const place = this.#archive.messageCommit(index);
     if (place === undefined) return undefined;
-    const blocks = await this.#store.blocksOf(place.commit);
+    const blocks = await this.#store.commits.blocksOf(place.commit);
     const segments = blocks.flatMap((block) =>
       block.segments.filter((s) => s.kind === messageKinds.application),
     );

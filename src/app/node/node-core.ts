@@ -206,7 +206,7 @@ export class NodeCore {
         this.news.notify();
         return true;
       case "certificate":
-        this.store.keepCertificate(effect.certificate);
+        this.store.commits.keepCertificate(effect.certificate);
         this.news.notify();
         return true;
       case "evidence":
@@ -365,9 +365,10 @@ export class NodeCore {
     waitMs: number,
   ): Promise<Uint8Array> {
     const hasNews = (): boolean =>
-      (this.store.tip?.index ?? 0) > after.commit || (this.#head?.due.size ?? 0) > after.size;
+      (this.store.commits.tip?.index ?? 0) > after.commit ||
+      (this.#head?.due.size ?? 0) > after.size;
     await this.news.until(hasNews, waitMs);
-    const range = await this.store.range(after.commit);
+    const range = await this.store.commits.range(after.commit);
     const note = (this.#head?.due.size ?? 0) > after.size ? (this.#head?.note ?? null) : null;
     return encode([commitRangeValue(range), note]);
   }

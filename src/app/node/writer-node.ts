@@ -193,7 +193,7 @@ export class WriterNode implements NodeRole, DeskWriter {
   ): Promise<PeerMessage> {
     const { store } = this.#core;
     if (effect.type === "serve-range")
-      return { type: "range", range: await store.range(effect.after) };
+      return { type: "range", range: await store.commits.range(effect.after) };
     return {
       type: "blocks",
       wires: await store.blocks(effect.refs, (ref) => this.#host.block(ref)),

@@ -79,8 +79,8 @@ export function require(condition: boolean, what: string): asserts condition {
   if (!condition) refuse(what);
 }
 
-// biome-ignore lint/complexity/useMaxParams: a bound for the few values that are long by right
 /** Decodes canonical bytes by a shape: a value, or the fault that says what was wrong. */
+// biome-ignore lint/complexity/useMaxParams: a bound for the few values that are long by right
 export function read<T>(
   encoded: Uint8Array,
   shape: Shape<T>,

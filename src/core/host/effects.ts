@@ -66,3 +66,17 @@ export type HostEffect =
   | { readonly type: "dropped"; readonly code: string; readonly peer: Author | undefined }
   | { readonly type: "violation"; readonly detail: string }
   | { readonly type: "wake"; readonly atMs: number };
+
+/** How a writer is, for status pages and metrics. */
+export interface WriterVitals {
+  readonly round: number;
+  readonly lastCommit: number;
+  readonly quorumCommit: number;
+  readonly isSigning: boolean;
+  readonly returning: { readonly answers: number; readonly needed: number } | undefined;
+  readonly pendingBytes: number;
+  readonly waitingBlocks: number;
+  readonly graphBlocks: number;
+  readonly backlog: number;
+  readonly peers: readonly Author[];
+}

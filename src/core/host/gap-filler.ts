@@ -20,6 +20,11 @@ export class GapFiller {
     return this.#isNews || (this.#fetcher.nextAtMs ?? Number.POSITIVE_INFINITY) <= nowMs;
   }
 
+  /** Something else may be missing now, though nobody named it: look again. */
+  lookAgain(): void {
+    this.#isNews = true;
+  }
+
   named(refs: readonly Ref[], by: Author): void {
     this.#isNews = true;
     for (const ref of refs) this.#namedBy.set(refKey(ref), by);

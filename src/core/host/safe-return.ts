@@ -43,17 +43,17 @@ export class SafeReturn {
   }
 
   /**
-   * The round from which signing is safe, once enough peers answered with blocks that this host has seen. A claim
-   * whose blocks never come (an invented round) does not count, neither for the quorum nor for the round.
+   * The round from which signing is safe, once enough peers answered whose own newest blocks this host has seen. A
+   * peer that names a block that never comes (an invented round) does not count. What a peer shows of this host's own
+   * blocks is signed by this host, so it counts at once: nobody but this host can have made it up.
    */
   resume(hasSeen: (ref: Ref) => boolean): number | undefined {
     if (!this.#isOpen) return undefined;
-    const claims = [...this.#claims.values()].map(({ mine, theirs }) =>
-      [mine, theirs].filter((ref) => ref !== undefined),
-    );
-    const seen = claims.filter((refs) => refs.every(hasSeen));
+    const claims = [...this.#claims.values()];
+    const seen = claims.filter(({ theirs }) => theirs === undefined || hasSeen(theirs));
     if (seen.length < this.#needed) return undefined;
     this.#isOpen = false;
-    return Math.max(0, ...seen.flat().map((ref) => ref.round)) + 2;
+    const own = claims.map(({ mine }) => mine?.round ?? 0);
+    return Math.max(0, ...own, ...seen.map(({ theirs }) => theirs?.round ?? 0)) + 2;
   }
 }

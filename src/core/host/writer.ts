@@ -27,7 +27,7 @@ import type { Signer, Verifier } from "../crypto/index.ts";
 import type { Network } from "../membership/index.ts";
 import { encodeHeld, type MirrorState, type MirrorView, messageKinds } from "../mirror/index.ts";
 import { CatchUp } from "./catch-up.ts";
-import type { HostEffect, HostInput } from "./effects.ts";
+import type { HostEffect, HostInput, WriterVitals } from "./effects.ts";
 import { GapFiller } from "./gap-filler.ts";
 import { decodeMessage, encodeMessage, type PeerMessage } from "./messages.ts";
 import { dagConfigOf } from "./network-config.ts";
@@ -102,18 +102,7 @@ export class WriterHost {
   }
 
   /** For status pages and metrics. */
-  get vitals(): {
-    readonly round: number;
-    readonly lastCommit: number;
-    readonly quorumCommit: number;
-    readonly isSigning: boolean;
-    readonly returning: { readonly answers: number; readonly needed: number } | undefined;
-    readonly pendingBytes: number;
-    readonly waitingBlocks: number;
-    readonly graphBlocks: number;
-    readonly backlog: number;
-    readonly peers: readonly Author[];
-  } {
+  get vitals(): WriterVitals {
     const { waiting, graph, pendingBytes } = this.#dag.sizes;
     return {
       round: this.#dag.round,
@@ -282,6 +271,7 @@ export class WriterHost {
     }
     if (peer.greeted) return this.#fault(peer, "SECOND_HELLO");
     peer.greeted = true;
+    this.#gaps.lookAgain();
     this.#catchUp.hint(peer.author, hello.lastCommit);
     this.#learnOfSelf(peer, hello, nowMs);
     for (const block of this.#dag.ownBlocksAbove(hello.fromRound)) {
@@ -363,6 +353,8 @@ export class WriterHost {
       this.#catchUp.disappointed(peer.author);
       return this.#fault(peer, verified.error.code, verified.error.detail);
     }
+    // Tips that were dropped while this host was behind are asked for now.
+    this.#gaps.lookAgain();
     this.#accept({ type: "certified", commits: verified.value, voters: range.voters }, nowMs);
   }
 

@@ -93,20 +93,26 @@ export function decodeChanges(encoded: Uint8Array): Result<ChangeList> {
   const { tree, changes } = decoded.value;
   if (!isTreeName(tree)) return fail("BAD_TREE", `${JSON.stringify(tree)} is not a tree's name`);
   if (changes.length === 0) return fail("BAD_ORDER", "no change in the list");
-  const sizes = new Map<Digest, number>();
-  for (const [i, { path, leaf }] of changes.entries()) {
-    if (leaf?.kind === "file") {
-      if ((sizes.get(leaf.digest) ?? leaf.size) !== leaf.size)
-        return fail("WRONG_SIZE", "one content with two sizes");
-      sizes.set(leaf.digest, leaf.size);
-    }
+  for (const [i, { path }] of changes.entries()) {
     const names = parsePath(path);
     if (!names.ok) return names;
     const before = changes[i - 1]?.path;
     if (before !== undefined && compareText(before, path) >= 0)
       return fail("BAD_ORDER", "paths rise, each once");
   }
-  return ok(decoded.value);
+  return hasTwoSizes(changes)
+    ? fail("WRONG_SIZE", "one content with two sizes")
+    : ok(decoded.value);
+}
+
+function hasTwoSizes(changes: readonly Change[]): boolean {
+  const sizes = new Map<Digest, number>();
+  for (const { leaf } of changes) {
+    if (leaf?.kind !== "file") continue;
+    if ((sizes.get(leaf.digest) ?? leaf.size) !== leaf.size) return true;
+    sizes.set(leaf.digest, leaf.size);
+  }
+  return false;
 }
 
 export function changesDigest(encoded: Uint8Array): Digest {

@@ -253,32 +253,28 @@ export class FileBlobStore implements BlobStore {
   async *readMany(
     digests: readonly Digest[],
   ): AsyncGenerator<{ readonly digest: Digest; readonly bytes: Uint8Array }> {
-    const packed: {
-      readonly digest: Digest;
-      readonly position: Position;
-      readonly size: number;
-    }[] = [];
+    const packed: PackedBlob[] = [];
     for (const digest of digests) {
       const place = this.#place(digest);
       if (place?.kind === "packed") packed.push({ digest, ...place });
     }
-    for (const run of runsOf(packed)) {
-      const records = await this.#packs
-        .readRun(
-          run.map(({ position }) => position),
-          run.map(({ size }) => size),
-        )
-        .catch(() => undefined);
-      for (const [i, { digest }] of run.entries()) {
-        const bytes = records?.[i] ?? (await this.read(digest).catch(() => undefined));
-        if (bytes === undefined) continue;
-        if (sha256(bytes) === digest) yield { digest, bytes };
-        else
-          this.#damaged(
-            digest,
-            new BlobError("BLOB_CORRUPT", digest, `blob ${digest} is damaged in its pack`),
-          );
-      }
+    for (const run of runsOf(packed)) yield* this.#readRun(run);
+  }
+
+  async *#readRun(
+    run: readonly PackedBlob[],
+  ): AsyncGenerator<{ readonly digest: Digest; readonly bytes: Uint8Array }> {
+    const positions = run.map(({ position }) => position);
+    const sizes = run.map(({ size }) => size);
+    const records = await this.#packs.readRun(positions, sizes).catch(() => []);
+    for (const [i, { digest }] of run.entries()) {
+      const bytes = records[i];
+      if (bytes !== undefined && sha256(bytes) === digest) yield { digest, bytes };
+      else
+        this.#damaged(
+          digest,
+          new BlobError("BLOB_CORRUPT", digest, `blob ${digest} is damaged in its pack`),
+        );
     }
   }
 
@@ -359,16 +355,20 @@ export class FileBlobStore implements BlobStore {
   }
 }
 
+interface PackedBlob {
+  readonly digest: Digest;
+  readonly position: Position;
+  readonly size: number;
+}
+
 const runBytesMax = 1024 * 1024;
 
 /** Neighbours in the packs are read together. */
-function* runsOf<T extends { readonly position: Position; readonly size: number }>(
-  items: readonly T[],
-): Generator<T[]> {
+function* runsOf(items: readonly PackedBlob[]): Generator<PackedBlob[]> {
   const sorted = items.toSorted(
     (a, b) => a.position.segment - b.position.segment || a.position.offset - b.position.offset,
   );
-  let run: T[] = [];
+  let run: PackedBlob[] = [];
   for (const item of sorted) {
     const [first] = run;
     const isNear =

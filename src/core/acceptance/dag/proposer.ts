@@ -141,27 +141,35 @@ export class Proposer {
     },
     now: { paceMs: number; wallMs: number },
   ): Proposal | undefined {
-    const { clock, config, pacing } = this.#parts;
+    const { clock } = this.#parts;
     const { round } = clock;
-    if (round < this.#minRound || round <= this.#signedRound) {
-      return state.isWanted && this.isSigning && round < this.#minRound
-        ? { kind: "stuck" }
-        : undefined;
-    }
-    if (this.#reachable < config.rule.parentQuorum - 1) return undefined;
+    if (round < this.#minRound)
+      return state.isWanted && this.isSigning ? { kind: "stuck" } : undefined;
+    if (round <= this.#signedRound || !this.#isHeard) return undefined;
     const voteDue = this.#voteDueMs(state, now.paceMs);
     const isWanted = state.isWanted || now.paceMs >= voteDue;
     if (!isWanted && !clock.isBegun && !this.#isNudged) {
       return Number.isFinite(voteDue) ? { kind: "wait", untilMs: voteDue } : undefined;
     }
-    const earliest = (this.#lastOwn?.atMs ?? Number.NEGATIVE_INFINITY) + pacing.minRoundMs;
-    if (now.paceMs < earliest) return { kind: "wait", untilMs: earliest };
-    const patience = clock.advancedAtMs + pacing.leaderTimeoutMs;
-    if (now.paceMs < patience && !this.#hasLeaders(round - 1))
-      return { kind: "wait", untilMs: patience };
-    const join = isWanted ? undefined : this.#joins.take(now.paceMs);
-    if (join?.ok === false) return { kind: "wait", untilMs: join.atMs };
+    const untilMs = this.#pauseUntilMs(round, isWanted, now.paceMs);
+    if (untilMs !== undefined) return { kind: "wait", untilMs };
     return this.#sign(Round(round), state.votes(), now);
+  }
+
+  /** Pacing: the least gap, the awaited leaders, and for rounds without need the budget for joining. */
+  #pauseUntilMs(round: number, isWanted: boolean, paceMs: number): number | undefined {
+    const { clock, pacing } = this.#parts;
+    const earliest = (this.#lastOwn?.atMs ?? Number.NEGATIVE_INFINITY) + pacing.minRoundMs;
+    if (paceMs < earliest) return earliest;
+    const patience = clock.advancedAtMs + pacing.leaderTimeoutMs;
+    if (paceMs < patience && !this.#hasLeaders(round - 1)) return patience;
+    const join = isWanted ? undefined : this.#joins.take(paceMs);
+    return join?.ok === false ? join.atMs : undefined;
+  }
+
+  /** A quorum listens: what is proposed will be built upon. */
+  get #isHeard(): boolean {
+    return this.#reachable >= this.#parts.config.rule.parentQuorum - 1;
   }
 
   /** When a round is due for the sake of an owed vote alone: a little later, since payload may carry it for nothing. */

@@ -1,0 +1,174 @@
+import {
+  blockFromWire,
+  type Commit,
+  type CommitCertificate,
+  type CommitRange,
+  commitShape,
+  commitValue,
+  signedHeaderShape,
+  signedHeaderValue,
+  type VerifiedBlock,
+} from "../../core/acceptance/index.ts";
+import { limits } from "../../core/base/index.ts";
+import { digest, encode, fields, list, natural, read, type Shape } from "../../core/codec/index.ts";
+import { padded } from "../../core/mirror/index.ts";
+import type { Position, RecordLog, StateStore } from "../../io/ports/index.ts";
+
+/** A certificate is kept after so many commits or payload bytes, so that every range that is asked for has one. */
+const certificateEvery = { commits: 50, bytes: 1 << 20 };
+
+const commitKey = (index: number): string => `c/${padded(index)}`;
+const certificateKey = (index: number): string => `v/${padded(index)}`;
+
+interface CommitEntry {
+  readonly commit: Commit;
+  readonly positions: readonly Position[];
+}
+
+const positionShape: Shape<Position> = (value, what) => {
+  const [segment, offset] = fields(2)(value, what);
+  return {
+    segment: natural()(segment, `${what}.segment`),
+    offset: natural()(offset, `${what}.offset`),
+  };
+};
+
+const commitEntryShape: Shape<CommitEntry> = (value, what) => {
+  const [commit, positions] = fields(2)(value, what);
+  return {
+    commit: commitShape(commit, `${what}.commit`),
+    positions: list(positionShape, 100_000)(positions, `${what}.positions`),
+  };
+};
+
+const certificateShape: Shape<CommitCertificate> = (value, what) => {
+  const [index, hash, voters] = fields(3)(value, what);
+  return {
+    index: natural()(index, `${what}.index`),
+    digest: digest(hash, `${what}.digest`),
+    voters: list(signedHeaderShape, limits.committeeWritersMax)(voters, `${what}.voters`),
+  };
+};
+
+/** Where a commit's blocks stand in the log, as an entry of the state store. */
+export function commitEntry(commit: Commit, positions: readonly Position[]): [string, Uint8Array] {
+  const places = positions.map(({ segment, offset }) => [segment, offset]);
+  return [commitKey(commit.index), encode([commitValue(commit), places])];
+}
+
+/** Commits, their blocks and what certifies them: what readers and lagging writers ask for. */
+export class CommitArchive {
+  readonly #state: StateStore;
+  readonly #log: RecordLog;
+  #tip: CommitCertificate | undefined;
+  /** Payload bytes since the last certificate that was kept. */
+  #sinceCertificate = 0;
+  #lastKept: number | undefined;
+
+  constructor(state: StateStore, log: RecordLog) {
+    this.#state = state;
+    this.#log = log;
+  }
+
+  /** Payload was logged. */
+  logged(bytes: number): void {
+    this.#sinceCertificate += bytes;
+  }
+
+  keepCertificate(certificate: CommitCertificate): void {
+    this.#tip = certificate;
+    const { index, digest: hash, voters } = certificate;
+    this.#lastKept ??= this.#newestKept();
+    const commits = index - this.#lastKept;
+    if (commits < certificateEvery.commits && this.#sinceCertificate < certificateEvery.bytes)
+      return;
+    this.#sinceCertificate = 0;
+    this.#lastKept = index;
+    const value = encode([index, Buffer.from(hash, "hex"), voters.map(signedHeaderValue)]);
+    this.#state.write([[certificateKey(index), value]]);
+  }
+
+  #newestKept(): number {
+    const range = {
+      start: certificateKey(0),
+      end: certificateKey(2 ** 47),
+      reverse: true,
+      limit: 1,
+    };
+    for (const [key] of this.#state.range(range)) return Number.parseInt(key.slice(2), 16);
+    return 0;
+  }
+
+  get tip(): CommitCertificate | undefined {
+    return this.#tip;
+  }
+
+  /** Certified commits after `after`: as many as one answer takes, ending where a certificate ends. */
+  async range(after: number): Promise<CommitRange> {
+    const certificate = this.#certificateFor(after);
+    if (certificate === undefined) return { commits: [], voters: [] };
+    const commits: { commit: Commit; blocks: Uint8Array[] }[] = [];
+    for (let index = after + 1; index <= certificate.index; index++) {
+      const entry = this.commit(index);
+      if (entry === undefined) return { commits: [], voters: [] };
+      const blocks: Uint8Array[] = [];
+      for (const position of entry.positions) blocks.push((await this.#log.read(position)).bytes);
+      commits.push({ commit: entry.commit, blocks });
+    }
+    return { commits, voters: certificate.voters };
+  }
+
+  /** The farthest certificate within `syncCommitsMax`, or the next one there is. */
+  #certificateFor(after: number): CommitCertificate | undefined {
+    if (
+      this.#tip !== undefined &&
+      this.#tip.index > after &&
+      this.#tip.index <= after + certificateEvery.commits
+    ) {
+      if (
+        this.commit(this.#tip.index) !== undefined &&
+        this.#bytesBetween(after, this.#tip.index) <= limits.syncBytesMax
+      ) {
+        return this.#tip;
+      }
+    }
+    const start = certificateKey(after + 1);
+    for (const [key, value] of this.#state.range({
+      start,
+      end: certificateKey(2 ** 47),
+      limit: 1,
+    })) {
+      const certificate = read(value, certificateShape, key);
+      if (certificate.ok) return certificate.value;
+    }
+    return this.#tip !== undefined && this.#tip.index > after ? this.#tip : undefined;
+  }
+
+  /** A cheap upper estimate: how far apart the first and last block of the commits stand in the log. */
+  #bytesBetween(after: number, until: number): number {
+    const [first] = this.commit(after + 1)?.positions ?? [];
+    const last = this.commit(until)?.positions.at(-1);
+    if (first === undefined || last === undefined) return Number.POSITIVE_INFINITY;
+    return first.segment === last.segment
+      ? Math.abs(last.offset - first.offset)
+      : limits.segmentBytesMax;
+  }
+
+  /** A commit with the places of its blocks. */
+  commit(index: number): CommitEntry | undefined {
+    const value = this.#state.get(commitKey(index));
+    if (value === undefined) return undefined;
+    const entry = read(value, commitEntryShape, commitKey(index));
+    return entry.ok ? entry.value : undefined;
+  }
+
+  /** The blocks of a commit, in their order. */
+  async blocksOf(index: number): Promise<VerifiedBlock[]> {
+    const blocks: VerifiedBlock[] = [];
+    for (const position of this.commit(index)?.positions ?? []) {
+      const block = blockFromWire((await this.#log.read(position)).bytes);
+      if (block.ok) blocks.push(block.value);
+    }
+    return blocks;
+  }
+}
