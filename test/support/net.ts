@@ -189,9 +189,11 @@ export class Net {
       );
     };
     await until(isSame, waitMs, `all hosts agree at height ${height}`).catch((error: unknown) => {
-      throw new Error(
-        `${String(error)}: ${JSON.stringify(last.map((s) => [s.moniker, s.height, s.stateDigest.slice(0, 8), s.commit]))}`,
+      const told = last.map((s) => [s.moniker, s.height, s.stateDigest.slice(0, 8), s.commit, s.note]);
+      const logs = [...this.hosts.values()].map(
+        ({ host, log }) => `\n${host.name}: ${log.split("\n").slice(-6).join("\n  ")}`,
       );
+      throw new Error(`${String(error)}: ${JSON.stringify(told)}${logs.join("")}`);
     });
     return last;
   }

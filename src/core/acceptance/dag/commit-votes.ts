@@ -18,6 +18,8 @@ export class CommitVotes {
   /** index → digest → author → header */
   readonly #votes = new Map<number, Map<Digest, Map<Author, SignedHeader>>>();
   #certified: CommitCertificate | undefined;
+  /** Votes at or below are of no interest: what a restart has is beyond them. */
+  #from = 0;
 
   constructor(n: number, quorum: number) {
     this.#quorum = quorum;
@@ -44,7 +46,7 @@ export class CommitVotes {
   }
 
   #record(vote: CommitVote, author: Author, header: SignedHeader): void {
-    const newest = this.#certified?.index ?? 0;
+    const newest = Math.max(this.#certified?.index ?? 0, this.#from);
     if (vote.index <= newest || vote.index > newest + indexesKept) return;
     const digests = this.#votes.get(vote.index) ?? new Map<Digest, Map<Author, SignedHeader>>();
     // The first vote of a writer on an index counts; later ones cannot grow the map.
@@ -59,6 +61,11 @@ export class CommitVotes {
   #certify(vote: CommitVote, voters: readonly SignedHeader[]): void {
     this.#certified = { index: vote.index, digest: vote.digest, voters };
     for (const index of this.#votes.keys()) if (index <= vote.index) this.#votes.delete(index);
+  }
+
+  /** After a restart, votes are collected from around the last commit on. */
+  startAt(index: number): void {
+    this.#from = Math.max(this.#from, index);
   }
 
   /** After a jump by commit sync, votes are collected from there on. */

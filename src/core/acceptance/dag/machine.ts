@@ -418,6 +418,7 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
 
   #recover({ blocks, commits }: DagRecovery): void {
     this.#ordering.recover(commits);
+    this.#votes.startAt(Math.max(0, this.#ordering.last.index - limits.commitLagMax));
     for (const block of blocks) {
       if (block.ref.round <= this.horizon || this.#graph.get(refKey(block.ref)) !== undefined)
         continue;
