@@ -189,7 +189,13 @@ export class Net {
       );
     };
     await until(isSame, waitMs, `all hosts agree at height ${height}`).catch((error: unknown) => {
-      const told = last.map((s) => [s.moniker, s.height, s.stateDigest.slice(0, 8), s.commit, s.note]);
+      const told = last.map((s) => [
+        s.moniker,
+        s.height,
+        s.stateDigest.slice(0, 8),
+        s.commit,
+        s.note,
+      ]);
       const logs = [...this.hosts.values()].map(
         ({ host, log }) => `\n${host.name}: ${log.split("\n").slice(-6).join("\n  ")}`,
       );
