@@ -11,11 +11,16 @@ const lock = createHash("sha256")
   .digest("hex");
 
 if (!existsSync(stamp) || readFileSync(stamp, "utf8") !== lock) {
-  console.error("smalti: installing the locked dependencies (npm ci)…");
-  execFileSync("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"], {
-    cwd: root,
-    stdio: ["ignore", "ignore", "inherit"],
-  });
+  console.error("smalti: installing the locked dependencies…");
+  const quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
+  const npm = (args, stderr) =>
+    execFileSync("npm", args, { cwd: root, stdio: ["ignore", "ignore", stderr] });
+  try {
+    npm(["ci", ...quiet], "ignore");
+  } catch {
+    // `npm ci` refuses a lock that lacks packages of other platforms; `install` takes the same versions from it.
+    npm(["install", "--no-save", ...quiet], "inherit");
+  }
   writeFileSync(stamp, lock);
 }
 if (!existsSync(`${root}dist/src/cli/main.js`)) console.error("smalti: building…");
