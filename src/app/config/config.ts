@@ -7,6 +7,7 @@ import { ConfigError, issueText } from "./config-error.ts";
 const endpoint = v.pipe(
   v.string(),
   v.regex(/^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$/, "expected host:port, e.g. 127.0.0.1:8080"),
+  v.check((text) => Number(text.slice(text.lastIndexOf(":") + 1)) < 65536, "a port is below 65536"),
 );
 const url = v.pipe(v.string(), v.url("expected a URL, e.g. http://mirror.example:8080"));
 const milliseconds = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(60_000));

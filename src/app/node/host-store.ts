@@ -245,9 +245,13 @@ export class HostStore {
   /** Reads back what a restart needs: from the horizon, or from the oldest commit not executed yet. */
   async recover(
     network: Network,
-    about: { readonly isGuardWhole: boolean; readonly self: Author | undefined },
+    about: {
+      readonly isGuardWhole: boolean;
+      readonly self: Author | undefined;
+      readonly genesisFile: string;
+    },
   ): Promise<HostRecovery> {
-    this.#bindTo(network);
+    this.#bindTo(network, about.genesisFile);
     const stored = this.state.get(stateKeys.mirror);
     const decoded = stored === undefined ? undefined : decodeState(stored);
     if (decoded?.ok === false)
@@ -292,14 +296,14 @@ export class HostStore {
   }
 
   /** A data directory belongs to one network for ever. */
-  #bindTo(network: Network): void {
+  #bindTo(network: Network, genesisFile: string): void {
     const bound = this.state.get(metaKeys.group);
     if (bound === undefined)
       return this.state.write([[metaKeys.group, Buffer.from(network.group, "hex")]]);
     if (Buffer.from(bound).toString("hex") === network.group) return;
     throw new StorageError(
       "STORAGE_OTHER_NETWORK",
-      `${this.#directory} holds the data of another network than this genesis; use another [store] dir, or the right genesis`,
+      `${this.#directory} holds the data of another network than ${genesisFile}; use another [store] dir, or the right genesis`,
     );
   }
 

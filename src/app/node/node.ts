@@ -94,7 +94,11 @@ async function assemble(directory: string): Promise<Assembled> {
   const { failed, fatal } = failure(log);
   const { store, isGuardWhole } = await openHostStore(home.dataDirectory);
   const self = config.role === "writer" ? member : undefined;
-  const recovery = await store.recover(network, { isGuardWhole, self });
+  const recovery = await store.recover(network, {
+    isGuardWhole,
+    self,
+    genesisFile: home.genesisFile,
+  });
   const sources = sourcesOf(config, network, self);
   const { dataDirectory } = home;
   const { messages } = recovery.state;
