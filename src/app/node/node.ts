@@ -77,12 +77,7 @@ interface Assembled {
 async function assemble(directory: string): Promise<Assembled> {
   const config = await loadConfig(directory);
   const home = homeOf(directory, config);
-  const genesisText = await readFile(home.genesisFile, "utf8").catch(() => {
-    throw new ConfigError(
-      "GENESIS_MISSING",
-      `no genesis at ${home.genesisFile}; copy the network's genesis.json there`,
-    );
-  });
+  const genesisText = await readGenesis(home.genesisFile);
   const network = parseGenesis(genesisText, home.genesisFile);
   const nodeKey = await loadKeyFile(join(home.keysDirectory, "node.json"), "node");
   const member = network.writers.find((writer) => writer.nodeKey === nodeKey.publicKey)?.index;
@@ -130,6 +125,15 @@ async function assemble(directory: string): Promise<Assembled> {
       ? readerEngine(parts, { sources, recovery })
       : await writerEngine(parts, { self, keysDirectory: home.keysDirectory, recovery });
   return { parts, engine, failed, release: () => lock.release() };
+}
+
+async function readGenesis(path: string): Promise<string> {
+  return readFile(path, "utf8").catch(() => {
+    throw new ConfigError(
+      "GENESIS_MISSING",
+      `no genesis at ${path}; copy the network's genesis.json there`,
+    );
+  });
 }
 
 /** The first error that ends the host. */
