@@ -135,8 +135,6 @@ export function readerEngine(
     reader,
     start: async () => {
       await bringPending(parts, options.recovery);
-      if (options.recovery.certificate !== undefined)
-        parts.store.commits.keepCertificate(options.recovery.certificate);
       reader.start();
     },
     stop: () => reader.stop(),

@@ -266,7 +266,6 @@ export class HostStore {
       commits,
       state,
       due: this.#lastDue(),
-      certificate: undefined,
       guard: this.#guard,
       maySign:
         about.isGuardWhole &&

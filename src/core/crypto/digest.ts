@@ -26,9 +26,7 @@ export type Kind =
   | "state"
   | "policy"
   | "update"
-  | "policy-change"
-  | "upload"
-  | "link";
+  | "policy-change";
 
 const prefixes = new Map<Kind, Uint8Array>();
 

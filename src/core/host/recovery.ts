@@ -1,9 +1,4 @@
-import type {
-  AcceptedBatch,
-  Commit,
-  CommitCertificate,
-  VerifiedBlock,
-} from "../acceptance/index.ts";
+import type { AcceptedBatch, Commit, VerifiedBlock } from "../acceptance/index.ts";
 import { refKey } from "../acceptance/index.ts";
 import { defined } from "../base/index.ts";
 import type { DueRecord, MirrorState } from "../mirror/index.ts";
@@ -23,7 +18,6 @@ export interface HostRecovery {
   readonly state: MirrorState;
   /** The last checkpoint that was due. */
   readonly due: DueRecord | undefined;
-  readonly certificate: CommitCertificate | undefined;
   readonly guard: Guard;
   /** False if guard and log cannot vouch for what was signed: the host follows until it is safe. */
   readonly maySign: boolean;
