@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { CertifiedCommit } from "../../src/core/acceptance/dag/commit-range.ts";
-import { refKey } from "../../src/core/acceptance/index.ts";
+import { commitDigest, refKey } from "../../src/core/acceptance/index.ts";
 import { Author, defined } from "../../src/core/base/index.ts";
 import { configOf, freshRecovery, fullRounds, machineOf } from "../support/dag-forge.ts";
 import { ruleOf } from "../support/dag-world.ts";
@@ -19,7 +19,8 @@ test("a writer from an old copy, which peers have forgotten, signs nothing while
     )) {
       if (effect.type !== "persist-commit") continue;
       const blocks = effect.commit.blocks.map((ref) => defined(known.get(refKey(ref)), "a block"));
-      commits.push({ commit: effect.commit, digest: effect.digest, blocks });
+      const { commit, bytes } = effect;
+      commits.push({ commit, bytes, digest: commitDigest(bytes), blocks });
     }
   }
   // Writer 3 signed all 200 rounds; its disk is from round 10, and its peers keep 50 rounds.

@@ -4,13 +4,21 @@ import {
   type CommitCertificate,
   type CommitRange,
   commitShape,
-  commitValue,
   signedHeaderShape,
   signedHeaderValue,
   type VerifiedBlock,
 } from "../../core/acceptance/index.ts";
 import { limits } from "../../core/base/index.ts";
-import { digest, encode, fields, list, natural, read, type Shape } from "../../core/codec/index.ts";
+import {
+  digest,
+  encode,
+  fields,
+  list,
+  natural,
+  read,
+  type Shape,
+  type Value,
+} from "../../core/codec/index.ts";
 import { padded } from "../../core/mirror/index.ts";
 import type { Position, RecordLog, StateStore } from "../../io/ports/index.ts";
 
@@ -20,9 +28,10 @@ const certificateEvery = { commits: 50, bytes: 1 << 20 };
 const commitKey = (index: number): string => `c/${padded(index)}`;
 const certificateKey = (index: number): string => `v/${padded(index)}`;
 
+/** Where a commit and its blocks stand in the log. */
 interface CommitEntry {
-  readonly commit: Commit;
-  readonly positions: readonly Position[];
+  readonly record: Position;
+  readonly blocks: readonly Position[];
 }
 
 const positionShape: Shape<Position> = (value, what) => {
@@ -34,10 +43,10 @@ const positionShape: Shape<Position> = (value, what) => {
 };
 
 const commitEntryShape: Shape<CommitEntry> = (value, what) => {
-  const [commit, positions] = fields(2)(value, what);
+  const [record, blocks] = fields(2)(value, what);
   return {
-    commit: commitShape(commit, `${what}.commit`),
-    positions: list(positionShape, 100_000)(positions, `${what}.positions`),
+    record: positionShape(record, `${what}.record`),
+    blocks: list(positionShape, 100_000)(blocks, `${what}.blocks`),
   };
 };
 
@@ -50,10 +59,11 @@ const certificateShape: Shape<CommitCertificate> = (value, what) => {
   };
 };
 
-/** Where a commit's blocks stand in the log, as an entry of the state store. */
-export function commitEntry(commit: Commit, positions: readonly Position[]): [string, Uint8Array] {
-  const places = positions.map(({ segment, offset }) => [segment, offset]);
-  return [commitKey(commit.index), encode([commitValue(commit), places])];
+const positionValue = ({ segment, offset }: Position): Value => [segment, offset];
+
+/** The entry of a commit in the state store. */
+export function commitEntry(index: number, { record, blocks }: CommitEntry): [string, Uint8Array] {
+  return [commitKey(index), encode([positionValue(record), blocks.map(positionValue)])];
 }
 
 /** Commits, their blocks and what certifies them: what readers and lagging writers ask for. */
@@ -111,9 +121,11 @@ export class CommitArchive {
     for (let index = after + 1; index <= certificate.index; index++) {
       const entry = this.commit(index);
       if (entry === undefined) return { commits: [], voters: [] };
+      const commit = read((await this.#log.read(entry.record)).bytes, commitShape, "commit");
+      if (!commit.ok) return { commits: [], voters: [] };
       const blocks: Uint8Array[] = [];
-      for (const position of entry.positions) blocks.push((await this.#log.read(position)).bytes);
-      commits.push({ commit: entry.commit, blocks });
+      for (const position of entry.blocks) blocks.push((await this.#log.read(position)).bytes);
+      commits.push({ commit: commit.value, blocks });
     }
     return { commits, voters: certificate.voters };
   }
@@ -146,8 +158,8 @@ export class CommitArchive {
 
   /** A cheap upper estimate: how far apart the first and last block of the commits stand in the log. */
   #bytesBetween(after: number, until: number): number {
-    const [first] = this.commit(after + 1)?.positions ?? [];
-    const last = this.commit(until)?.positions.at(-1);
+    const [first] = this.commit(after + 1)?.blocks ?? [];
+    const last = this.commit(until)?.blocks.at(-1);
     if (first === undefined || last === undefined) return Number.POSITIVE_INFINITY;
     return first.segment === last.segment
       ? Math.abs(last.offset - first.offset)
@@ -165,7 +177,7 @@ export class CommitArchive {
   /** The blocks of a commit, in their order. */
   async blocksOf(index: number): Promise<VerifiedBlock[]> {
     const blocks: VerifiedBlock[] = [];
-    for (const position of this.commit(index)?.positions ?? []) {
+    for (const position of this.commit(index)?.blocks ?? []) {
       const block = blockFromWire((await this.#log.read(position)).bytes);
       if (block.ok) blocks.push(block.value);
     }

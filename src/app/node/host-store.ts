@@ -7,7 +7,6 @@ import {
   type Commit,
   commitDigest,
   commitShape,
-  commitValue,
   type Ref,
   refKey,
   type VerifiedBlock,
@@ -20,7 +19,7 @@ import {
   type Result,
   readBigEndian,
 } from "../../core/base/index.ts";
-import { encode, read } from "../../core/codec/index.ts";
+import { read } from "../../core/codec/index.ts";
 import { type Guard, type HostRecovery, initialState } from "../../core/host/index.ts";
 import type { Network } from "../../core/membership/index.ts";
 import { type DueRecord, decodeDue, decodeState, stateKeys } from "../../core/mirror/index.ts";
@@ -77,6 +76,9 @@ export class HostStore {
   #unexecuted: { readonly index: number; readonly from: Position }[] = [];
   #commitEntries: [string, Uint8Array][] = [];
   #guardChanged = false;
+  /** The highest own round that the log was given, and the highest that it has on disk. */
+  #appendedRound = 0;
+  #loggedRound: number;
   /** An earlier run of this host ended with a storage error. */
   #isMarked: boolean;
 
@@ -87,6 +89,7 @@ export class HostStore {
     readonly log: RecordLog;
     readonly guardFile: GuardFile;
     readonly guard: Guard;
+    readonly loggedRound: number;
   }) {
     this.#directory = parts.directory;
     this.#isMarked = existsSync(join(parts.directory, failedMarker));
@@ -96,6 +99,7 @@ export class HostStore {
     this.commits = new CommitArchive(parts.state, parts.log);
     this.#guardFile = parts.guardFile;
     this.#guard = parts.guard;
+    this.#loggedRound = parts.loggedRound;
   }
 
   // ── before anything leaves the host ──
@@ -111,8 +115,8 @@ export class HostStore {
     if (!this.#firstOfRound.has(ref.round)) this.#firstOfRound.set(ref.round, position);
   }
 
-  appendCommit(commit: Commit): void {
-    const record = this.#log.append(recordTypes.commit, encode(commitValue(commit)));
+  appendCommit(commit: Commit, bytes: Uint8Array): void {
+    const record = this.#log.append(recordTypes.commit, bytes);
     this.#index(commit, record);
   }
 
@@ -127,11 +131,12 @@ export class HostStore {
       return position;
     });
     this.#unexecuted.push({ index: commit.index, from });
-    this.#commitEntries.push(commitEntry(commit, positions));
+    this.#commitEntries.push(commitEntry(commit.index, { record, blocks: positions }));
   }
 
   guardRound(round: number): void {
     this.#guard = { ...this.#guard, round };
+    this.#appendedRound = round;
     this.#guardChanged = true;
   }
 
@@ -141,16 +146,20 @@ export class HostStore {
   }
 
   /**
-   * Makes the log durable, then the guard; only then may anything be told to anybody. In this order a crash between
-   * the two leaves a log that vouches for itself; the other way round it would look like a lost log.
+   * Makes log and guard durable, side by side; only then may anything be told to anybody. A crash between the two
+   * leaves a guard that is one round ahead of the log, and the row says that the log was whole before: nothing of
+   * that round was told to anybody, and it is never signed again.
    */
   async sync(): Promise<void> {
-    await this.#log.sync();
-    if (!this.#guardChanged) return;
+    const appended = this.#appendedRound;
+    const guard = this.#guardChanged ? this.#writeGuard() : undefined;
     this.#guardChanged = false;
-    await this.#writeGuard();
+    // Both come to their end before either failure is told.
+    for (const outcome of await Promise.allSettled([this.#log.sync(), guard]))
+      if (outcome.status === "rejected") throw outcome.reason;
+    this.#loggedRound = Math.max(this.#loggedRound, appended);
+    if (guard === undefined || !this.#isMarked) return;
     // It signs again, so what once failed has been made good.
-    if (!this.#isMarked) return;
     await rm(join(this.#directory, failedMarker), { force: true });
     this.#isMarked = false;
   }
@@ -159,6 +168,7 @@ export class HostStore {
     const { round, checkpoint } = this.#guard;
     return this.#guardFile.write({
       round,
+      loggedRound: this.#loggedRound,
       checkpointSize: checkpoint.size,
       checkpointRoot: checkpoint.root,
     });
@@ -288,7 +298,7 @@ export class HostStore {
       } else {
         const commit = readable<Commit>(read(record.bytes, commitShape, "commit"));
         if (commit.index > executed) this.#index(commit, record.position);
-        commits.push({ commit, digest: commitDigest(commit) });
+        commits.push({ commit, digest: commitDigest(record.bytes) });
       }
     }
     return { blocks, commits };
@@ -306,7 +316,7 @@ export class HostStore {
     );
   }
 
-  /** The guard remembers a round above the horizon that no logged block reaches: the log lost what was signed. */
+  /** The log once had an own round above the horizon that it has no more: it lost what was signed. */
   #lostOwn(found: {
     readonly blocks: readonly VerifiedBlock[];
     readonly commits: readonly { readonly commit: Commit }[];
@@ -314,7 +324,7 @@ export class HostStore {
   }): boolean {
     const own = found.blocks.filter((block) => block.ref.author === found.self);
     const horizon = (found.commits.at(-1)?.commit.leader.round ?? 0) - limits.gcRounds;
-    return this.#guard.round > Math.max(0, horizon, ...own.map((block) => block.ref.round));
+    return this.#loggedRound > Math.max(0, horizon, ...own.map((block) => block.ref.round));
   }
 
   #lastDue(): DueRecord | undefined {
@@ -356,6 +366,7 @@ export async function openHostStore(
     round: row.round,
     checkpoint: { size: row.checkpointSize, root: row.checkpointRoot },
   };
-  const store = new HostStore({ directory, state, blobs, log, guardFile, guard });
+  const { loggedRound } = row;
+  const store = new HostStore({ directory, state, blobs, log, guardFile, guard, loggedRound });
   return { store, isGuardWhole: isWhole };
 }

@@ -150,7 +150,7 @@ export class NodeCore {
           this.store.appendBlock(effect.block);
           break;
         case "persist-commit":
-          this.store.appendCommit(effect.commit);
+          this.store.appendCommit(effect.commit, effect.bytes);
           break;
         case "guard-round":
           this.store.guardRound(effect.round);

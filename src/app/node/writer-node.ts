@@ -29,8 +29,28 @@ import type { DeskWriter } from "./publish-desk.ts";
 
 /** Inputs stepped before one sync; more wait for the next one. */
 const batchInputsMax = 512;
+/** What only has to reach the disk waits for company: so long, and so many effects at most. */
+const deferMs = 20;
+const deferredMax = 1024;
 const firstBanMs = 5_000;
 const longestBanMs = 300_000;
+
+/** True for what nobody learns of at once: what follows from it is read from the disk, a moment later. */
+function isOnlyForDisk(effect: HostEffect): boolean {
+  switch (effect.type) {
+    case "persist-block":
+    case "persist-commit":
+    case "state":
+    case "executed":
+    case "certificate":
+    case "wake":
+      return true;
+    case "accepted":
+      return effect.batch.payloads.length === 0;
+    default:
+      return false;
+  }
+}
 
 /** The loop of a writer: step what is queued, one sync for all records, then the other effects in order. */
 export class WriterNode implements NodeRole, DeskWriter {
@@ -45,6 +65,8 @@ export class WriterNode implements NodeRole, DeskWriter {
   readonly #bans = new Map<Author, number>();
   readonly #serving = new Set<string>();
   readonly #held = new Set<Digest>();
+  #deferred: HostEffect[] = [];
+  #deferTimer: NodeJS.Timeout | undefined;
   #isRunning = false;
   #isStopped = false;
   #timer: NodeJS.Timeout | undefined;
@@ -123,11 +145,15 @@ export class WriterNode implements NodeRole, DeskWriter {
   }
 
   async #turn(inputs: readonly HostInput[]): Promise<void> {
-    const effects: HostEffect[] = [];
+    const effects: HostEffect[] = this.#deferred;
     for (const input of inputs) {
       for (const effect of this.#host.step(input, Date.now())) effects.push(effect);
       if (input.type === "message") this.#drain(input.peer, input.frame.length);
     }
+    if (this.#mayWait(inputs, effects)) return this.#defer(effects);
+    this.#deferred = [];
+    clearTimeout(this.#deferTimer);
+    this.#deferTimer = undefined;
     if (this.#core.persist(effects)) {
       const end = this.#core.metrics.syncSeconds.startTimer();
       await this.#core.store.sync();
@@ -135,6 +161,25 @@ export class WriterNode implements NodeRole, DeskWriter {
     }
     this.#core.writeState(effects);
     for (const effect of effects) this.#perform(effect);
+  }
+
+  /**
+   * Records of what others said wait for the next turn that says or shows something: that turn's sync serves them too.
+   */
+  #mayWait(inputs: readonly HostInput[], effects: readonly HostEffect[]): boolean {
+    const isForced = inputs.some(({ type }) => type === "tick" || type === "changes-here");
+    return !isForced && effects.length < deferredMax && effects.every(isOnlyForDisk);
+  }
+
+  #defer(effects: HostEffect[]): void {
+    const kept: HostEffect[] = [];
+    for (const effect of effects) {
+      if (effect.type === "wake") this.#wake(effect.atMs);
+      else kept.push(effect);
+    }
+    this.#deferred = kept;
+    if (kept.length > 0)
+      this.#deferTimer ??= setTimeout(() => this.push({ type: "tick" }), deferMs);
   }
 
   #drain(peer: Author, bytes: number): void {
@@ -226,6 +271,7 @@ export class WriterNode implements NodeRole, DeskWriter {
   async stop(): Promise<void> {
     this.#isStopped = true;
     clearTimeout(this.#timer);
+    clearTimeout(this.#deferTimer);
     await this.#idle;
   }
 

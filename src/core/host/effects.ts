@@ -43,7 +43,11 @@ export type HostEvidence =
 /** What a host asks of the world. The first group must be durable before anything else is done. */
 export type HostEffect =
   | { readonly type: "persist-block"; readonly block: VerifiedBlock }
-  | { readonly type: "persist-commit"; readonly commit: Commit; readonly digest: Digest }
+  | {
+      readonly type: "persist-commit";
+      readonly commit: Commit;
+      readonly bytes: Uint8Array;
+    }
   | { readonly type: "guard-round"; readonly round: number }
   | { readonly type: "guard-checkpoint"; readonly guard: CosignGuard }
   // After the sync, in order:

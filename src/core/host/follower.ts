@@ -93,10 +93,10 @@ export class FollowerHost {
     return ok(effects);
   }
 
-  #take({ commit, digest, blocks }: CertifiedCommit): readonly HostEffect[] {
+  #take({ commit, bytes, digest, blocks }: CertifiedCommit): readonly HostEffect[] {
     this.#last = { index: commit.index, digest };
     const effects: HostEffect[] = blocks.map((block) => ({ type: "persist-block", block }));
-    effects.push({ type: "persist-commit", commit, digest });
+    effects.push({ type: "persist-commit", commit, bytes });
     const payloads = blocks
       .filter((block) => block.segments.length > 0)
       .map((block) => ({ author: block.ref.author, segments: block.segments, tickets: [] }));

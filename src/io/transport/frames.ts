@@ -46,3 +46,12 @@ export function frameHead(frame: Uint8Array): Buffer {
   head.writeUInt32BE(frame.length, 0);
   return head;
 }
+
+/** Frames up to here are copied behind their head: one short write is cheaper than two parts. */
+const copiedMax = 16_384;
+
+/** What is written for a frame, in one part or two. */
+export function framed(frame: Uint8Array): readonly Uint8Array[] {
+  const head = frameHead(frame);
+  return frame.length <= copiedMax ? [Buffer.concat([head, frame])] : [head, frame];
+}

@@ -3,7 +3,7 @@ import { connect, createServer, type Server, type TLSSocket } from "node:tls";
 import type { Author, PublicKey } from "../../core/base/index.ts";
 import { limits } from "../../core/base/index.ts";
 import { type Certificate, rawKeyOf, selfSigned } from "./certificate.ts";
-import { FrameReader, frameHead } from "./frames.ts";
+import { FrameReader, framed } from "./frames.ts";
 
 export interface LinkPeer {
   readonly author: Author;
@@ -110,18 +110,21 @@ export class Links {
   /** Sends a frame, or drops the link if the peer does not take what it is sent. */
   send(peer: Author, frame: Uint8Array): void {
     const link = this.#links.get(peer);
-    if (link === undefined) return;
-    if (link.socket.writableLength + frame.length > limits.peerQueueBytesMax) {
-      return this.#drop(link, "the peer is too slow");
-    }
-    link.socket.cork();
-    link.socket.write(frameHead(frame));
-    link.socket.write(frame);
-    process.nextTick(() => link.socket.uncork());
+    if (link !== undefined) this.#write(link, framed(frame));
   }
 
   broadcast(frame: Uint8Array): void {
-    for (const peer of [...this.#links.keys()]) this.send(peer, frame);
+    const parts = framed(frame);
+    for (const link of [...this.#links.values()]) this.#write(link, parts);
+  }
+
+  #write(link: Link, parts: readonly Uint8Array[]): void {
+    const length = parts.reduce((sum, part) => sum + part.length, 0);
+    if (link.socket.writableLength + length > limits.peerQueueBytesMax)
+      return this.#drop(link, "the peer is too slow");
+    link.socket.cork();
+    for (const part of parts) link.socket.write(part);
+    process.nextTick(() => link.socket.uncork());
   }
 
   /** The queue for this peer is short again. */

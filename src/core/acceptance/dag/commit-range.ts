@@ -11,7 +11,7 @@ import {
   verifyBlock,
   verifySignedHeader,
 } from "./block.ts";
-import { type Commit, commitDigest, commitShape, commitValue } from "./commit.ts";
+import { type Commit, commitDigest, commitShape, commitValue, encodeCommit } from "./commit.ts";
 
 /** Commits in a row with their blocks, and the signed headers that vote for the last of them (`dag.md` §11). */
 export interface CommitRange {
@@ -22,6 +22,7 @@ export interface CommitRange {
 /** A commit that a quorum endorsed, with the blocks it orders. */
 export interface CertifiedCommit {
   readonly commit: Commit;
+  readonly bytes: Uint8Array;
   readonly digest: Digest;
   readonly blocks: readonly VerifiedBlock[];
 }
@@ -69,8 +70,9 @@ export function verifyCommitRange(
       return fail("BROKEN_CHAIN", `commit ${commit.index} continues another history`);
     const decoded = blocksOf(commit, blocks, by);
     if (!decoded.ok) return decoded;
-    last = { index: commit.index, digest: commitDigest(commit) };
-    certified.push({ commit, digest: last.digest, blocks: decoded.value });
+    const bytes = encodeCommit(commit);
+    last = { index: commit.index, digest: commitDigest(bytes) };
+    certified.push({ commit, bytes, digest: last.digest, blocks: decoded.value });
   }
   if (certified.length === 0) return fail("EMPTY_RANGE", "no commit in the answer");
   const votes = countVoters(range.voters, last, by);

@@ -48,8 +48,14 @@ export const commitShape: Shape<Commit> = (value, what) => {
   };
 };
 
-export function commitDigest(commit: Commit): Digest {
-  return taggedDigest("commit", encode(commitValue(commit)));
+/** The bytes of a commit, as they are hashed and logged. */
+export function encodeCommit(commit: Commit): Uint8Array {
+  return encode(commitValue(commit));
+}
+
+/** Digest of a commit's bytes. */
+export function commitDigest(bytes: Uint8Array): Digest {
+  return taggedDigest("commit", bytes);
 }
 
 /** What commit 1 names as its predecessor. */

@@ -39,7 +39,11 @@ export type DropCode = "BELOW_HORIZON" | "DUPLICATE" | "FAR_FUTURE" | "TWIN_PUSH
 export type DagEffect =
   /** To be durable before any later effect of another kind is performed. */
   | { readonly type: "persist-block"; readonly block: VerifiedBlock }
-  | { readonly type: "persist-commit"; readonly commit: Commit; readonly digest: Digest }
+  | {
+      readonly type: "persist-commit";
+      readonly commit: Commit;
+      readonly bytes: Uint8Array;
+    }
   | { readonly type: "guard"; readonly round: Round; readonly digest: Digest }
   /** An own block, for every peer. */
   | { readonly type: "broadcast"; readonly block: VerifiedBlock }

@@ -1,7 +1,7 @@
 import { type Digest, defined, limits } from "../../base/index.ts";
 import type { AcceptedPayload } from "../contract.ts";
 import { type CommitVote, type DagConfig, refKey } from "./block.ts";
-import { type Commit, commitDigest, genesisCommitDigest } from "./commit.ts";
+import { type Commit, commitDigest, encodeCommit, genesisCommitDigest } from "./commit.ts";
 import type { CommitVotes } from "./commit-votes.ts";
 import { decideFrom } from "./decide.ts";
 import type { DagEffect } from "./effects.ts";
@@ -134,7 +134,7 @@ export class Ordering {
   recover(commits: readonly Commit[]): void {
     const lastCommit = commits.at(-1);
     if (lastCommit === undefined) return;
-    for (const commit of commits) this.#remember(commit.index, commitDigest(commit));
+    for (const commit of commits) this.#remember(commit.index, commitDigest(encodeCommit(commit)));
     const digest = defined(this.#digests.get(lastCommit.index), "the last digest");
     this.#last = {
       index: lastCommit.index,
@@ -207,11 +207,12 @@ export class Ordering {
 
   /** The one way into the order, for own decisions and for adopted commits alike. */
   #apply(commit: Commit, ordered: readonly Entry[]): void {
-    const digest = commitDigest(commit);
+    const bytes = encodeCommit(commit);
+    const digest = commitDigest(bytes);
     if (this.#conflicts(commit.index, digest)) return;
     this.#remember(commit.index, digest);
     this.#last = { index: commit.index, digest, round: commit.leader.round, tsMs: commit.tsMs };
-    this.#effects.push({ type: "persist-commit", commit, digest });
+    this.#effects.push({ type: "persist-commit", commit, bytes });
     const payloads = ordered.flatMap((entry) => this.#order(entry));
     this.#owedVotes.push({ index: commit.index, digest });
     if (this.#owedVotes.length > limits.commitVotesMax) this.#owedVotes.shift();
