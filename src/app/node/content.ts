@@ -21,13 +21,18 @@ export class WrongSizeError extends Error {
   override readonly name = "WrongSizeError";
 }
 
+function checkSize(digest: Digest, present: number, said: number): void {
+  if (present === said) return;
+  throw new WrongSizeError(`blob ${digest} has ${present} bytes; an update says ${said}`);
+}
+
 /** Fetches content by hash from whoever has it; nothing is kept that is not what its name says. */
 export class ContentFetcher {
   readonly #blobs: BlobStore;
   readonly #sources: () => readonly string[];
   readonly #log: Log;
   readonly #random = new Prng(Math.floor(Math.random() * 2 ** 32));
-  readonly #running = new Map<Digest, Promise<void>>();
+  readonly #running = new Map<Digest, Promise<Uint8Array | undefined>>();
   readonly #stop = new AbortController();
   readonly #onBytes: (source: string, bytes: number) => void;
 
@@ -57,25 +62,26 @@ export class ContentFetcher {
     return this.#blobs.read(ref.digest);
   }
 
-  /** Resolves when the change list and every blob it names are here and durable; `false` if stopped before. */
-  async ensure(ref: ChangesRef, hint?: string): Promise<boolean> {
+  /** The change list, once it and every blob it names are here and durable; `undefined` if stopped before. */
+  async ensure(ref: ChangesRef, hint?: string): Promise<Uint8Array | undefined> {
     let running = this.#running.get(ref.digest);
     if (running === undefined) {
       running = this.#ensure(ref, hint).finally(() => this.#running.delete(ref.digest));
       this.#running.set(ref.digest, running);
     }
-    await running;
-    return !this.isStopped;
+    const bytes = await running;
+    return this.isStopped ? undefined : bytes;
   }
 
-  async #ensure(ref: ChangesRef, hint: string | undefined): Promise<void> {
+  async #ensure(ref: ChangesRef, hint: string | undefined): Promise<Uint8Array | undefined> {
     const bytes = await this.changes(ref, hint).catch((error: unknown) =>
       this.#unlessStopped(error),
     );
-    if (bytes === undefined) return;
+    if (bytes === undefined) return undefined;
     const changes = decodeChanges(bytes);
     // A malformed list names no blobs; execution will refuse it, on every host alike.
     if (changes.ok) await this.#persist([...blobsOf(changes.value)], hint);
+    return bytes;
   }
 
   #unlessStopped(error: unknown): undefined {
@@ -94,25 +100,26 @@ export class ContentFetcher {
     hint: string | undefined,
   ): Promise<void> {
     let backoff = retryMs.first;
-    let missing = this.#missing(wanted);
-    while (missing.length > 0 && !this.isStopped) {
-      const before = missing.length;
+    const missing = this.#missing(wanted);
+    while (missing.size > 0 && !this.isStopped) {
+      const before = missing.size;
       for (const source of this.#order(hint)) {
-        if (missing.length === 0 || this.isStopped) return;
+        if (missing.size === 0 || this.isStopped) return;
         await this.#fetchFrom(source, missing);
-        missing = this.#missing(missing);
       }
-      backoff = missing.length < before ? retryMs.first : Math.min(backoff * 2, retryMs.longest);
-      if (missing.length > 0) await this.#sleep(backoff);
+      backoff = missing.size < before ? retryMs.first : Math.min(backoff * 2, retryMs.longest);
+      if (missing.size > 0) await this.#sleep(backoff);
     }
   }
 
-  #missing(wanted: readonly (readonly [Digest, number])[]): (readonly [Digest, number])[] {
-    return wanted.filter(([digest, size]) => {
+  #missing(wanted: readonly (readonly [Digest, number])[]): Map<Digest, number> {
+    const missing = new Map<Digest, number>();
+    for (const [digest, size] of wanted) {
       const present = this.#blobs.size(digest);
-      if (present === undefined || present === size) return present === undefined;
-      throw new WrongSizeError(`blob ${digest} has ${present} bytes; an update says ${size}`);
-    });
+      if (present === undefined) missing.set(digest, size);
+      else checkSize(digest, present, size);
+    }
+    return missing;
   }
 
   #order(hint: string | undefined): readonly string[] {
@@ -132,52 +139,69 @@ export class ContentFetcher {
     });
   }
 
-  async #fetchFrom(source: string, missing: readonly (readonly [Digest, number])[]): Promise<void> {
-    const small = missing.filter(([, size]) => size <= limits.packedBlobBytesMax);
-    const large = missing.filter(([, size]) => size > limits.packedBlobBytesMax);
+  /** Takes from `missing` what the source had and is durable now. */
+  async #fetchFrom(source: string, missing: Map<Digest, number>): Promise<void> {
+    const isSmall = (size: number): boolean => size <= limits.packedBlobBytesMax;
+    const small = [...missing].filter(([, size]) => isSmall(size)).map(([digest]) => digest);
     try {
-      await this.#fetchSmall(source, small);
-      for (const [digest, size] of large) await this.#fetchLarge(source, digest, size);
+      await this.#fetchSmall(source, small, missing);
+      for (const [digest, size] of [...missing]) {
+        if (isSmall(size)) continue;
+        await this.#fetchLarge(source, digest, size);
+        if (this.#blobs.has(digest)) missing.delete(digest);
+      }
     } catch (error) {
-      if (error instanceof StorageError) throw error;
+      if (error instanceof StorageError || error instanceof WrongSizeError) throw error;
       if (error instanceof BlobError)
         this.#log.warn({ source, reason: error.message }, "content: wrong bytes");
       this.#log.debug(
-        { source, missing: missing.length, reason: String(error) },
+        { source, missing: missing.size, reason: String(error) },
         "content: source failed",
       );
     }
   }
 
-  async #fetchSmall(source: string, wanted: readonly (readonly [Digest, number])[]): Promise<void> {
-    const groups: Digest[][] = [];
-    for (const [i, [digest]] of wanted.entries()) {
-      if (i % bulkCount === 0) groups.push([]);
-      groups.at(-1)?.push(digest);
-    }
+  async #fetchSmall(
+    source: string,
+    wanted: readonly Digest[],
+    missing: Map<Digest, number>,
+  ): Promise<void> {
+    let next = 0;
     const work = async (): Promise<void> => {
-      for (let group = groups.shift(); group !== undefined; group = groups.shift()) {
-        await this.#fetchGroup(source, group);
+      while (next < wanted.length) {
+        const group = wanted.slice(next, next + bulkCount);
+        next += bulkCount;
+        await this.#fetchGroup(source, group, missing);
       }
     };
     await Promise.all(Array.from({ length: bulkParallel }, work));
   }
 
-  async #fetchGroup(source: string, digests: readonly Digest[]): Promise<void> {
+  async #fetchGroup(
+    source: string,
+    digests: readonly Digest[],
+    missing: Map<Digest, number>,
+  ): Promise<void> {
     const asked = new Set(digests);
     let batch: { digest: Digest; bytes: Uint8Array }[] = [];
     let bytes = 0;
+    const store = async (): Promise<void> => {
+      await this.#blobs.putSmall(batch);
+      for (const { digest, bytes: content } of batch) {
+        checkSize(digest, content.length, missing.get(digest) ?? content.length);
+        missing.delete(digest);
+      }
+      batch = [];
+      bytes = 0;
+    };
     for await (const item of askBulk(source, "blobs", digests)) {
       if (!asked.delete(item.digest)) throw new Error(`${source} sent what was not asked for`);
       batch.push(item);
       bytes += item.bytes.length;
       this.#onBytes(source, item.bytes.length);
-      if (bytes < storeBatchBytes) continue;
-      await this.#blobs.putSmall(batch);
-      batch = [];
-      bytes = 0;
+      if (bytes >= storeBatchBytes) await store();
     }
-    await this.#blobs.putSmall(batch);
+    await store();
   }
 
   async #fetchLarge(source: string, digest: Digest, size: number): Promise<void> {

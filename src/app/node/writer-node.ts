@@ -298,11 +298,12 @@ export class WriterNode implements NodeRole, DeskWriter {
     const { digest } = record.changes;
     const hint = author === this.#self ? undefined : this.#core.network.writers[author]?.http;
     await this.#core.untilDone("hold an update", async () => {
-      if (!(await this.#core.content.ensure(record.changes, hint))) return;
+      const changes = await this.#core.content.ensure(record.changes, hint);
+      if (changes === undefined) return;
       // It may have been published meanwhile, or another call may have been faster.
       if (this.#held.has(id) || this.#core.archive.outcome(id) !== undefined) return;
       this.#held.add(id);
-      this.#core.rememberChanges(id, digest, await this.#core.store.blobs.read(digest));
+      this.#core.rememberChanges(id, digest, changes);
       this.push({ type: "held", updates: [id] });
     });
   }

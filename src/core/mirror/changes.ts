@@ -84,8 +84,23 @@ const changesShape: Shape<ChangeList> = (value, what) => {
   };
 };
 
-/** Reads a change list of any origin: the same answer on every host. Faults: MALFORMED_*, BAD_TREE, BAD_PATH, BAD_ORDER. */
+/** Lists longer than this are read anew each time: what was read takes ten times the room. */
+const rememberedBytesMax = 4 * 1024 * 1024;
+const remembered = new WeakMap<Uint8Array, Result<ChangeList>>();
+
+/**
+ * Reads a change list of any origin: the same answer on every host. Faults: MALFORMED_*, BAD_TREE, BAD_PATH, BAD_ORDER.
+ * The answer is remembered for as long as the caller keeps `encoded`, which nobody may change.
+ */
 export function decodeChanges(encoded: Uint8Array): Result<ChangeList> {
+  let changes = remembered.get(encoded);
+  if (changes !== undefined) return changes;
+  changes = readChanges(encoded);
+  if (encoded.length <= rememberedBytesMax) remembered.set(encoded, changes);
+  return changes;
+}
+
+function readChanges(encoded: Uint8Array): Result<ChangeList> {
   if (encoded.length > limits.changeListBytesMax)
     return fail("MALFORMED_SHAPE", "the change list is too long");
   const decoded = read(encoded, changesShape, "changes", 16 * limits.changesMax);
