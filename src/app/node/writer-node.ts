@@ -198,7 +198,7 @@ export class WriterNode implements NodeRole, DeskWriter {
       case "send":
         return this.#links?.send(effect.peer, effect.frame);
       case "broadcast":
-        return this.#links?.broadcast(effect.frame);
+        return this.#links?.broadcast(effect.peers, effect.frame);
       case "serve-blocks":
       case "serve-range":
         return void this.#serve(effect);

@@ -59,7 +59,8 @@ export type HostEffect =
   | { readonly type: "certified"; readonly due: DueRecord; readonly note: string }
   | { readonly type: "certificate"; readonly certificate: CommitCertificate }
   | { readonly type: "send"; readonly peer: Author; readonly frame: Uint8Array }
-  | { readonly type: "broadcast"; readonly frame: Uint8Array }
+  /** The same to all writers that have said hello. */
+  | { readonly type: "broadcast"; readonly peers: readonly Author[]; readonly frame: Uint8Array }
   /** Answer from disk with the blocks that are there. */
   | { readonly type: "serve-blocks"; readonly peer: Author; readonly refs: readonly Ref[] }
   /** Answer from disk with certified commits after `after`. */

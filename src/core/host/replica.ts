@@ -6,9 +6,11 @@ import type { MirrorState, MirrorView } from "../mirror/index.ts";
 import { type CosignEffect, Cosigning, type SizedCosignature } from "./cosigning.ts";
 import type { HostEffect } from "./effects.ts";
 import { Executor, type ExecutorEffect } from "./executor.ts";
-import { encodeMessage } from "./messages.ts";
 import { mirrorConfigOf } from "./network-config.ts";
 import { batchesToReplay, type HostRecovery } from "./recovery.ts";
+
+/** What follows, and what the others are to be told. */
+export type ReplicaEffect = HostEffect | Extract<CosignEffect, { type: "cosigned" }>;
 
 /** What follows from the order at a writer: executing it, and cosigning what came of it. */
 export class Replica {
@@ -49,7 +51,7 @@ export class Replica {
   }
 
   /** Executes what the log has and the state has not, and cosigns the last checkpoint anew. */
-  start(nowMs: number): HostEffect[] {
+  start(nowMs: number): ReplicaEffect[] {
     const { due } = this.#recovery;
     const effects = due === undefined ? [] : this.#fromCosigning(this.#cosigning.onDue(due, nowMs));
     for (const batch of batchesToReplay(this.#recovery)) {
@@ -58,20 +60,20 @@ export class Replica {
     return effects;
   }
 
-  accept(batch: AcceptedBatch, nowMs: number): HostEffect[] {
+  accept(batch: AcceptedBatch, nowMs: number): ReplicaEffect[] {
     return this.#fromExecutor(this.#executor.accept(batch), nowMs);
   }
 
-  changesHere(nowMs: number): HostEffect[] {
+  changesHere(nowMs: number): ReplicaEffect[] {
     return this.#fromExecutor(this.#executor.run(), nowMs);
   }
 
-  onCosignature(author: Author, cosignature: SizedCosignature): HostEffect[] {
+  onCosignature(author: Author, cosignature: SizedCosignature): ReplicaEffect[] {
     return this.#fromCosigning(this.#cosigning.onCosignature(author, cosignature));
   }
 
-  #fromExecutor(executed: readonly ExecutorEffect[], nowMs: number): HostEffect[] {
-    const effects: HostEffect[] = [];
+  #fromExecutor(executed: readonly ExecutorEffect[], nowMs: number): ReplicaEffect[] {
+    const effects: ReplicaEffect[] = [];
     for (const effect of executed) {
       effects.push(effect);
       if (effect.type !== "mirror" || effect.event.type !== "checkpoint-due") continue;
@@ -80,23 +82,19 @@ export class Replica {
     return effects;
   }
 
-  #fromCosigning(cosigned: readonly CosignEffect[]): HostEffect[] {
-    const effects: HostEffect[] = [];
-    for (const effect of cosigned) effects.push(hostEffectOf(effect));
+  #fromCosigning(cosigned: readonly CosignEffect[]): ReplicaEffect[] {
+    const effects: ReplicaEffect[] = [];
+    for (const effect of cosigned) effects.push(replicaEffectOf(effect));
     return effects;
   }
 }
 
-function hostEffectOf(effect: CosignEffect): HostEffect {
+function replicaEffectOf(effect: CosignEffect): ReplicaEffect {
   switch (effect.type) {
     case "guard-checkpoint":
     case "certified":
-      return effect;
     case "cosigned":
-      return {
-        type: "broadcast",
-        frame: encodeMessage({ type: "cosignature", ...effect.cosignature }),
-      };
+      return effect;
     case "contradiction": {
       const { author, size } = effect;
       return { type: "evidence", evidence: { kind: "contradicting-checkpoint", author, size } };

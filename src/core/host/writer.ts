@@ -32,7 +32,7 @@ import { GapFiller } from "./gap-filler.ts";
 import { decodeMessage, encodeMessage, type PeerMessage } from "./messages.ts";
 import { dagConfigOf } from "./network-config.ts";
 import type { HostRecovery } from "./recovery.ts";
-import { Replica } from "./replica.ts";
+import { Replica, type ReplicaEffect } from "./replica.ts";
 import { SafeReturn } from "./safe-return.ts";
 
 export interface WriterOptions {
@@ -172,8 +172,18 @@ export class WriterHost {
     this.#accept({ type: "start" }, nowMs);
   }
 
-  #follow(effects: readonly HostEffect[]): void {
-    for (const effect of effects) this.#effects.push(effect);
+  #follow(effects: readonly ReplicaEffect[]): void {
+    for (const effect of effects) {
+      if (effect.type === "cosigned")
+        this.#broadcast({ type: "cosignature", ...effect.cosignature });
+      else this.#effects.push(effect);
+    }
+  }
+
+  /** Only to those that said hello: what they had not seen before stands in the stream already. */
+  #broadcast(message: PeerMessage): void {
+    const peers = [...this.#reachable()];
+    this.#effects.push({ type: "broadcast", peers, frame: encodeMessage(message) });
   }
 
   #submitHeld(updates: readonly Digest[], nowMs: number): void {
@@ -374,10 +384,7 @@ export class WriterHost {
       case "guard":
         return void this.#effects.push({ type: "guard-round", round: effect.round });
       case "broadcast":
-        return void this.#effects.push({
-          type: "broadcast",
-          frame: encodeMessage({ type: "block", wire: blockToWire(effect.block) }),
-        });
+        return this.#broadcast({ type: "block", wire: blockToWire(effect.block) });
       case "missing":
         return this.#gaps.named(effect.refs, effect.from);
       case "accept":
@@ -393,10 +400,7 @@ export class WriterHost {
       case "dropped":
         return void this.#effects.push({ type: "dropped", code: effect.code, peer: effect.from });
       case "needs-round":
-        return void this.#effects.push({
-          type: "broadcast",
-          frame: encodeMessage({ type: "nudge" }),
-        });
+        return this.#broadcast({ type: "nudge" });
       case "amnesia":
         return this.#safeReturn.reopen();
       default:

@@ -113,9 +113,12 @@ export class Links {
     if (link !== undefined) this.#write(link, framed(frame));
   }
 
-  broadcast(frame: Uint8Array): void {
+  broadcast(peers: readonly Author[], frame: Uint8Array): void {
     const parts = framed(frame);
-    for (const link of [...this.#links.values()]) this.#write(link, parts);
+    for (const peer of peers) {
+      const link = this.#links.get(peer);
+      if (link !== undefined) this.#write(link, parts);
+    }
   }
 
   #write(link: Link, parts: readonly Uint8Array[]): void {
