@@ -7,7 +7,7 @@ import {
 } from "../../core/acceptance/index.ts";
 import { messageKinds } from "../../core/mirror/index.ts";
 import type { Archive } from "../gateway/index.ts";
-import type { HostStore } from "./host-store.ts";
+import type { HostStore } from "../host/index.ts";
 import type { Signal } from "./signal.ts";
 
 /** Bytes of recent messages that are kept in memory for those who follow live. */

@@ -11,7 +11,7 @@ import {
 } from "../../core/base/index.ts";
 import { encode } from "../../core/codec/index.ts";
 import type { Verifier } from "../../core/crypto/index.ts";
-import type { HostEffect, HostEvidence } from "../../core/host/index.ts";
+import type { HostEvidence } from "../../core/host/index.ts";
 import type { Network } from "../../core/membership/index.ts";
 import {
   type MirrorEvent,
@@ -21,8 +21,8 @@ import {
 } from "../../core/mirror/index.ts";
 import { StorageError } from "../../io/ports/index.ts";
 import { Archive, type CertifiedHead } from "../gateway/index.ts";
+import type { HostStore, LaterEffect } from "../host/index.ts";
 import { ContentFetcher, WrongSizeError } from "./content.ts";
-import type { HostStore } from "./host-store.ts";
 import type { Log } from "./log.ts";
 import { MessageFeed } from "./message-feed.ts";
 import type { Metrics } from "./metrics.ts";
@@ -43,11 +43,6 @@ export interface NodeRole {
   /** An update was published or refused. */
   onFinished(id: Digest): void;
 }
-
-type LaterEffect = Exclude<
-  HostEffect,
-  { type: "persist-block" | "persist-commit" | "guard-round" | "guard-checkpoint" }
->;
 
 /** What writers and readers have in common: store, content, feed, and what is served. */
 export class NodeCore {
@@ -140,45 +135,6 @@ export class NodeCore {
   }
 
   // ── effects ──
-
-  /** Hands log records to the store; true if anything must be synced before the rest is performed. */
-  persist(effects: readonly HostEffect[]): boolean {
-    let isDirty = false;
-    for (const effect of effects) {
-      switch (effect.type) {
-        case "persist-block":
-          this.store.appendBlock(effect.block);
-          break;
-        case "persist-commit":
-          this.store.appendCommit(effect.commit, effect.bytes);
-          break;
-        case "guard-round":
-          this.store.guardRound(effect.round);
-          break;
-        case "guard-checkpoint":
-          this.store.guardCheckpoint(effect.guard);
-          break;
-        default:
-          continue;
-      }
-      isDirty = true;
-    }
-    return isDirty;
-  }
-
-  /** Writes the state of everything executed, in one batch. */
-  writeState(effects: readonly HostEffect[]): void {
-    const writes = new Map<string, Uint8Array>();
-    let hasCommits = false;
-    for (const effect of effects) {
-      if (effect.type === "persist-commit") hasCommits = true;
-      if (effect.type === "state") for (const [key, value] of effect.writes) writes.set(key, value);
-    }
-    if (writes.size === 0 && !hasCommits) return;
-    this.store.writeState(writes, this.role.state.commit.index, this.role.horizon);
-    this.store.forgetBelow(this.role.horizon);
-    this.role.stateWritten();
-  }
 
   /** Performs what writers and readers perform alike; returns false for what is not for this room. */
   perform(effect: LaterEffect): boolean {

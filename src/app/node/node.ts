@@ -13,10 +13,10 @@ import {
   splitEndpoint,
 } from "../config/index.ts";
 import { type HostStatus, openGateway } from "../gateway/index.ts";
+import { openHostStore } from "../host/index.ts";
 import { openAdmin } from "./admin.ts";
 import { readerEngine, writerEngine } from "./engines.ts";
 import { hostOf } from "./gateway-host.ts";
-import { openHostStore } from "./host-store.ts";
 import { type Log, openLog } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
 import { NodeCore } from "./node-core.ts";

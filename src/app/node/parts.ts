@@ -2,7 +2,7 @@ import type { Ed25519Verifier } from "../../core/crypto/index.ts";
 import type { Network } from "../../core/membership/index.ts";
 import type { LoadedKey } from "../../io/files/index.ts";
 import type { Config } from "../config/index.ts";
-import type { HostStore } from "./host-store.ts";
+import type { HostStore } from "../host/index.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import type { NodeCore } from "./node-core.ts";

@@ -6,6 +6,7 @@ import type { FollowerHost, HostEffect } from "../../core/host/index.ts";
 import type { MirrorState } from "../../core/mirror/index.ts";
 import { StorageError } from "../../io/ports/index.ts";
 import { askBytes } from "../client/index.ts";
+import { persist, writeState } from "../host/index.ts";
 import type { NodeCore, NodeRole } from "./node-core.ts";
 
 /** Sources that are asked at once: one that lies by silence cannot hold the others up. */
@@ -123,8 +124,8 @@ export class ReaderNode implements NodeRole {
   async #perform(effects: readonly HostEffect[]): Promise<void> {
     const violation = effects.find((effect) => effect.type === "violation");
     if (violation?.type === "violation") throw new Error(`safety violation: ${violation.detail}`);
-    if (this.#core.persist(effects)) await this.#core.store.sync();
-    this.#core.writeState(effects);
+    if (persist(this.#core.store, effects)) await this.#core.store.sync();
+    writeState(this.#core.store, this, effects);
     for (const effect of effects) this.#core.perform(effect as Parameters<NodeCore["perform"]>[0]);
   }
 

@@ -24,54 +24,33 @@ import {
 } from "../../core/mirror/index.ts";
 import { StorageError } from "../../io/ports/index.ts";
 import type { Links } from "../../io/transport/index.ts";
+import { HostLoop, type LaterEffect, type LoopClock } from "../host/index.ts";
 import type { NodeCore, NodeRole } from "./node-core.ts";
 import type { DeskWriter } from "./publish-desk.ts";
 
-/** Inputs stepped before one sync; more wait for the next one. */
-const batchInputsMax = 512;
-/** What only has to reach the disk waits for company: so long, and so many effects at most. */
-const deferMs = 20;
-const deferredMax = 1024;
+const systemClock: LoopClock = {
+  nowMs: () => Date.now(),
+  after: (ms, then) => {
+    const timer = setTimeout(then, ms);
+    return () => clearTimeout(timer);
+  },
+};
+
 const firstBanMs = 5_000;
 const longestBanMs = 300_000;
 
-/** True for what nobody learns of at once: what follows from it is read from the disk, a moment later. */
-function isOnlyForDisk(effect: HostEffect): boolean {
-  switch (effect.type) {
-    case "persist-block":
-    case "persist-commit":
-    case "state":
-    case "executed":
-    case "certificate":
-    case "wake":
-      return true;
-    case "accepted":
-      return effect.batch.payloads.length === 0;
-    default:
-      return false;
-  }
-}
-
-/** The loop of a writer: step what is queued, one sync for all records, then the other effects in order. */
+/** A writer in the world: its loop, its links, and what it says `held` to. */
 export class WriterNode implements NodeRole, DeskWriter {
   readonly #core: NodeCore;
   readonly #host: WriterHost;
+  readonly #loop: HostLoop;
   readonly #verifier: Verifier;
   readonly #self: Author;
-  readonly #onFatal: (error: unknown) => void;
   #links: Links | undefined;
-  #queue: HostInput[] = [];
   readonly #inbox = new Map<Author, number>();
   readonly #bans = new Map<Author, number>();
   readonly #serving = new Set<string>();
   readonly #held = new Set<Digest>();
-  #deferred: HostEffect[] = [];
-  #deferTimer: NodeJS.Timeout | undefined;
-  #isRunning = false;
-  #isStopped = false;
-  #timer: NodeJS.Timeout | undefined;
-  #wakeAtMs = Number.POSITIVE_INFINITY;
-  #idle: Promise<void> = Promise.resolve();
 
   constructor(options: {
     readonly core: NodeCore;
@@ -84,8 +63,22 @@ export class WriterNode implements NodeRole, DeskWriter {
     this.#host = options.host;
     this.#self = options.self;
     this.#verifier = options.verifier;
-    this.#onFatal = options.onFatal;
-    options.core.bind(this);
+    const { core } = options;
+    this.#loop = new HostLoop({
+      host: options.host,
+      store: core.store,
+      clock: systemClock,
+      perform: (effect) => this.#perform(effect),
+      stepped: (input) => {
+        if (input.type === "message") this.#drain(input.peer, input.frame.length);
+      },
+      synced: (seconds) => core.metrics.syncSeconds.observe(seconds),
+      onFatal: async (error) => {
+        if (error instanceof StorageError) await core.store.markFailed(error.message);
+        options.onFatal(error);
+      },
+    });
+    core.bind(this);
   }
 
   useLinks(links: Links): void {
@@ -115,9 +108,7 @@ export class WriterNode implements NodeRole, DeskWriter {
   // ── the loop ──
 
   push(input: HostInput): void {
-    if (this.#isStopped) return;
-    this.#queue.push(input);
-    if (!this.#isRunning) this.#idle = this.#run();
+    this.#loop.push(input);
   }
 
   /** Frames from a peer; returns the bytes that now wait. */
@@ -128,73 +119,14 @@ export class WriterNode implements NodeRole, DeskWriter {
     return queued;
   }
 
-  async #run(): Promise<void> {
-    this.#isRunning = true;
-    try {
-      // Inputs of the same turn are stepped together: one sync serves them all.
-      await Promise.resolve();
-      while (this.#queue.length > 0 && !this.#isStopped)
-        await this.#turn(this.#queue.splice(0, batchInputsMax));
-    } catch (error) {
-      this.#isStopped = true;
-      if (error instanceof StorageError) await this.#core.store.markFailed(error.message);
-      this.#onFatal(error);
-    } finally {
-      this.#isRunning = false;
-    }
-  }
-
-  async #turn(inputs: readonly HostInput[]): Promise<void> {
-    const effects: HostEffect[] = this.#deferred;
-    for (const input of inputs) {
-      for (const effect of this.#host.step(input, Date.now())) effects.push(effect);
-      if (input.type === "message") this.#drain(input.peer, input.frame.length);
-    }
-    if (this.#mayWait(inputs, effects)) return this.#defer(effects);
-    this.#deferred = [];
-    clearTimeout(this.#deferTimer);
-    this.#deferTimer = undefined;
-    if (this.#core.persist(effects)) {
-      const end = this.#core.metrics.syncSeconds.startTimer();
-      await this.#core.store.sync();
-      end();
-    }
-    this.#core.writeState(effects);
-    for (const effect of effects) this.#perform(effect);
-  }
-
-  /**
-   * Records of what others said wait for the next turn that says or shows something: that turn's sync serves them too.
-   */
-  #mayWait(inputs: readonly HostInput[], effects: readonly HostEffect[]): boolean {
-    const isForced = inputs.some(({ type }) => type === "tick" || type === "changes-here");
-    return !isForced && effects.length < deferredMax && effects.every(isOnlyForDisk);
-  }
-
-  #defer(effects: HostEffect[]): void {
-    const kept: HostEffect[] = [];
-    for (const effect of effects) {
-      if (effect.type === "wake") this.#wake(effect.atMs);
-      else kept.push(effect);
-    }
-    this.#deferred = kept;
-    if (kept.length > 0)
-      this.#deferTimer ??= setTimeout(() => this.push({ type: "tick" }), deferMs);
-  }
-
   #drain(peer: Author, bytes: number): void {
     const left = (this.#inbox.get(peer) ?? 0) - bytes;
     this.#inbox.set(peer, left);
     if (left < limits.peerInboxBytesMax / 2) this.#links?.drained(peer);
   }
 
-  #perform(effect: HostEffect): void {
+  #perform(effect: LaterEffect): void {
     switch (effect.type) {
-      case "persist-block":
-      case "persist-commit":
-      case "guard-round":
-      case "guard-checkpoint":
-        return;
       case "send":
         return this.#links?.send(effect.peer, effect.frame);
       case "broadcast":
@@ -204,10 +136,6 @@ export class WriterNode implements NodeRole, DeskWriter {
         return void this.#serve(effect);
       case "disconnect":
         return this.#ban(effect.peer, effect.code);
-      case "violation":
-        throw new Error(`safety violation: ${effect.detail}`);
-      case "wake":
-        return this.#wake(effect.atMs);
       default:
         if (!this.#core.perform(effect)) unreachable(effect as never);
     }
@@ -254,25 +182,8 @@ export class WriterNode implements NodeRole, DeskWriter {
     this.#links?.ban(peer, forMs, code);
   }
 
-  #wake(atMs: number): void {
-    if (atMs >= this.#wakeAtMs && this.#timer !== undefined) return;
-    clearTimeout(this.#timer);
-    this.#wakeAtMs = atMs;
-    this.#timer = setTimeout(
-      () => {
-        this.#timer = undefined;
-        this.#wakeAtMs = Number.POSITIVE_INFINITY;
-        this.push({ type: "tick" });
-      },
-      Math.max(0, atMs - Date.now()),
-    );
-  }
-
-  async stop(): Promise<void> {
-    this.#isStopped = true;
-    clearTimeout(this.#timer);
-    clearTimeout(this.#deferTimer);
-    await this.#idle;
+  stop(): Promise<void> {
+    return this.#loop.stop();
   }
 
   // ── content of updates ──
@@ -311,7 +222,7 @@ export class WriterNode implements NodeRole, DeskWriter {
   // ── what this writer orders itself ──
 
   get whyNot(): { readonly code: string; readonly detail: string } | undefined {
-    if (this.#isStopped) return { code: "STOPPED", detail: "the host stops" };
+    if (this.#loop.isStopped) return { code: "STOPPED", detail: "the host stops" };
     const { isSigning, returning, pendingBytes } = this.#host.vitals;
     if (!isSigning) {
       const detail =

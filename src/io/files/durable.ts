@@ -1,6 +1,7 @@
 import { constants } from "node:fs";
-import { open, rename } from "node:fs/promises";
+import { mkdir, open, readdir, rename, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
+import type { FileSystem } from "../ports/index.ts";
 
 /** Makes the names in a directory durable. */
 export async function syncDirectory(directory: string): Promise<void> {
@@ -30,3 +31,12 @@ export async function replaceFile(
   await rename(temporary, path);
   await syncDirectory(dirname(path));
 }
+
+/** The machine's own file system: files 0600, directories 0700, symbolic links not followed. */
+export const nodeFiles: FileSystem = {
+  open: (path, flags) => open(path, flags | constants.O_NOFOLLOW, 0o600),
+  mkdir: async (path) => void (await mkdir(path, { recursive: true, mode: 0o700 })),
+  readdir: (path) => readdir(path),
+  unlink: (path) => unlink(path),
+  syncDirectory,
+};

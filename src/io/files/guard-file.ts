@@ -1,10 +1,9 @@
 import { constants } from "node:fs";
-import { type FileHandle, open } from "node:fs/promises";
 import { dirname } from "node:path";
 import { encode, exactBytes, fields, natural, read, type Shape } from "../../core/codec/index.ts";
 import { sha256Bytes } from "../../core/crypto/index.ts";
-import { StorageError } from "../ports/index.ts";
-import { syncDirectory } from "./durable.ts";
+import { type FileSystem, type OpenFile, StorageError } from "../ports/index.ts";
+import { nodeFiles } from "./durable.ts";
 
 /** The last things this host signed. */
 export interface GuardRow {
@@ -73,27 +72,22 @@ export interface OpenedGuard {
 }
 
 /** Creates the guard of a key that was made just now and so has signed nothing. */
-export async function createGuard(path: string): Promise<void> {
-  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
-  const handle = await open(path, flags, 0o600);
+export async function createGuard(path: string, files: FileSystem = nodeFiles): Promise<void> {
+  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
+  const handle = await files.open(path, flags);
   try {
-    await handle.write(
-      Buffer.concat([
-        encodeSlot({ sequence: 0, row: emptyRow }),
-        encodeSlot({ sequence: 1, row: emptyRow }),
-      ]),
-    );
-    await handle.sync();
+    const slots = [0, 1].map((sequence) => encodeSlot({ sequence, row: emptyRow }));
+    await handle.writev(slots, 0);
+    await handle.datasync();
   } finally {
     await handle.close();
   }
-  await syncDirectory(dirname(path));
+  await files.syncDirectory(dirname(path));
 }
 
 /** Opens the guard; where it is missing, one is made that says "unknown". */
-export async function openGuard(path: string): Promise<OpenedGuard> {
-  const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
-  const handle = await open(path, flags, 0o600);
+export async function openGuard(path: string, files: FileSystem = nodeFiles): Promise<OpenedGuard> {
+  const handle = await files.open(path, constants.O_RDWR | constants.O_CREAT);
   const content = Buffer.alloc(2 * slotBytes);
   const { bytesRead } = await handle.read(content, 0, content.length, 0);
   const slots = [
@@ -106,7 +100,7 @@ export async function openGuard(path: string): Promise<OpenedGuard> {
   );
   const isWhole = bytesRead === content.length && slots.every((slot) => slot !== undefined);
   if (bytesRead < content.length) await handle.truncate(2 * slotBytes);
-  await syncDirectory(dirname(path));
+  await files.syncDirectory(dirname(path));
   return {
     guard: new GuardFile(path, handle, newest?.sequence ?? 1),
     row: newest?.row ?? emptyRow,
@@ -117,11 +111,11 @@ export async function openGuard(path: string): Promise<OpenedGuard> {
 /** Two slots, written in turn: the older stays whole while the newer is written. */
 export class GuardFile {
   readonly #path: string;
-  readonly #handle: FileHandle;
+  readonly #handle: OpenFile;
   #sequence: number;
   #failure: StorageError | undefined;
 
-  constructor(path: string, handle: FileHandle, sequence: number) {
+  constructor(path: string, handle: OpenFile, sequence: number) {
     this.#path = path;
     this.#handle = handle;
     this.#sequence = sequence;

@@ -1,4 +1,4 @@
-export { replaceFile, syncDirectory } from "./durable.ts";
+export { nodeFiles, replaceFile, syncDirectory } from "./durable.ts";
 export {
   createGuard,
   type GuardFile,

@@ -1,5 +1,40 @@
 import type { Digest } from "../../core/base/index.ts";
 
+/** An open file; positions and lengths in bytes. */
+export interface OpenFile {
+  read(
+    into: Uint8Array,
+    offset: number,
+    length: number,
+    position: number,
+  ): Promise<{ readonly bytesRead: number }>;
+  write(
+    bytes: Uint8Array,
+    offset: number,
+    length: number,
+    position: number,
+  ): Promise<{ readonly bytesWritten: number }>;
+  writev(
+    parts: readonly Uint8Array[],
+    position: number,
+  ): Promise<{ readonly bytesWritten: number }>;
+  truncate(length: number): Promise<void>;
+  stat(): Promise<{ readonly size: number }>;
+  /** What was written before is on the disk when it resolves; after a rejection nobody knows. */
+  datasync(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** What log and guard ask of a file system; flags are those of `node:fs`. */
+export interface FileSystem {
+  open(path: string, flags: number): Promise<OpenFile>;
+  mkdir(path: string): Promise<void>;
+  readdir(path: string): Promise<readonly string[]>;
+  unlink(path: string): Promise<void>;
+  /** Makes the names in a directory durable. */
+  syncDirectory(path: string): Promise<void>;
+}
+
 /** Where a record stands in a {@link RecordLog}. */
 export interface Position {
   readonly segment: number;

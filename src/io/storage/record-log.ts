@@ -1,10 +1,16 @@
 import { constants } from "node:fs";
-import { type FileHandle, mkdir, open, readdir, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { limits } from "../../core/base/index.ts";
-import { syncDirectory } from "../files/index.ts";
-import { type LogRecord, type Position, type RecordLog, StorageError } from "../ports/index.ts";
+import { nodeFiles } from "../files/index.ts";
+import {
+  type FileSystem,
+  type LogRecord,
+  type OpenFile,
+  type Position,
+  type RecordLog,
+  StorageError,
+} from "../ports/index.ts";
 
 /** length u32 · type u8 · crc32 u32 (over type and bytes), big-endian. */
 const headBytes = 9;
@@ -14,7 +20,7 @@ const scanChunkBytes = 1 << 20;
 interface Segment {
   readonly number: number;
   readonly path: string;
-  readonly handle: FileHandle;
+  readonly handle: OpenFile;
 }
 
 function segmentName(number: number): string {
@@ -34,12 +40,14 @@ export interface RecordLogOptions {
   readonly durable: Position;
   /** Segments start a new file after so many bytes. */
   readonly segmentBytes?: number;
+  readonly files?: FileSystem;
 }
 
 /** Opens a log, creating it if need be. Throws STORAGE_LOG_CORRUPT, naming file and offset. */
 export async function openRecordLog(options: RecordLogOptions): Promise<FileRecordLog> {
-  await mkdir(options.directory, { recursive: true, mode: 0o700 });
-  const names = (await readdir(options.directory))
+  const { files = nodeFiles } = options;
+  await files.mkdir(options.directory);
+  const names = (await files.readdir(options.directory))
     .filter((name) => /^[0-9a-f]{8}\.log$/.test(name))
     .sort();
   const segments: Segment[] = [];
@@ -52,11 +60,7 @@ export async function openRecordLog(options: RecordLogOptions): Promise<FileReco
         `${options.directory} lacks segment ${segmentName(segments.length)}`,
       );
     }
-    segments.push({
-      number,
-      path,
-      handle: await open(path, constants.O_RDWR | constants.O_NOFOLLOW),
-    });
+    segments.push({ number, path, handle: await files.open(path, constants.O_RDWR) });
   }
   const log = new FileRecordLog(options, segments);
   await log.recover();
@@ -65,6 +69,7 @@ export async function openRecordLog(options: RecordLogOptions): Promise<FileReco
 
 export class FileRecordLog implements RecordLog {
   readonly #options: RecordLogOptions;
+  readonly #files: FileSystem;
   readonly #segments: Segment[];
   #offset = 0;
   #buffer: Uint8Array[] = [];
@@ -76,6 +81,7 @@ export class FileRecordLog implements RecordLog {
 
   constructor(options: RecordLogOptions, segments: Segment[]) {
     this.#options = options;
+    this.#files = options.files ?? nodeFiles;
     this.#segments = segments;
   }
 
@@ -117,7 +123,7 @@ export class FileRecordLog implements RecordLog {
       if (last.number <= durable.segment || (await last.handle.stat()).size > 0) break;
       this.#segments.pop();
       await last.handle.close();
-      await unlink(last.path);
+      await this.#files.unlink(last.path);
     }
     const isWhole =
       durable.segment < this.#segments.length || (durable.segment === 0 && durable.offset === 0);
@@ -239,15 +245,15 @@ export class FileRecordLog implements RecordLog {
 
   async #createSegment(number: number): Promise<Segment> {
     const path = join(this.#options.directory, segmentName(number));
-    const flags = constants.O_RDWR | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
-    const handle = await open(path, flags, 0o600);
-    await syncDirectory(this.#options.directory);
+    const flags = constants.O_RDWR | constants.O_CREAT | constants.O_TRUNC;
+    const handle = await this.#files.open(path, flags);
+    await this.#files.syncDirectory(this.#options.directory);
     return { number, path, handle };
   }
 }
 
 async function writeAll(
-  handle: FileHandle,
+  handle: OpenFile,
   buffer: readonly Uint8Array[],
   { at, length }: { readonly at: number; readonly length: number },
 ): Promise<void> {

@@ -1,5 +1,5 @@
-import { existsSync } from "node:fs";
-import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
+import { constants } from "node:fs";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import {
   blockFromWire,
@@ -23,9 +23,10 @@ import { read } from "../../core/codec/index.ts";
 import { type Guard, type HostRecovery, initialState } from "../../core/host/index.ts";
 import type { Network } from "../../core/membership/index.ts";
 import { type DueRecord, decodeDue, decodeState, stateKeys } from "../../core/mirror/index.ts";
-import { type GuardFile, openGuard } from "../../io/files/index.ts";
+import { type GuardFile, nodeFiles, openGuard } from "../../io/files/index.ts";
 import {
   type BlobStore,
+  type FileSystem,
   type Position,
   type RecordLog,
   type StateStore,
@@ -66,6 +67,7 @@ export class HostStore {
   readonly commits: CommitArchive;
   readonly #log: RecordLog;
   readonly #guardFile: GuardFile;
+  readonly #files: FileSystem;
   readonly #directory: string;
   #guard: Guard;
   /** Where blocks that are not ordered yet stand. */
@@ -90,9 +92,12 @@ export class HostStore {
     readonly guardFile: GuardFile;
     readonly guard: Guard;
     readonly loggedRound: number;
+    readonly files: FileSystem;
+    readonly isMarked: boolean;
   }) {
     this.#directory = parts.directory;
-    this.#isMarked = existsSync(join(parts.directory, failedMarker));
+    this.#files = parts.files;
+    this.#isMarked = parts.isMarked;
     this.state = parts.state;
     this.blobs = parts.blobs;
     this.#log = parts.log;
@@ -160,7 +165,7 @@ export class HostStore {
     this.#loggedRound = Math.max(this.#loggedRound, appended);
     if (guard === undefined || !this.#isMarked) return;
     // It signs again, so what once failed has been made good.
-    await rm(join(this.#directory, failedMarker), { force: true });
+    await this.#files.unlink(join(this.#directory, failedMarker));
     this.#isMarked = false;
   }
 
@@ -176,8 +181,12 @@ export class HostStore {
 
   /** After a storage error this host does not sign until a restart has proven what it signed (`dag.md` §12). */
   async markFailed(reason: string): Promise<void> {
+    const text = Buffer.from(`${reason}\n`);
     try {
-      await writeFile(join(this.#directory, failedMarker), `${reason}\n`, { mode: 0o600 });
+      const path = join(this.#directory, failedMarker);
+      const file = await this.#files.open(path, constants.O_WRONLY | constants.O_CREAT);
+      await file.write(text, 0, text.length, 0);
+      await file.close();
     } catch {
       // The disk that failed may refuse this too; the missing guard row then says the same.
       return;
@@ -346,27 +355,54 @@ function readable<T>(result: Result<T>): T {
   );
 }
 
+/** What a data directory stands on. */
+export interface HostStoreParts {
+  readonly files: FileSystem;
+  readonly openState: (directory: string) => Promise<StateStore>;
+  readonly openBlobs: (directory: string, state: StateStore) => Promise<BlobStore>;
+  readonly removeAll: (path: string) => Promise<void>;
+}
+
+const onThisMachine: HostStoreParts = {
+  files: nodeFiles,
+  openState: openStateStore,
+  openBlobs: openBlobStore,
+  removeAll: (path) => rm(path, { recursive: true, force: true }),
+};
+
 /** Opens a host's data directory. `isGuardWhole` is false where the guard was missing or damaged. */
 export async function openHostStore(
   directory: string,
+  on: HostStoreParts = onThisMachine,
 ): Promise<{ readonly store: HostStore; readonly isGuardWhole: boolean }> {
-  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const { files } = on;
+  await files.mkdir(directory);
   const stateDirectory = join(directory, "state");
   // Without its log the state vouches for nothing, and its positions would point into records to come.
-  const isLogThere = (await readdir(join(directory, "log")).catch(() => [])).length > 0;
-  if (!isLogThere) await rm(stateDirectory, { recursive: true, force: true });
-  const state = await openStateStore(stateDirectory);
+  const isLogThere = (await files.readdir(join(directory, "log")).catch(() => [])).length > 0;
+  if (!isLogThere) await on.removeAll(stateDirectory);
+  const state = await on.openState(stateDirectory);
   const log = await openRecordLog({
     directory: join(directory, "log"),
     durable: positionOf(state.get(metaKeys.logEnd)),
+    files,
   });
-  const blobs = await openBlobStore(join(directory, "blobs"), state);
-  const { guard: guardFile, row, isWhole } = await openGuard(join(directory, "guard"));
-  const guard: Guard = {
-    round: row.round,
-    checkpoint: { size: row.checkpointSize, root: row.checkpointRoot },
-  };
-  const { loggedRound } = row;
-  const store = new HostStore({ directory, state, blobs, log, guardFile, guard, loggedRound });
-  return { store, isGuardWhole: isWhole };
+  const blobs = await on.openBlobs(join(directory, "blobs"), state);
+  const opened = await openGuard(join(directory, "guard"), files);
+  const { row } = opened;
+  const store = new HostStore({
+    directory,
+    files,
+    state,
+    blobs,
+    log,
+    guardFile: opened.guard,
+    guard: {
+      round: row.round,
+      checkpoint: { size: row.checkpointSize, root: row.checkpointRoot },
+    },
+    loggedRound: row.loggedRound,
+    isMarked: (await files.readdir(directory)).includes(failedMarker),
+  });
+  return { store, isGuardWhole: opened.isWhole };
 }

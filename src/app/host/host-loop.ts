@@ -1,0 +1,227 @@
+import type { HostEffect, HostInput } from "../../core/host/index.ts";
+import type { HostStore } from "./host-store.ts";
+
+/** Inputs stepped before one sync; more wait for the next one. */
+const batchInputsMax = 512;
+/** What only has to reach the disk waits for company: so long, and so many effects at most. */
+const deferMs = 20;
+const deferredMax = 1024;
+
+/** Time as the loop needs it. `after` returns how to call it off. */
+export interface LoopClock {
+  readonly nowMs: () => number;
+  readonly after: (ms: number, then: () => void) => () => void;
+}
+
+/** The machine behind the loop. */
+export interface LoopHost {
+  readonly horizon: number;
+  readonly state: { readonly commit: { readonly index: number } };
+  step(input: HostInput, nowMs: number): readonly HostEffect[];
+  stateWritten(): void;
+}
+
+/** Effects that are more than a record. */
+export type LaterEffect = Exclude<
+  HostEffect,
+  { type: "persist-block" | "persist-commit" | "guard-round" | "guard-checkpoint" | "wake" }
+>;
+
+/** Hands log records to the store; true if anything must be synced before the rest is performed. */
+export function persist(store: HostStore, effects: readonly HostEffect[]): boolean {
+  let isDirty = false;
+  for (const effect of effects) {
+    switch (effect.type) {
+      case "persist-block":
+        store.appendBlock(effect.block);
+        break;
+      case "persist-commit":
+        store.appendCommit(effect.commit, effect.bytes);
+        break;
+      case "guard-round":
+        store.guardRound(effect.round);
+        break;
+      case "guard-checkpoint":
+        store.guardCheckpoint(effect.guard);
+        break;
+      default:
+        continue;
+    }
+    isDirty = true;
+  }
+  return isDirty;
+}
+
+/** Writes the state of everything executed, in one batch; after the sync of its records. */
+export function writeState(
+  store: HostStore,
+  host: Pick<LoopHost, "horizon" | "state" | "stateWritten">,
+  effects: readonly HostEffect[],
+): void {
+  const writes = new Map<string, Uint8Array>();
+  let hasCommits = false;
+  for (const effect of effects) {
+    if (effect.type === "persist-commit") hasCommits = true;
+    if (effect.type === "state") for (const [key, value] of effect.writes) writes.set(key, value);
+  }
+  if (writes.size === 0 && !hasCommits) return;
+  store.writeState(writes, host.state.commit.index, host.horizon);
+  store.forgetBelow(host.horizon);
+  host.stateWritten();
+}
+
+/** True for what nobody learns of at once: what follows from it is read from the disk, a moment later. */
+function isOnlyForDisk(effect: HostEffect): boolean {
+  switch (effect.type) {
+    case "persist-block":
+    case "persist-commit":
+    case "state":
+    case "executed":
+    case "certificate":
+    case "wake":
+      return true;
+    case "accepted":
+      return effect.batch.payloads.length === 0;
+    default:
+      return false;
+  }
+}
+
+/**
+ * The loop of a writer: step what is queued, make all records durable with one sync, then perform the other effects
+ * in order. So a peer never hears what a power cut could make us forget.
+ */
+export class HostLoop {
+  readonly #host: LoopHost;
+  readonly #store: HostStore;
+  readonly #clock: LoopClock;
+  readonly #perform: (effect: LaterEffect) => void;
+  readonly #stepped: (input: HostInput) => void;
+  readonly #synced: (seconds: number) => void;
+  readonly #onFatal: (error: unknown) => Promise<void>;
+  #queue: HostInput[] = [];
+  #deferred: HostEffect[] = [];
+  #cancelDeferred: (() => void) | undefined;
+  #cancelWake: (() => void) | undefined;
+  #wakeAtMs = Number.POSITIVE_INFINITY;
+  #isRunning = false;
+  #isStopped = false;
+  #idle: Promise<void> = Promise.resolve();
+
+  constructor(options: {
+    readonly host: LoopHost;
+    readonly store: HostStore;
+    readonly clock: LoopClock;
+    /** Everything but records and wake-ups; never throws but to stop the host. */
+    readonly perform: (effect: LaterEffect) => void;
+    /** An input was taken from the queue. */
+    readonly stepped?: (input: HostInput) => void;
+    readonly synced?: (seconds: number) => void;
+    /** A storage error, a safety violation or a bug: the loop has stopped for good. */
+    readonly onFatal: (error: unknown) => Promise<void>;
+  }) {
+    this.#host = options.host;
+    this.#store = options.store;
+    this.#clock = options.clock;
+    this.#perform = options.perform;
+    this.#stepped = options.stepped ?? (() => undefined);
+    this.#synced = options.synced ?? (() => undefined);
+    this.#onFatal = options.onFatal;
+  }
+
+  get isStopped(): boolean {
+    return this.#isStopped;
+  }
+
+  push(input: HostInput): void {
+    if (this.#isStopped) return;
+    this.#queue.push(input);
+    if (!this.#isRunning) this.#idle = this.#run();
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#cancelWake?.();
+    this.#cancelDeferred?.();
+    await this.#idle;
+  }
+
+  async #run(): Promise<void> {
+    this.#isRunning = true;
+    try {
+      // Inputs of the same turn are stepped together: one sync serves them all.
+      await Promise.resolve();
+      while (this.#queue.length > 0 && !this.#isStopped)
+        await this.#turn(this.#queue.splice(0, batchInputsMax));
+    } catch (error) {
+      this.#isStopped = true;
+      await this.#onFatal(error);
+    } finally {
+      this.#isRunning = false;
+    }
+  }
+
+  async #turn(inputs: readonly HostInput[]): Promise<void> {
+    const effects = this.#deferred;
+    for (const input of inputs) {
+      for (const effect of this.#host.step(input, this.#clock.nowMs())) effects.push(effect);
+      this.#stepped(input);
+    }
+    if (this.#mayWait(inputs, effects)) return this.#defer(effects);
+    this.#deferred = [];
+    this.#cancelDeferred?.();
+    this.#cancelDeferred = undefined;
+    if (persist(this.#store, effects)) {
+      const startedMs = this.#clock.nowMs();
+      await this.#store.sync();
+      this.#synced((this.#clock.nowMs() - startedMs) / 1000);
+    }
+    // A host that was stopped meanwhile says nothing any more.
+    if (this.#isStopped) return;
+    writeState(this.#store, this.#host, effects);
+    for (const effect of effects) this.#do(effect);
+  }
+
+  #do(effect: HostEffect): void {
+    switch (effect.type) {
+      case "persist-block":
+      case "persist-commit":
+      case "guard-round":
+      case "guard-checkpoint":
+        return;
+      case "wake":
+        return this.#wake(effect.atMs);
+      case "violation":
+        throw new Error(`safety violation: ${effect.detail}`);
+      default:
+        return this.#perform(effect);
+    }
+  }
+
+  /** Records of what others said wait for the next turn that says or shows something: that turn's sync serves them too. */
+  #mayWait(inputs: readonly HostInput[], effects: readonly HostEffect[]): boolean {
+    const isForced = inputs.some(({ type }) => type === "tick" || type === "changes-here");
+    return !isForced && effects.length < deferredMax && effects.every(isOnlyForDisk);
+  }
+
+  #defer(effects: HostEffect[]): void {
+    const kept: HostEffect[] = [];
+    for (const effect of effects) {
+      if (effect.type === "wake") this.#wake(effect.atMs);
+      else kept.push(effect);
+    }
+    this.#deferred = kept;
+    if (kept.length > 0)
+      this.#cancelDeferred ??= this.#clock.after(deferMs, () => this.push({ type: "tick" }));
+  }
+
+  #wake(atMs: number): void {
+    if (atMs >= this.#wakeAtMs) return;
+    this.#cancelWake?.();
+    this.#wakeAtMs = atMs;
+    this.#cancelWake = this.#clock.after(Math.max(0, atMs - this.#clock.nowMs()), () => {
+      this.#wakeAtMs = Number.POSITIVE_INFINITY;
+      this.push({ type: "tick" });
+    });
+  }
+}
