@@ -8,7 +8,6 @@ import { flipByte } from "../support/signed-blocks.ts";
 
 const rowOf = (round: number): GuardRow => ({
   round,
-  loggedRound: round - 1,
   checkpointSize: round * 2,
   checkpointRoot: Buffer.alloc(32, round),
 });

@@ -78,9 +78,6 @@ export class HostStore {
   #unexecuted: { readonly index: number; readonly from: Position }[] = [];
   #commitEntries: [string, Uint8Array][] = [];
   #guardChanged = false;
-  /** The highest own round that the log was given, and the highest that it has on disk. */
-  #appendedRound = 0;
-  #loggedRound: number;
   /** An earlier run of this host ended with a storage error. */
   #isMarked: boolean;
 
@@ -91,7 +88,6 @@ export class HostStore {
     readonly log: RecordLog;
     readonly guardFile: GuardFile;
     readonly guard: Guard;
-    readonly loggedRound: number;
     readonly files: FileSystem;
     readonly isMarked: boolean;
   }) {
@@ -104,7 +100,6 @@ export class HostStore {
     this.commits = new CommitArchive(parts.state, parts.log);
     this.#guardFile = parts.guardFile;
     this.#guard = parts.guard;
-    this.#loggedRound = parts.loggedRound;
   }
 
   // ── before anything leaves the host ──
@@ -141,7 +136,6 @@ export class HostStore {
 
   guardRound(round: number): void {
     this.#guard = { ...this.#guard, round };
-    this.#appendedRound = round;
     this.#guardChanged = true;
   }
 
@@ -151,19 +145,16 @@ export class HostStore {
   }
 
   /**
-   * Makes log and guard durable, side by side; only then may anything be told to anybody. A crash between the two
-   * leaves a guard that is one round ahead of the log, and the row says that the log was whole before: nothing of
-   * that round was told to anybody, and it is never signed again.
+   * Makes the log durable, then the guard; only then may anything be told to anybody. In this order a crash between
+   * the two leaves a log that vouches for itself. Side by side it could leave a guard ahead of the log: that round
+   * could never be signed again, and where f others cheat the network would wait for it for ever.
    */
   async sync(): Promise<void> {
-    const appended = this.#appendedRound;
-    const guard = this.#guardChanged ? this.#writeGuard() : undefined;
+    await this.#log.sync();
+    if (!this.#guardChanged) return;
     this.#guardChanged = false;
-    // Both come to their end before either failure is told.
-    for (const outcome of await Promise.allSettled([this.#log.sync(), guard]))
-      if (outcome.status === "rejected") throw outcome.reason;
-    this.#loggedRound = Math.max(this.#loggedRound, appended);
-    if (guard === undefined || !this.#isMarked) return;
+    await this.#writeGuard();
+    if (!this.#isMarked) return;
     // It signs again, so what once failed has been made good.
     await this.#files.unlink(join(this.#directory, failedMarker));
     this.#isMarked = false;
@@ -173,7 +164,6 @@ export class HostStore {
     const { round, checkpoint } = this.#guard;
     return this.#guardFile.write({
       round,
-      loggedRound: this.#loggedRound,
       checkpointSize: checkpoint.size,
       checkpointRoot: checkpoint.root,
     });
@@ -325,7 +315,7 @@ export class HostStore {
     );
   }
 
-  /** The log once had an own round above the horizon that it has no more: it lost what was signed. */
+  /** The guard remembers a round above the horizon that no logged block reaches: the log lost what was signed. */
   #lostOwn(found: {
     readonly blocks: readonly VerifiedBlock[];
     readonly commits: readonly { readonly commit: Commit }[];
@@ -333,7 +323,7 @@ export class HostStore {
   }): boolean {
     const own = found.blocks.filter((block) => block.ref.author === found.self);
     const horizon = (found.commits.at(-1)?.commit.leader.round ?? 0) - limits.gcRounds;
-    return this.#loggedRound > Math.max(0, horizon, ...own.map((block) => block.ref.round));
+    return this.#guard.round > Math.max(0, horizon, ...own.map((block) => block.ref.round));
   }
 
   #lastDue(): DueRecord | undefined {
@@ -375,6 +365,24 @@ export async function openHostStore(
   directory: string,
   on: HostStoreParts = onThisMachine,
 ): Promise<{ readonly store: HostStore; readonly isGuardWhole: boolean }> {
+  try {
+    return await open(directory, on);
+  } catch (error) {
+    throw storageErrorOf(error, directory);
+  }
+}
+
+/** What the system refused is the operator's to mend; anything else is a bug and stays as it is. */
+function storageErrorOf(error: unknown, directory: string): unknown {
+  if (!(error instanceof Error) || !("syscall" in error)) return error;
+  const why = `cannot open ${directory}: ${error.message}; mend the disk or its rights and start again`;
+  return new StorageError("STORAGE_OPEN_FAILED", why, { cause: error });
+}
+
+async function open(
+  directory: string,
+  on: HostStoreParts,
+): Promise<{ readonly store: HostStore; readonly isGuardWhole: boolean }> {
   const { files } = on;
   await files.mkdir(directory);
   const stateDirectory = join(directory, "state");
@@ -401,7 +409,6 @@ export async function openHostStore(
       round: row.round,
       checkpoint: { size: row.checkpointSize, root: row.checkpointRoot },
     },
-    loggedRound: row.loggedRound,
     isMarked: (await files.readdir(directory)).includes(failedMarker),
   });
   return { store, isGuardWhole: opened.isWhole };

@@ -2,10 +2,13 @@ export type { AcceptanceMachine, AcceptedBatch, AcceptedPayload, Segment } from 
 export {
   type Block,
   blockFromWire,
+  blockSigningBytes,
   blockToWire,
   type DagConfig,
+  encodeHeader,
   genesisRef,
   type Header,
+  headerDigest,
   type InvalidBlock,
   type Ref,
   refKey,

@@ -6,6 +6,8 @@ const answerMs = 3000;
 const patientCommits = 30;
 /** Time after which even a small lag is synced, milliseconds. */
 const patienceMs = 500;
+/** Least time until the next question, milliseconds. */
+const leastWaitMs = 50;
 
 /** Decides when to ask whom for certified commits (`dag.md` §11). */
 export class CatchUp {
@@ -68,6 +70,7 @@ export class CatchUp {
   /** When {@link next} should be asked again. */
   wakeAtMs(nowMs: number): number | undefined {
     if (this.#laggingSinceMs === undefined) return undefined;
-    return this.#asked?.untilMs ?? Math.max(nowMs + 50, this.#laggingSinceMs + patienceMs);
+    // Never in the past: with nobody to ask, the loop would spin.
+    return Math.max(nowMs + leastWaitMs, this.#asked?.untilMs ?? this.#laggingSinceMs + patienceMs);
   }
 }

@@ -8,8 +8,6 @@ import { nodeFiles } from "./durable.ts";
 /** The last things this host signed. */
 export interface GuardRow {
   readonly round: number;
-  /** The highest own round that the log had on disk before this row was written: less is in it only if it lost something. */
-  readonly loggedRound: number;
   readonly checkpointSize: number;
   readonly checkpointRoot: Uint8Array;
 }
@@ -17,7 +15,6 @@ export interface GuardRow {
 const slotBytes = 512;
 const emptyRow: GuardRow = {
   round: 0,
-  loggedRound: 0,
   checkpointSize: 0,
   checkpointRoot: new Uint8Array(32),
 };
@@ -28,10 +25,9 @@ interface Slot {
 }
 
 const slotShape: Shape<Slot> = (value, what) => {
-  const [sequence, round, logged, size, root] = fields(5)(value, what);
+  const [sequence, round, size, root] = fields(4)(value, what);
   const row = {
     round: natural()(round, `${what}.round`),
-    loggedRound: natural()(logged, `${what}.loggedRound`),
     checkpointSize: natural()(size, `${what}.size`),
     checkpointRoot: exactBytes(32)(root, `${what}.root`),
   };
@@ -40,13 +36,7 @@ const slotShape: Shape<Slot> = (value, what) => {
 
 /** length u16 · body · SHA-256(body), padded to the slot. */
 function encodeSlot({ sequence, row }: Slot): Buffer {
-  const body = encode([
-    sequence,
-    row.round,
-    row.loggedRound,
-    row.checkpointSize,
-    row.checkpointRoot,
-  ]);
+  const body = encode([sequence, row.round, row.checkpointSize, row.checkpointRoot]);
   const slot = Buffer.alloc(slotBytes);
   slot.writeUInt16BE(body.length, 0);
   slot.set(body, 2);

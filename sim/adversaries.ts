@@ -1,0 +1,239 @@
+import {
+  type Block,
+  blockFromWire,
+  blockToWire,
+  type VerifiedBlock,
+} from "../src/core/acceptance/index.ts";
+import { type Author, Digest, Round } from "../src/core/base/index.ts";
+import { sha256 } from "../src/core/crypto/index.ts";
+import { decodeMessage, encodeMessage } from "../src/core/host/index.ts";
+import { forged, recosigned } from "./forge.ts";
+import type { Outgoing, SimWriter } from "./host.ts";
+import type { World } from "./world.ts";
+
+/** How one writer cheats. Everything else about it is the unmodified host. */
+export interface Adversary {
+  readonly name: string;
+  /** What it does in a sentence, for people. */
+  readonly says: string;
+  /** Turns a writer into this cheater; called once it is made, before it starts. */
+  readonly corrupt: (writer: SimWriter, world: World) => void;
+}
+
+type Sent = ReturnType<Outgoing>;
+
+/** The block in a frame, if it is one of this writer's own. */
+function ownBlock(writer: SimWriter, frame: Uint8Array): VerifiedBlock | undefined {
+  const message = decodeMessage(frame);
+  if (!message.ok || message.value.type !== "block") return undefined;
+  const block = blockFromWire(message.value.wire);
+  return block.ok && block.value.ref.author === writer.author ? block.value : undefined;
+}
+
+function frameOf(block: Block): Uint8Array {
+  return encodeMessage({ type: "block", wire: blockToWire(block) });
+}
+
+/** An adversary that changes own blocks on their way to some peers. */
+function perBlock(
+  name: string,
+  says: string,
+  change: (block: VerifiedBlock, at: { writer: SimWriter; world: World; peer: Author }) => Sent | undefined,
+): Adversary {
+  return {
+    name,
+    says,
+    corrupt: (writer, world) => {
+      writer.outgoing = (frame, peer) => {
+        const block = ownBlock(writer, frame);
+        const changed = block && change(block, { writer, world, peer });
+        if (changed === undefined) return [{ frame }];
+        world.misdeed(name);
+        return changed;
+      };
+    },
+  };
+}
+
+const randomDigest = (world: World): Digest => Digest(sha256(Buffer.from(`${world.random.next()}`)));
+
+const equivocator = perBlock("equivocator", "shows odd and even writers different blocks of a round", (block, { world, writer, peer }) =>
+  peer % 2 === 0 ? undefined : [{ frame: frameOf(forged(world, writer, block, { tsMs: block.header.tsMs + 1 })) }],
+);
+
+const mutator = perBlock("mutator", "changes one small thing in some of its blocks and signs them again", (block, { world, writer }) => {
+  if (!world.random.chance(0.3)) return undefined;
+  const { header } = block;
+  const changes = [
+    { round: Round(header.round + 1) },
+    { round: Round(Math.max(1, header.round - 1)) },
+    { tsMs: world.random.below(2 ** 40) },
+    { parents: header.parents.slice(0, -1) },
+    { parents: header.parents.toReversed() },
+    { commitVotes: header.commitVotes.toReversed() },
+    { epoch: header.epoch + 1 },
+    { author: ((header.author + 1) % world.network.writers.length) as Author },
+    { payload: { ...header.payload, bytes: header.payload.bytes + 1 } },
+    { evidence: [randomDigest(world)] },
+  ];
+  const change = changes[world.random.below(changes.length)] ?? {};
+  return [{ frame: frameOf(forged(world, writer, block, change)) }];
+});
+
+const inventor = perBlock("inventor", "names parents that nobody ever made", (block, { world, writer }) => {
+  if (!world.random.chance(0.3)) return undefined;
+  const parents = block.header.parents.map((parent, i) => (i === 1 ? { ...parent, digest: randomDigest(world) } : parent));
+  return [{ frame: frameOf(forged(world, writer, block, { parents })) }];
+});
+
+const voter = perBlock("voter", "votes for commits that never were", (block, { world, writer }) => {
+  if (block.header.commitVotes.length === 0) return undefined;
+  const commitVotes = block.header.commitVotes.map((vote) => ({ ...vote, digest: randomDigest(world) }));
+  return [{ frame: frameOf(forged(world, writer, block, { commitVotes })) }];
+});
+
+const futurist = perBlock("futurist", "floods the others with blocks of the far future", (block, { world, writer }) => {
+  if (!world.random.chance(0.2)) return undefined;
+  const junk = Array.from({ length: 20 }, (_, i) => ({
+    frame: frameOf(forged(world, writer, block, { round: Round(block.header.round + 1000 + i) })),
+  }));
+  return [{ frame: frameOf(block) }, ...junk];
+});
+
+function perFrame(name: string, says: string, change: (frame: Uint8Array, at: { world: World; writer: SimWriter; peer: Author }) => Sent | undefined): Adversary {
+  return {
+    name,
+    says,
+    corrupt: (writer, world) => {
+      writer.outgoing = (frame, peer) => {
+        const changed = change(frame, { world, writer, peer });
+        if (changed === undefined) return [{ frame }];
+        world.misdeed(name);
+        return changed;
+      };
+    },
+  };
+}
+
+const silent = perFrame("silent", "says hello and nothing else", (frame) => {
+  const message = decodeMessage(frame);
+  return message.ok && message.value.type === "hello" ? undefined : [];
+});
+
+const slowSender = perFrame(
+  "slow",
+  "sends everything just before the others lose patience",
+  (frame) => [{ frame, extraMs: 200 }],
+);
+
+const withholder = perFrame("withholder", "keeps its blocks and answers from some writers", (_, { world, peer }) =>
+  (Math.floor(world.scheduler.nowMs / 3000) + peer) % 3 === 0 ? [] : undefined,
+);
+
+const garbler = perFrame("garbler", "sends bytes that are no messages", (frame, { world }) => {
+  if (!world.random.chance(0.1)) return undefined;
+  const bytes = Buffer.from(frame);
+  const at = world.random.below(bytes.length);
+  bytes[at] = (bytes[at] ?? 0) ^ (1 << world.random.below(8));
+  return [{ frame: world.random.chance(0.5) ? bytes : bytes.subarray(0, at) }];
+});
+
+const replayer: Adversary = {
+  name: "replayer",
+  says: "says again what it said long ago",
+  corrupt: (writer, world) => {
+    const kept: Uint8Array[] = [];
+    writer.outgoing = (frame) => {
+      if (kept.length < 500) kept.push(frame);
+      else kept[world.random.below(500)] = frame;
+      if (!world.random.chance(0.2)) return [{ frame }];
+      world.misdeed("replayer");
+      return [{ frame }, { frame: kept[world.random.below(kept.length)] ?? frame }];
+    };
+  },
+};
+
+const miscosigner = perFrame("miscosigner", "cosigns roots that are not the log's", (frame, { world, writer }) => {
+  const message = decodeMessage(frame);
+  if (!message.ok || message.value.type !== "cosignature") return undefined;
+  return [{ frame: recosigned(world, writer, message.value) }];
+});
+
+const falseHolder: Adversary = {
+  name: "false-holder",
+  says: "says that it holds content that it never fetched",
+  corrupt: (writer, world) => {
+    writer.isHeldFalsely = true;
+    world.misdeed("false-holder");
+  },
+};
+
+const clockLiar: Adversary = {
+  name: "clock-liar",
+  says: "has a clock that is days off and jumps",
+  corrupt: (writer, world) => {
+    const jump = (): void => {
+      writer.skewMs = (world.random.below(2001) - 1000) * 86_400;
+      world.misdeed("clock-liar");
+      world.scheduler.after(2000 + world.random.below(4000), jump);
+    };
+    jump();
+  },
+};
+
+const amnesiac: Adversary = {
+  name: "amnesiac",
+  says: "comes back from the state in which it was installed, and signs old rounds again",
+  corrupt: (writer, world) => {
+    const forget = async (): Promise<void> => {
+      world.misdeed("amnesiac");
+      writer.crash("kill");
+      writer.disk.remove("/data");
+      writer.state.clear();
+      await writer.install();
+      await writer.boot();
+      world.scheduler.after(5000 + world.random.below(5000), () => void forget());
+    };
+    world.scheduler.after(5000 + world.random.below(5000), () => void forget());
+  },
+};
+
+/** Two copies of one identity; the schedule decides who sees which. The second copy is made by the world. */
+export const twins: Adversary = {
+  name: "twins",
+  says: "runs twice with one key, and shows itself to different writers",
+  corrupt: (writer, world) => {
+    const twin = world.addTwin(writer);
+    const divide = (): void => {
+      for (const other of world.writers) {
+        if (other.author === writer.author) continue;
+        const toFirst = world.random.chance(0.5);
+        const [near, far] = toFirst ? [writer.id, twin.id] : [twin.id, writer.id];
+        world.links.unblock(near, other.id);
+        world.links.unblock(other.id, near);
+        world.links.cut(far, other.id);
+      }
+      world.misdeed("twins");
+      world.scheduler.after(1000 + world.random.below(4000), divide);
+    };
+    divide();
+  },
+};
+
+export const adversaries: readonly Adversary[] = [
+  twins,
+  equivocator,
+  mutator,
+  inventor,
+  voter,
+  futurist,
+  silent,
+  slowSender,
+  withholder,
+  garbler,
+  replayer,
+  miscosigner,
+  falseHolder,
+  clockLiar,
+  amnesiac,
+];

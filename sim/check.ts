@@ -1,0 +1,193 @@
+import { type AcceptedBatch, blockFromWire, messagesOf } from "../src/core/acceptance/index.ts";
+import type { Author, Digest } from "../src/core/base/index.ts";
+import { decodeMessage, type HostEvidence, type HostRecovery } from "../src/core/host/index.ts";
+import { type DueRecord, type MirrorEvent, messageKinds } from "../src/core/mirror/index.ts";
+import { StorageError } from "../src/io/ports/index.ts";
+import type { SimWriter } from "./host.ts";
+import type { Named, World } from "./world.ts";
+
+type Finished = Extract<MirrorEvent, { type: "finished" }>;
+type Height = Extract<MirrorEvent, { type: "height" }>["record"];
+
+/** Application messages of a batch, as text, with the ticket of each. */
+function* messagesIn(batch: AcceptedBatch): Generator<{ text: string; ticket: number; author: Author }> {
+  for (const { author, segments, tickets } of batch.payloads) {
+    for (const [i, segment] of segments.entries()) {
+      if (segment.kind !== messageKinds.application) continue;
+      for (const bytes of messagesOf(segment))
+        yield { text: Buffer.from(bytes).toString(), ticket: tickets[i] ?? 0, author };
+    }
+  }
+}
+
+/** One canonical history, and everything that any honest host does compared with it (`reliability.md` ii-4). */
+export class Check {
+  readonly #world: World;
+  readonly #commits: Digest[] = [];
+  readonly #stateAt = new Map<number, string>();
+  readonly #roots = new Map<number, string>();
+  readonly #heights: string[] = [];
+  readonly #outcomes = new Map<Digest, string>();
+  /** `author/round` or `author/size` → what was signed there. */
+  readonly #signed = new Map<string, string>();
+  readonly #sentRound = new Map<string, number>();
+  /** Application messages in the canonical order. */
+  readonly messages: string[] = [];
+  readonly #places = new Map<string, number>();
+  /** Told to a client: message → index. */
+  readonly acked = new Map<string, number>();
+  readonly published = new Set<Digest>();
+  /** Writers that evidence named. */
+  readonly culprits = new Set<Author>();
+  failure: string | undefined;
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  fail(invariant: string, detail: string): void {
+    this.failure ??= `${invariant} at ${this.#world.scheduler.nowMs.toFixed(0)} ms: ${detail}`;
+  }
+
+  get commits(): number {
+    return this.#commits.length;
+  }
+
+  #same(place: Map<number, string> | Map<string, string>, key: never, value: string): boolean {
+    const known = (place as Map<unknown, string>).get(key);
+    if (known === undefined) (place as Map<unknown, string>).set(key, value);
+    return known === undefined || known === value;
+  }
+
+  /** I1, I2: every honest log is a prefix of one canonical log. */
+  accepted(host: Named, { index, digest }: AcceptedBatch): void {
+    if (!host.isHonest) return;
+    const known = this.#commits[index - 1];
+    if (known === undefined) {
+      if (index !== this.#commits.length + 1)
+        return this.fail("I2", `${host.id} accepted commit ${index} after ${this.#commits.length}`);
+      this.#commits.push(digest);
+    } else if (known !== digest) this.fail("I1", `${host.id} accepted another commit ${index} than others`);
+  }
+
+  /** I8, I10: the same messages at the same places; each once. I9: the same state at the same commit. */
+  executed(host: Named, batch: AcceptedBatch, firstMessage: number): void {
+    if (!host.isHonest) return;
+    let index = firstMessage;
+    for (const { text, ticket } of messagesIn(batch)) {
+      if (index === this.messages.length) this.#place(text, index);
+      else if (this.messages[index] !== text)
+        this.fail("I2", `${host.id} has "${text}" at ${index}, others "${this.messages[index]}"`);
+      if (ticket !== 0) this.acked.set(text, index);
+      index++;
+    }
+  }
+
+  #place(text: string, index: number): void {
+    this.messages.push(text);
+    const before = this.#places.get(text);
+    this.#places.set(text, index);
+    if (before !== undefined && !this.#world.mayRepeat(text))
+      this.fail("I10", `"${text}" stands at ${before} and at ${index}`);
+    if (!this.#world.submitted.has(text)) this.fail("I3", `nobody submitted "${text}"`);
+  }
+
+  /** I9: one root for a size. */
+  certified(host: Named, due: DueRecord): void {
+    if (!host.isHonest) return;
+    if (!this.#same(this.#roots, due.size as never, Buffer.from(due.root).toString("hex")))
+      this.fail("I9", `${host.id} certified another root of size ${due.size}`);
+  }
+
+  height(host: Named, record: Height): void {
+    if (!host.isHonest) return;
+    const text = JSON.stringify([record.height, record.tree, record.by, record.changes, record.tsMs]);
+    const known = this.#heights[record.height - 1];
+    if (known === undefined) this.#heights[record.height - 1] = text;
+    else if (known !== text) this.fail("I9", `${host.id} has another height ${record.height}: ${text}, others ${known}`);
+  }
+
+  finished(host: Named, { id, outcome, height }: Finished): void {
+    if (!host.isHonest) return;
+    if (outcome === "published") this.published.add(id);
+    const known = this.#outcomes.get(id);
+    const text = `${outcome} ${height}`;
+    if (known !== undefined && known !== text)
+      this.fail("I9", `${host.id}: update ${id.slice(0, 8)} ended ${text}, elsewhere ${known}`);
+    this.#outcomes.set(id, text);
+  }
+
+  get heights(): number {
+    return this.#heights.length;
+  }
+
+  /** I15: evidence accuses only those that the simulation made cheat. */
+  evidence(host: Named, evidence: HostEvidence): void {
+    if (!host.isHonest) return;
+    this.culprits.add(evidence.author);
+    this.#world.sometimes(`evidence: ${evidence.kind}`);
+    if (!this.#world.isByzantine(evidence.author))
+      this.fail("I15", `${host.id} accuses the honest writer ${evidence.author} of ${evidence.kind}`);
+  }
+
+  /** An honest host closes no honest host's link for misbehaviour. */
+  disconnected(host: Named, peer: Author, code: string): void {
+    this.#world.sometimes(`disconnected: ${code.split(":")[0]}`);
+    if (host.isHonest && !this.#world.isByzantine(peer))
+      this.fail("I15", `${host.id} banned the honest writer ${peer}: ${code}`);
+  }
+
+  /** I4: no honest key signs two things for one place, across restarts. */
+  sent(host: SimWriter, frame: Uint8Array): void {
+    const message = decodeMessage(frame);
+    if (!message.ok) return this.fail("I4", `${host.id} sent what does not read: ${message.error.code}`);
+    if (message.value.type === "cosignature") {
+      const { size, root } = message.value;
+      if (!this.#same(this.#signed, `${host.author}/c${size}` as never, Buffer.from(root).toString("hex")))
+        this.fail("I4", `${host.id} cosigned two roots of size ${size}`);
+    }
+    if (message.value.type !== "block") return;
+    const block = blockFromWire(message.value.wire);
+    if (!block.ok || block.value.ref.author !== host.author) return;
+    const { round, digest } = block.value.ref;
+    if (!this.#same(this.#signed, `${host.author}/${round}` as never, digest))
+      this.fail("I4", `${host.id} signed two blocks of round ${round}`);
+    this.#sentRound.set(host.id, Math.max(this.#sentRound.get(host.id) ?? 0, round));
+  }
+
+  /** I7, I25: what left a host is on its disk, or the host knows that it may not sign. */
+  recovered(host: SimWriter, recovery: HostRecovery): void {
+    if (!host.isHonest) return;
+    const sent = this.#sentRound.get(host.id) ?? 0;
+    const known = Math.max(recovery.guard.round, ...recovery.blocks.map(({ ref }) => (ref.author === host.author ? ref.round : 0)));
+    if (!recovery.maySign) return this.#world.sometimes("a host that may not sign after a restart");
+    if (known < sent && !this.#world.isDiskExcused(host))
+      this.fail("I7", `${host.id} sent round ${sent}; its disk knows of ${known} and would sign`);
+  }
+
+  halted(host: Named, error: unknown): void {
+    const text = error instanceof Error ? `${error.message}\n${error.stack}` : String(error);
+    if (error instanceof StorageError) {
+      this.#world.sometimes(`stopped: ${error.code}`);
+      if (host.isHonest && !this.#world.hadDiskFault(host)) this.fail("I21", `${host.id} stopped: ${text}`);
+      return;
+    }
+    if (host.isHonest) this.fail("H", `${host.id} stopped: ${text}`);
+  }
+
+  /** The shared state of two honest hosts at one commit is byte for byte the same. */
+  image(host: Named, commit: number, image: string): void {
+    if (!this.#same(this.#stateAt, commit as never, image)) {
+      const other = this.#stateAt.get(commit)?.split("\n") ?? [];
+      const mine = image.split("\n");
+      const line = mine.find((one, i) => one !== other[i]) ?? "a missing line";
+      this.fail("I9", `${host.id}: another state at commit ${commit}: ${line.slice(0, 200)}`);
+    }
+  }
+
+  /** I8: everything told to a client stands where it was told. */
+  everythingAcked(): void {
+    for (const [text, index] of this.acked)
+      if (this.messages[index] !== text) this.fail("I8", `"${text}" was acknowledged at ${index}`);
+  }
+}

@@ -1,0 +1,288 @@
+import { constants } from "node:fs";
+import { dirname } from "node:path";
+import type { Prng } from "../src/core/base/index.ts";
+import type { FileSystem, OpenFile } from "../src/io/ports/index.ts";
+
+const sectorBytes = 512;
+
+/** What a file is to the running program, and what of it a power cut would leave. */
+interface Content {
+  bytes: Buffer;
+  size: number;
+  durable: Buffer;
+  /** Sectors written since the last sync. */
+  readonly dirty: Set<number>;
+}
+
+/** What goes wrong with one call. */
+export type DiskFault = "eio" | "enospc" | "short";
+
+export interface DiskPlan {
+  /** The n-th step of a kind from now on. */
+  readonly step: number;
+  readonly what: "crash-before" | "crash-after" | DiskFault;
+}
+
+function errorOf(code: string, path: string): Error {
+  return Object.assign(new Error(`${code}: ${path}`), { code, syscall: "sim" });
+}
+
+function grown(bytes: Buffer, size: number): Buffer {
+  if (size <= bytes.length) return bytes;
+  const larger = Buffer.alloc(Math.max(size, 2 * bytes.length, 4096));
+  bytes.copy(larger);
+  return larger;
+}
+
+const never = new Promise<never>(() => undefined);
+
+/**
+ * A disk that tells *written* from *durable*: a crash keeps an arbitrary subset of the sectors and of the names that
+ * were not synced. Writes and reads take no time, syncs do.
+ */
+export class SimDisk implements FileSystem {
+  readonly #files = new Map<string, Content>();
+  /** Names as a power cut would leave them. */
+  readonly #durableNames = new Map<string, Content>();
+  readonly #directories = new Set<string>();
+  readonly #syncDelay: () => Promise<void>;
+  #generation = 0;
+  #steps = 0;
+  #plan: DiskPlan | undefined;
+  /** Says that syncs were done, and does none. */
+  isLying = false;
+  /** A planned crash is due: the process dies at once. */
+  onCrash: () => void = () => undefined;
+
+  constructor(syncDelay: () => Promise<void>) {
+    this.#syncDelay = syncDelay;
+  }
+
+  /** Durable steps so far: what a crash matrix counts through. */
+  get steps(): number {
+    return this.#steps;
+  }
+
+  plan(plan: DiskPlan | undefined): void {
+    this.#plan = plan && { ...plan, step: this.#steps + plan.step };
+  }
+
+  /** Takes a step; resolves with whether to go on as usual, or rejects with a fault. */
+  #step(path: string, generation: number): "go" | "short" | "then-crash" | "dead" {
+    if (generation !== this.#generation) return "dead";
+    const plan = this.#plan;
+    if (plan === undefined || ++this.#steps !== plan.step) {
+      if (plan === undefined) this.#steps++;
+      return "go";
+    }
+    this.#plan = undefined;
+    switch (plan.what) {
+      case "crash-before":
+        this.onCrash();
+        return "dead";
+      case "crash-after":
+        return "then-crash";
+      case "short":
+        return "short";
+      default:
+        throw errorOf(plan.what.toUpperCase(), path);
+    }
+  }
+
+  async #stepping<T>(path: string, generation: number, work: (short: boolean) => T): Promise<T> {
+    const outcome = this.#step(path, generation);
+    if (outcome === "dead") return never;
+    const result = work(outcome === "short");
+    if (outcome !== "then-crash") return result;
+    this.onCrash();
+    return never;
+  }
+
+  // ── what a program sees ──
+
+  async open(path: string, flags: number): Promise<OpenFile> {
+    const generation = this.#generation;
+    let content = this.#files.get(path);
+    if (content === undefined && (flags & constants.O_CREAT) === 0) throw errorOf("ENOENT", path);
+    if (content !== undefined && (flags & constants.O_EXCL) !== 0) throw errorOf("EEXIST", path);
+    if (content === undefined) {
+      content = { bytes: Buffer.alloc(0), size: 0, durable: Buffer.alloc(0), dirty: new Set() };
+      const fresh = content;
+      await this.#stepping(path, generation, () => this.#files.set(path, fresh));
+    }
+    const file = this.#handle(path, content, generation);
+    if ((flags & constants.O_TRUNC) !== 0 && content.size > 0) await file.truncate(0);
+    return file;
+  }
+
+  #handle(path: string, content: Content, generation: number): OpenFile {
+    const write = (parts: readonly Uint8Array[], position: number): Promise<number> =>
+      this.#stepping(path, generation, (isShort) => writeAt(content, parts, { position, isShort }));
+    return {
+      read: async (into, offset, length, position) => {
+        if (generation !== this.#generation) return never;
+        const available = Math.max(0, Math.min(length, content.size - position));
+        content.bytes.copy(into, offset, position, position + available);
+        return { bytesRead: available };
+      },
+      write: async (bytes, offset, length, position) => ({
+        bytesWritten: await write([bytes.subarray(offset, offset + length)], position),
+      }),
+      writev: async (parts, position) => ({ bytesWritten: await write(parts, position) }),
+      truncate: (length) =>
+        this.#stepping(path, generation, () => {
+          content.bytes.fill(0, length, content.size);
+          for (let i = Math.floor(length / sectorBytes); i * sectorBytes < content.size; i++)
+            content.dirty.add(i);
+          content.size = length;
+        }),
+      stat: async () => ({ size: content.size }),
+      datasync: async () => {
+        const image = Buffer.from(content.bytes.subarray(0, content.size));
+        const synced = [...content.dirty];
+        await this.#syncDelay();
+        await this.#stepping(path, generation, () => {
+          if (this.isLying) return;
+          content.durable = image;
+          for (const i of synced) if (isSameSector(content, image, i)) content.dirty.delete(i);
+        });
+      },
+      close: async () => undefined,
+    };
+  }
+
+  async mkdir(path: string): Promise<void> {
+    this.#directories.add(path);
+  }
+
+  async readdir(path: string): Promise<readonly string[]> {
+    if (!this.#directories.has(path)) throw errorOf("ENOENT", path);
+    const names = [...this.#files.keys()].filter((name) => dirname(name) === path);
+    return names.map((name) => name.slice(path.length + 1)).sort();
+  }
+
+  async unlink(path: string): Promise<void> {
+    if (!this.#files.has(path)) throw errorOf("ENOENT", path);
+    await this.#stepping(path, this.#generation, () => this.#files.delete(path));
+  }
+
+  async syncDirectory(path: string): Promise<void> {
+    const generation = this.#generation;
+    const now = new Map([...this.#files].filter(([name]) => dirname(name) === path));
+    await this.#syncDelay();
+    await this.#stepping(path, generation, () => {
+      for (const name of this.#durableNames.keys())
+        if (dirname(name) === path && !now.has(name)) this.#durableNames.delete(name);
+      for (const [name, content] of now) this.#durableNames.set(name, content);
+    });
+  }
+
+  // ── what happens to it ──
+
+  /** The process is gone: what it still asks for is never answered. */
+  kill(): void {
+    this.#generation++;
+    this.#plan = undefined;
+  }
+
+  /** A power cut: unsynced sectors, sizes and names survive or not, as chance has it. */
+  powerCut(random: Prng): void {
+    this.kill();
+    for (const [name, content] of this.#files) {
+      if (!this.#durableNames.has(name) && random.chance(0.5)) this.#durableNames.set(name, content);
+    }
+    for (const name of [...this.#durableNames.keys()])
+      if (!this.#files.has(name) && random.chance(0.5)) this.#durableNames.delete(name);
+    this.#files.clear();
+    for (const [name, content] of this.#durableNames) {
+      lose(content, random);
+      this.#files.set(name, content);
+    }
+  }
+
+  /** Everything under `path` is gone. */
+  remove(path: string): void {
+    for (const name of [...this.#files.keys()]) {
+      if (name !== path && !name.startsWith(`${path}/`)) continue;
+      this.#files.delete(name);
+      this.#durableNames.delete(name);
+    }
+  }
+
+  /** One bit changes where something is stored; the files are known by a part of their name. */
+  rot(part: string, random: Prng): boolean {
+    const files = [...this.#files].filter(([name, { size }]) => name.includes(part) && size > 0);
+    const content = files[random.below(Math.max(1, files.length))]?.[1];
+    if (content === undefined) return false;
+    const at = random.below(content.size);
+    content.bytes[at] = (content.bytes[at] ?? 0) ^ (1 << random.below(8));
+    content.durable = Buffer.from(content.bytes.subarray(0, content.size));
+    return true;
+  }
+
+  /** A copy of all that is durable, as a backup would have it. */
+  backup(): ReadonlyMap<string, Buffer> {
+    return new Map(
+      [...this.#durableNames].map(([name, { durable }]) => [name, Buffer.from(durable)]),
+    );
+  }
+
+  restore(backup: ReadonlyMap<string, Buffer>): void {
+    this.kill();
+    this.#files.clear();
+    this.#durableNames.clear();
+    for (const [name, bytes] of backup) {
+      const content: Content = {
+        bytes: Buffer.from(bytes),
+        size: bytes.length,
+        durable: Buffer.from(bytes),
+        dirty: new Set(),
+      };
+      this.#files.set(name, content);
+      this.#durableNames.set(name, content);
+    }
+  }
+}
+
+function writeAt(
+  content: Content,
+  parts: readonly Uint8Array[],
+  { position, isShort }: { readonly position: number; readonly isShort: boolean },
+): number {
+  const whole = Buffer.concat(parts);
+  const bytes = isShort ? whole.subarray(0, Math.max(0, whole.length - 5)) : whole;
+  const end = position + bytes.length;
+  content.bytes = grown(content.bytes, end);
+  bytes.copy(content.bytes, position);
+  content.size = Math.max(content.size, end);
+  for (let i = Math.floor(position / sectorBytes); i * sectorBytes < end; i++) content.dirty.add(i);
+  return bytes.length;
+}
+
+function isSameSector(content: Content, image: Buffer, i: number): boolean {
+  const [from, to] = [i * sectorBytes, (i + 1) * sectorBytes];
+  const now = content.bytes.subarray(from, Math.min(to, content.size));
+  return Buffer.compare(now, image.subarray(from, Math.min(to, image.length))) === 0;
+}
+
+/** The unsynced part of a file: sector by sector, all of it, none of it, or a torn beginning. */
+function lose(content: Content, random: Prng): void {
+  const { durable, dirty, size } = content;
+  const fate = random.below(4);
+  const sectors = [...dirty].sort((a, b) => a - b);
+  const torn = random.below(sectors.length + 1);
+  const survives = (i: number): boolean => {
+    if (fate === 0) return false;
+    if (fate === 1) return true;
+    return fate === 2 ? i < torn : random.chance(0.5);
+  };
+  const kept = sectors.filter((_, i) => survives(i));
+  const newest = Math.max(durable.length, ...kept.map((i) => Math.min(size, (i + 1) * sectorBytes)));
+  const left = Buffer.alloc(newest);
+  durable.copy(left);
+  for (const i of kept) content.bytes.copy(left, i * sectorBytes, i * sectorBytes, Math.min(size, (i + 1) * sectorBytes));
+  content.bytes = left;
+  content.size = left.length;
+  content.durable = Buffer.from(left);
+  dirty.clear();
+}

@@ -1,0 +1,36 @@
+import {
+  type Block,
+  encodeHeader,
+  type Header,
+  headerDigest,
+  blockSigningBytes,
+} from "../src/core/acceptance/index.ts";
+import { cosign } from "../src/core/crypto/index.ts";
+import { encodeMessage, type PeerMessage } from "../src/core/host/index.ts";
+import type { SimWriter } from "./host.ts";
+import type { World } from "./world.ts";
+
+/** A block with a changed header, signed by its author: what only a cheating writer can make. */
+export function forged(world: World, writer: SimWriter, block: Block, change: Partial<Header>): Block {
+  const header: Header = { ...block.header, ...change };
+  const bytes = encodeHeader(header);
+  const digest = headerDigest(bytes);
+  const { block: signer } = world.signersOf(writer.author);
+  const signature = signer.sign(blockSigningBytes(digest));
+  return { ...block, header, ref: { round: header.round, author: header.author, digest }, signed: { bytes, signature } };
+}
+
+/** A cosignature on another root. */
+export function recosigned(
+  world: World,
+  writer: SimWriter,
+  told: Extract<PeerMessage, { type: "cosignature" }>,
+): Uint8Array {
+  const root = Buffer.from(told.root);
+  root[0] = (root[0] ?? 0) ^ 1;
+  const checkpoint = { origin: world.network.origin, size: told.size, root };
+  const name = world.network.cosigners[writer.author]?.name ?? "";
+  const { cosign: signer } = world.signersOf(writer.author);
+  const { signature } = cosign(checkpoint, { name, signer, timeS: told.timeS });
+  return encodeMessage({ ...told, root, signature });
+}

@@ -1,0 +1,137 @@
+import { Prng } from "../src/core/base/index.ts";
+import { commitRule, type FaultBudget, type RuleName } from "../src/core/quorum/index.ts";
+import { adversaries } from "./adversaries.ts";
+import type { Weather } from "./network.ts";
+import { lies } from "./readers.ts";
+
+/** Kinds of trouble that a seed turns on or off; shrinking turns them off one by one. */
+export const troubles = [
+  "crashes",
+  "power-cuts",
+  "blackouts",
+  "partitions",
+  "one-way",
+  "flapping",
+  "storms",
+  "clogs",
+  "cuts",
+  "disk-errors",
+  "wipes",
+  "rot",
+  "backups",
+  "skew",
+] as const;
+export type Trouble = (typeof troubles)[number];
+
+/** Everything that a seed decides before the first event. */
+export interface Plan {
+  readonly seed: number;
+  readonly n: number;
+  readonly rule: { readonly name: RuleName; readonly budget: FaultBudget };
+  readonly leaders: number;
+  readonly readers: number;
+  /** Writer → how it cheats. */
+  readonly corrupt: ReadonlyMap<number, string>;
+  /** Readers that lie, and how. */
+  readonly liars: ReadonlyMap<number, string>;
+  readonly troubles: ReadonlySet<Trouble>;
+  readonly weather: Weather;
+  /** Mean milliseconds of a sync. */
+  readonly syncMs: number;
+  /** Mean milliseconds between two requests of clients. */
+  readonly everyMs: number;
+  readonly stormMs: number;
+  readonly healMs: number;
+  readonly isRealCrypto: boolean;
+}
+
+type Row = readonly [RuleName, Omit<FaultBudget, "n">];
+
+/** Rows that are safe for a number of writers, with the faults they bear. */
+const rows: Readonly<Record<number, readonly Row[]>> = {
+  1: [["three", { f: 0, c: 0, k: 0 }]],
+  4: [
+    ["three", { f: 1, c: 0, k: 0 }],
+    ["dual", { f: 1, c: 0, k: 0 }],
+  ],
+  5: [["three", { f: 1, c: 0, k: 0 }]],
+  6: [
+    ["three", { f: 1, c: 0, k: 0 }],
+    ["two", { f: 1, c: 0, k: 0 }],
+    ["dual", { f: 1, c: 0, k: 2 }],
+  ],
+  7: [
+    ["three", { f: 2, c: 0, k: 0 }],
+    ["dual", { f: 1, c: 1, k: 1 }],
+  ],
+  10: [["three", { f: 3, c: 0, k: 0 }]],
+  13: [["three", { f: 4, c: 0, k: 0 }]],
+};
+/** Small committees more often: they reach deep states sooner. */
+const sizes = [1, 4, 4, 4, 4, 4, 4, 4, 5, 6, 6, 7, 10, 13];
+
+function pick<T>(random: Prng, items: readonly T[]): T {
+  return items[random.below(items.length)] as T;
+}
+
+export interface PlanOptions {
+  readonly n?: number;
+  readonly adversary?: string;
+  readonly off?: readonly Trouble[];
+  readonly stormMs?: number;
+}
+
+/** Draws a plan from a seed; what `options` fix is fixed, the rest is as the seed has it. */
+export function planOf(seed: number, options: PlanOptions = {}): Plan {
+  const random = new Prng(seed);
+  const drawn = pick(random, sizes);
+  const n = options.n ?? drawn;
+  const row = pick(random, rows[n] ?? [["three", { f: Math.max(n > 1 ? 1 : 0, Math.floor((n - 1) / 3)), c: 0, k: 0 }] as Row]);
+  const budget = { ...row[1], n };
+  const rule = commitRule(row[0], budget);
+  if (!rule.ok) throw new Error(`${n} writers: ${rule.error.detail}`);
+  const f = row[1].f;
+  const cheats = options.adversary !== undefined ? Math.max(1, random.below(f + 1)) : random.below(f + 1);
+  const names = adversaries.map(({ name }) => name);
+  const authors = random.shuffled(Array.from({ length: n }, (_, i) => i)).slice(0, Math.min(cheats, f));
+  const corrupt = new Map(authors.map((author) => [author, options.adversary ?? pick(random, names)]));
+  const readers = random.below(3);
+  const liars = new Map<number, string>();
+  for (let i = 0; i < readers; i++) if (random.chance(0.3)) liars.set(i, pick(random, Object.keys(lies)));
+  const on = troubles.filter(() => random.chance(0.35)).filter((trouble) => !options.off?.includes(trouble));
+  return {
+    seed,
+    n,
+    rule: { name: row[0], budget },
+    leaders: 1 + random.below(Math.min(n, 4)),
+    readers,
+    corrupt,
+    liars,
+    troubles: new Set(on),
+    weather: {
+      delayMs: pick(random, [1, 10, 30, 80]),
+      tail: random.chance(0.3) ? 0.002 : 0,
+      clog: on.includes("clogs") ? 0.002 : 0,
+      cut: on.includes("cuts") ? 0.002 : 0,
+      bandwidth: 1e6,
+    },
+    syncMs: pick(random, [0.5, 3, 10]),
+    everyMs: pick(random, [400, 1000, 2500]),
+    stormMs: options.stormMs ?? 35_000,
+    healMs: 25_000,
+    isRealCrypto: random.chance(0.01),
+  };
+}
+
+/** A plan in a line, as people read it. */
+export function describePlan(plan: Plan): string {
+  const { n, rule, corrupt, liars, readers } = plan;
+  const cheats = [...corrupt].map(([author, name]) => `w${author} ${name}`);
+  const lying = [...liars].map(([reader, name]) => `r${reader} ${name}`);
+  const { f, c, k } = rule.budget;
+  return [
+    `${n} writers (${rule.name}, f=${f}${c + k > 0 ? ` c=${c} k=${k}` : ""}), ${readers} readers`,
+    cheats.length + lying.length === 0 ? "nobody cheats" : [...cheats, ...lying].join(", "),
+    plan.troubles.size === 0 ? "no trouble" : [...plan.troubles].join(", "),
+  ].join("; ");
+}

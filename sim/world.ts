@@ -1,0 +1,200 @@
+import { type Author, type Digest, Author as authorOf, Prng, type PublicKey } from "../src/core/base/index.ts";
+import type { Signer } from "../src/core/crypto/index.ts";
+import { type Network, networkOf } from "../src/core/membership/index.ts";
+import { adversaries } from "./adversaries.ts";
+import { Check } from "./check.ts";
+import { signaturesOf, type Signatures } from "./crypto.ts";
+import { SimReader, SimWriter } from "./host.ts";
+import { SimNetwork } from "./network.ts";
+import type { Plan } from "./plan.ts";
+import { lies } from "./readers.ts";
+import { Scheduler } from "./scheduler.ts";
+
+/** What the checks need to know of a host. */
+export interface Named {
+  readonly id: string;
+  readonly isHonest: boolean;
+}
+
+/** The host whose identity this is, whatever else runs under it. */
+const treeNames = ["alpha", "beta"];
+
+/** One seed's world: hosts, network, clock, and everything that is known about them for checking. */
+export class World {
+  readonly plan: Plan;
+  readonly random: Prng;
+  readonly scheduler = new Scheduler();
+  readonly signatures: Signatures;
+  readonly network: Network;
+  readonly links: SimNetwork;
+  readonly check: Check;
+  readonly writers: SimWriter[] = [];
+  readonly twins: SimWriter[] = [];
+  readonly readers: SimReader[] = [];
+  readonly epochMs = 1_700_000_000_000;
+  /** Messages that clients sent, and through whom. */
+  readonly submitted = new Map<string, string>();
+  /** Content that a publisher still has: where the first writer got it from. */
+  readonly dropped = new Map<string, number>();
+  readonly reached = new Map<string, number>();
+  readonly misdeeds = new Map<string, number>();
+  readonly #diskFaults = new Set<string>();
+  readonly #excused = new Set<string>();
+  readonly #oldAnswers = new Map<string, Uint8Array>();
+
+  constructor(plan: Plan) {
+    this.plan = plan;
+    this.random = new Prng(plan.seed ^ 0x5eed);
+    this.signatures = signaturesOf(plan.isRealCrypto);
+    this.network = this.#makeNetwork();
+    this.links = new SimNetwork(this.scheduler, new Prng(this.random.next()));
+    this.check = new Check(this);
+    for (let i = 0; i < plan.n; i++) this.writers.push(this.#makeWriter(`w${i}`, i, !plan.corrupt.has(i)));
+    for (let i = 0; i < plan.readers; i++)
+      this.readers.push(new SimReader(this, `r${i}`, !plan.liars.has(i)));
+    for (const [author, name] of plan.corrupt) {
+      const adversary = adversaries.find((one) => one.name === name);
+      const writer = this.writers[author];
+      if (adversary === undefined || writer === undefined) throw new Error(`no adversary ${name}`);
+      adversary.corrupt(writer, this);
+    }
+  }
+
+  #makeNetwork(): Network {
+    const { plan } = this;
+    const publisher = this.signatures.signer("publisher").publicKey;
+    const made = networkOf({
+      name: `sim ${plan.seed}`,
+      timeMs: this.epochMs,
+      rule: plan.rule,
+      leadersPerRound: plan.leaders,
+      writers: Array.from({ length: plan.n }, (_, i) => {
+        const key = (role: string): PublicKey => this.signatures.signer(`w${i} ${role}`).publicKey;
+        return {
+          name: `w${i}`,
+          nodeKey: key("node"),
+          blockKey: key("block"),
+          cosignKey: key("cosign"),
+          address: `w${i}:1`,
+          http: `http://w${i}`,
+        };
+      }),
+      administrators: [this.signatures.signer("administrator").publicKey],
+      publishers: [{ key: publisher, name: "publisher", trees: treeNames }],
+    });
+    if (!made.ok) throw new Error(made.error.detail);
+    return made.value;
+  }
+
+  signersOf(author: Author): { readonly block: Signer; readonly cosign: Signer } {
+    return {
+      block: this.signatures.signer(`w${author} block`),
+      cosign: this.signatures.signer(`w${author} cosign`),
+    };
+  }
+
+  #makeWriter(id: string, index: number, isHonest: boolean): SimWriter {
+    const author = authorOf(index);
+    return new SimWriter(this, { id, author, isHonest, signers: this.signersOf(author) });
+  }
+
+  /** A second copy of a cheater: its own disk, the same keys. */
+  addTwin(writer: SimWriter): SimWriter {
+    const twin = this.#makeWriter(`${writer.id}'`, writer.author, false);
+    this.twins.push(twin);
+    return twin;
+  }
+
+  get hosts(): readonly (SimWriter | SimReader)[] {
+    return [...this.writers, ...this.twins, ...this.readers];
+  }
+
+  get honestWriters(): readonly SimWriter[] {
+    return this.writers.filter((writer) => writer.isHonest);
+  }
+
+  get honest(): readonly (SimWriter | SimReader)[] {
+    return this.hosts.filter((host) => host.isHonest);
+  }
+
+  isByzantine(author: Author): boolean {
+    return this.writers[author]?.isHonest !== true;
+  }
+
+  /** Writers that used up a fault: cheaters, and those whose disks lost what was synced. */
+  get faulty(): number {
+    return this.writers.filter((writer) => !writer.isHonest || this.isDiskExcused(writer)).length;
+  }
+
+  /** A message that a cheater took may stand in the order twice: it signs what it likes. */
+  mayRepeat(text: string): boolean {
+    const via = this.writers.find(({ id }) => id === this.submitted.get(text));
+    return via === undefined || !via.isHonest;
+  }
+
+  async start(): Promise<void> {
+    for (const writer of [...this.writers, ...this.twins]) void writer.install().then(() => writer.boot());
+    for (const reader of this.readers) void reader.boot();
+  }
+
+  // ── what happened, for checks and campaigns ──
+
+  sometimes(what: string): void {
+    this.reached.set(what, (this.reached.get(what) ?? 0) + 1);
+  }
+
+  misdeed(name: string): void {
+    this.misdeeds.set(name, (this.misdeeds.get(name) ?? 0) + 1);
+  }
+
+  /** This host's disk failed, or lost what was on it: it may stop, and it may have forgotten what it signed. */
+  blameDisk(host: Named, isLossy: boolean): void {
+    this.#diskFaults.add(host.id);
+    if (isLossy) this.#excused.add(host.id);
+  }
+
+  hadDiskFault(host: Named): boolean {
+    return this.#diskFaults.has(host.id);
+  }
+
+  isDiskExcused(host: Named): boolean {
+    return this.#excused.has(host.id);
+  }
+
+  syncMs(random: Prng): number {
+    return this.plan.syncMs * (0.2 + random.below(1000) / 600);
+  }
+
+  // ── plain HTTP between hosts ──
+
+  /** Content by hash, from somebody who has it; liars give something else. */
+  async content(asker: Named, digest: Digest): Promise<Uint8Array | undefined> {
+    const holders = this.hosts.filter((host) => host.isUp && host.id !== asker.id && host.blobs.has(digest));
+    await this.scheduler.sleep(2 * this.links.delayMs());
+    const source = holders[this.random.below(Math.max(1, holders.length))];
+    if (source === undefined || !source.isUp || this.links.isCut(source.id, asker.id)) return undefined;
+    const bytes = source.blobs.has(digest) ? await source.blobs.read(digest) : undefined;
+    return bytes === undefined || source.isHonest ? bytes : this.#lie(source.id, bytes);
+  }
+
+  /** Certified commits from any host that is up. */
+  async news(asker: Named, after: number, size: number): Promise<Uint8Array | undefined> {
+    const sources = this.hosts.filter((host) => host.isUp && host.id !== asker.id);
+    const source = sources[this.random.below(Math.max(1, sources.length))];
+    await this.scheduler.sleep(this.links.delayMs());
+    if (source === undefined || this.links.isCut(source.id, asker.id)) return undefined;
+    const bytes = await source.answer(after, size);
+    await this.scheduler.sleep(this.links.delayMs());
+    return bytes === undefined || source.isHonest ? bytes : this.#lie(source.id, bytes);
+  }
+
+  #lie(id: string, bytes: Uint8Array): Uint8Array {
+    const name = id.startsWith("r") ? this.plan.liars.get(Number(id.slice(1))) : "flipped";
+    const lie = lies[name ?? ""];
+    if (lie === undefined || this.random.chance(0.5)) return bytes;
+    const old = this.#oldAnswers.get(id) ?? bytes;
+    if (this.random.chance(0.2)) this.#oldAnswers.set(id, bytes);
+    this.misdeed(`reader ${name}`);
+    return lie(bytes, old, this.random);
+  }
+}
