@@ -47,6 +47,7 @@ step("the table of edges (dependency-cruiser)", bin("depcruise"), [
   "--config",
   ".dependency-cruiser.mjs",
   "src",
+  "sim",
 ]);
 suite("unit tests, properties, figures", ["src", "test/core", "test/io"], 2);
 if (process.argv[2] === "all") suite("real processes, sockets and disks", ["test/system"], 1);

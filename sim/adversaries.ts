@@ -9,15 +9,16 @@ import { sha256 } from "../src/core/crypto/index.ts";
 import { decodeMessage, encodeMessage } from "../src/core/host/index.ts";
 import { forged, recosigned } from "./forge.ts";
 import type { Outgoing, SimWriter } from "./host.ts";
-import type { World } from "./world.ts";
+import type { AdversaryName } from "./plan.ts";
+import type { Realm } from "./realm.ts";
 
 /** How one writer cheats. Everything else about it is the unmodified host. */
 export interface Adversary {
-  readonly name: string;
+  readonly name: AdversaryName;
   /** What it does in a sentence, for people. */
   readonly says: string;
   /** Turns a writer into this cheater; called once it is made, before it starts. */
-  readonly corrupt: (writer: SimWriter, world: World) => void;
+  readonly corrupt: (writer: SimWriter, world: Realm) => void;
 }
 
 type Sent = ReturnType<Outgoing>;
@@ -36,9 +37,9 @@ function frameOf(block: Block): Uint8Array {
 
 /** An adversary that changes own blocks on their way to some peers. */
 function perBlock(
-  name: string,
+  name: AdversaryName,
   says: string,
-  change: (block: VerifiedBlock, at: { writer: SimWriter; world: World; peer: Author }) => Sent | undefined,
+  change: (block: VerifiedBlock, at: { writer: SimWriter; world: Realm; peer: Author }) => Sent | undefined,
 ): Adversary {
   return {
     name,
@@ -55,7 +56,7 @@ function perBlock(
   };
 }
 
-const randomDigest = (world: World): Digest => Digest(sha256(Buffer.from(`${world.random.next()}`)));
+const randomDigest = (world: Realm): Digest => Digest(sha256(Buffer.from(`${world.random.next()}`)));
 
 const equivocator = perBlock("equivocator", "shows odd and even writers different blocks of a round", (block, { world, writer, peer }) =>
   peer % 2 === 0 ? undefined : [{ frame: frameOf(forged(world, writer, block, { tsMs: block.header.tsMs + 1 })) }],
@@ -100,7 +101,7 @@ const futurist = perBlock("futurist", "floods the others with blocks of the far 
   return [{ frame: frameOf(block) }, ...junk];
 });
 
-function perFrame(name: string, says: string, change: (frame: Uint8Array, at: { world: World; writer: SimWriter; peer: Author }) => Sent | undefined): Adversary {
+function perFrame(name: AdversaryName, says: string, change: (frame: Uint8Array, at: { world: Realm; writer: SimWriter; peer: Author }) => Sent | undefined): Adversary {
   return {
     name,
     says,

@@ -3,8 +3,7 @@ import type { Author, Digest } from "../src/core/base/index.ts";
 import { decodeMessage, type HostEvidence, type HostRecovery } from "../src/core/host/index.ts";
 import { type DueRecord, type MirrorEvent, messageKinds } from "../src/core/mirror/index.ts";
 import { StorageError } from "../src/io/ports/index.ts";
-import type { SimWriter } from "./host.ts";
-import type { Named, World } from "./world.ts";
+import type { Checks, Named, NamedWriter, Realm } from "./realm.ts";
 
 type Finished = Extract<MirrorEvent, { type: "finished" }>;
 type Height = Extract<MirrorEvent, { type: "height" }>["record"];
@@ -21,8 +20,8 @@ function* messagesIn(batch: AcceptedBatch): Generator<{ text: string; ticket: nu
 }
 
 /** One canonical history, and everything that any honest host does compared with it (`reliability.md` ii-4). */
-export class Check {
-  readonly #world: World;
+export class Check implements Checks {
+  readonly #world: Realm;
   readonly #commits: Digest[] = [];
   readonly #stateAt = new Map<number, string>();
   readonly #roots = new Map<number, string>();
@@ -41,7 +40,7 @@ export class Check {
   readonly culprits = new Set<Author>();
   failure: string | undefined;
 
-  constructor(world: World) {
+  constructor(world: Realm) {
     this.#world = world;
   }
 
@@ -109,7 +108,10 @@ export class Check {
 
   finished(host: Named, { id, outcome, height }: Finished): void {
     if (!host.isHonest) return;
-    if (outcome === "published") this.published.add(id);
+    if (outcome === "published" && !this.published.has(id)) {
+      this.published.add(id);
+      this.#world.note("published", host.id, `height ${height}`);
+    }
     const known = this.#outcomes.get(id);
     const text = `${outcome} ${height}`;
     if (known !== undefined && known !== text)
@@ -138,7 +140,7 @@ export class Check {
   }
 
   /** I4: no honest key signs two things for one place, across restarts. */
-  sent(host: SimWriter, frame: Uint8Array): void {
+  sent(host: NamedWriter, frame: Uint8Array): void {
     const message = decodeMessage(frame);
     if (!message.ok) return this.fail("I4", `${host.id} sent what does not read: ${message.error.code}`);
     if (message.value.type === "cosignature") {
@@ -156,7 +158,7 @@ export class Check {
   }
 
   /** I7, I25: what left a host is on its disk, or the host knows that it may not sign. */
-  recovered(host: SimWriter, recovery: HostRecovery): void {
+  recovered(host: NamedWriter, recovery: HostRecovery): void {
     if (!host.isHonest) return;
     const sent = this.#sentRound.get(host.id) ?? 0;
     const known = Math.max(recovery.guard.round, ...recovery.blocks.map(({ ref }) => (ref.author === host.author ? ref.round : 0)));

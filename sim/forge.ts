@@ -8,10 +8,10 @@ import {
 import { cosign } from "../src/core/crypto/index.ts";
 import { encodeMessage, type PeerMessage } from "../src/core/host/index.ts";
 import type { SimWriter } from "./host.ts";
-import type { World } from "./world.ts";
+import type { Realm } from "./realm.ts";
 
 /** A block with a changed header, signed by its author: what only a cheating writer can make. */
-export function forged(world: World, writer: SimWriter, block: Block, change: Partial<Header>): Block {
+export function forged(world: Realm, writer: SimWriter, block: Block, change: Partial<Header>): Block {
   const header: Header = { ...block.header, ...change };
   const bytes = encodeHeader(header);
   const digest = headerDigest(bytes);
@@ -22,7 +22,7 @@ export function forged(world: World, writer: SimWriter, block: Block, change: Pa
 
 /** A cosignature on another root. */
 export function recosigned(
-  world: World,
+  world: Realm,
   writer: SimWriter,
   told: Extract<PeerMessage, { type: "cosignature" }>,
 ): Uint8Array {

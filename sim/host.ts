@@ -31,7 +31,7 @@ import { createGuard } from "../src/io/files/index.ts";
 import type { BlobStore } from "../src/io/ports/index.ts";
 import { SimDisk } from "./disk.ts";
 import { SimBlobStore, SimStateStore } from "./stores.ts";
-import type { World } from "./world.ts";
+import type { Realm } from "./realm.ts";
 
 const home = "/data";
 
@@ -58,7 +58,7 @@ export type Outgoing = (
 /** What writers and readers of this world have in common: a disk, stores over it, and lives. */
 abstract class SimHost {
   readonly id: string;
-  readonly world: World;
+  readonly world: Realm;
   readonly disk: SimDisk;
   readonly state: SimStateStore;
   readonly blobs = new SimBlobStore();
@@ -77,7 +77,7 @@ abstract class SimHost {
   /** Skew of its clock, and how far it drifts, milliseconds. */
   skewMs = 0;
 
-  constructor(world: World, id: string, isHonest: boolean) {
+  constructor(world: Realm, id: string, isHonest: boolean) {
     this.world = world;
     this.id = id;
     this.isHonest = isHonest;
@@ -113,6 +113,7 @@ abstract class SimHost {
   crash(how: "kill" | "power"): void {
     if (this.isUp) {
       this.isUp = false;
+      this.world.note("down", this.id, how);
       this.life++;
       this.stopRunning();
     }
@@ -142,6 +143,7 @@ abstract class SimHost {
     switch (effect.type) {
       case "accepted":
         check.accepted(this, effect.batch);
+        this.world.note("commit", this.id, `commit ${effect.batch.index}`);
         this.#accepted.set(effect.batch.index, effect.batch);
         return true;
       case "executed": {
@@ -159,15 +161,23 @@ abstract class SimHost {
         return true;
       case "evidence":
         check.evidence(this, effect.evidence);
+        this.#noteOnce(`proof of ${effect.evidence.kind} by w${effect.evidence.author}`);
         return true;
       case "state":
         return true;
       case "dropped":
-        this.world.dropped.set(effect.code, (this.world.dropped.get(effect.code) ?? 0) + 1);
+        this.world.droppedAt(this, effect.code);
         return true;
       default:
         return false;
     }
+  }
+
+  readonly #noted = new Set<string>();
+
+  #noteOnce(text: string): void {
+    if (!this.#noted.has(text)) this.world.note("evidence", this.id, text);
+    this.#noted.add(text);
   }
 
   /** Brings a change list and all it names here, from whoever has it; false if this life ended meanwhile. */
@@ -233,7 +243,7 @@ export class SimWriter extends SimHost {
   isHeldFalsely = false;
 
   constructor(
-    world: World,
+    world: Realm,
     options: {
       readonly id: string;
       readonly author: Author;
@@ -259,6 +269,7 @@ export class SimWriter extends SimHost {
   async boot(): Promise<void> {
     if (this.isUp) return;
     this.isUp = true;
+    this.world.note("up", this.id, "starts");
     this.halted = undefined;
     const life = ++this.life;
     try {
@@ -457,6 +468,7 @@ export class SimReader extends SimHost {
   async boot(): Promise<void> {
     if (this.isUp) return;
     this.isUp = true;
+    this.world.note("up", this.id, "starts");
     this.halted = undefined;
     const life = ++this.life;
     try {

@@ -11,8 +11,6 @@ export class Nemesis {
   /** Writers whose disks may lose what was synced: together with the cheaters never more than f. */
   readonly #mayLose: readonly SimWriter[];
   readonly #backups = new Map<string, { files: ReadonlyMap<string, Buffer>; state: ReadonlyMap<string, Uint8Array> }>();
-  /** What it did, for the timeline. */
-  readonly deeds: { readonly atMs: number; readonly what: string; readonly host: string | undefined }[] = [];
 
   constructor(world: World, random: Prng, untilMs: number) {
     this.#world = world;
@@ -36,7 +34,7 @@ export class Nemesis {
   }
 
   #did(what: string, host?: string): void {
-    this.deeds.push({ atMs: this.#world.scheduler.nowMs, what, host });
+    this.#world.note("trouble", host, what);
   }
 
   #one<T>(items: readonly T[]): T | undefined {

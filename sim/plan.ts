@@ -1,6 +1,5 @@
 import { Prng } from "../src/core/base/index.ts";
 import { commitRule, type FaultBudget, type RuleName } from "../src/core/quorum/index.ts";
-import { adversaries } from "./adversaries.ts";
 import type { Weather } from "./network.ts";
 import { lies } from "./readers.ts";
 
@@ -22,6 +21,26 @@ export const troubles = [
   "skew",
 ] as const;
 export type Trouble = (typeof troubles)[number];
+
+/** How a writer can cheat; `adversaries.ts` has what each does. */
+export const adversaryNames = [
+  "twins",
+  "equivocator",
+  "mutator",
+  "inventor",
+  "voter",
+  "futurist",
+  "silent",
+  "slow",
+  "withholder",
+  "garbler",
+  "replayer",
+  "miscosigner",
+  "false-holder",
+  "clock-liar",
+  "amnesiac",
+] as const;
+export type AdversaryName = (typeof adversaryNames)[number];
 
 /** Everything that a seed decides before the first event. */
 export interface Plan {
@@ -92,9 +111,8 @@ export function planOf(seed: number, options: PlanOptions = {}): Plan {
   if (!rule.ok) throw new Error(`${n} writers: ${rule.error.detail}`);
   const f = row[1].f;
   const cheats = options.adversary !== undefined ? Math.max(1, random.below(f + 1)) : random.below(f + 1);
-  const names = adversaries.map(({ name }) => name);
   const authors = random.shuffled(Array.from({ length: n }, (_, i) => i)).slice(0, Math.min(cheats, f));
-  const corrupt = new Map(authors.map((author) => [author, options.adversary ?? pick(random, names)]));
+  const corrupt = new Map(authors.map((author) => [author, options.adversary ?? pick(random, adversaryNames)]));
   const readers = random.below(3);
   const liars = new Map<number, string>();
   for (let i = 0; i < readers; i++) if (random.chance(0.3)) liars.set(i, pick(random, Object.keys(lies)));

@@ -22,32 +22,28 @@ export interface Outcome {
   readonly trace: string;
 }
 
-/** What somebody who watches is given. */
-export interface Watch {
-  readonly world?: (world: World) => void;
-  readonly nemesis?: (nemesis: Nemesis) => void;
-}
 
 /** Updates and messages that must be accepted after the storm. */
 const leastAfterHeal = 5;
 const limitsOfQueues = { waitingBlocks: 5000, graphBlocks: 20_000 };
 
-/** Runs a plan: first everything that it has on, then only a core quorum is healed and must converge. */
-export async function runPlan(plan: Plan, watch: Watch = {}): Promise<Outcome> {
+/**
+ * Runs a plan: first everything that it has on, then only a core quorum is healed, must converge and go on.
+ * `watch` is shown the world before anything happens in it.
+ */
+export async function runPlan(plan: Plan, watch?: (world: World) => void): Promise<Outcome> {
   const world = new World(plan);
   const trace = createHash("sha256");
   const { scheduler, check, links } = world;
   links.weather = { ...plan.weather };
-  const seen = links.onFrame;
-  watch.world?.(world);
-  const told = links.onFrame;
+  watch?.(world);
+  const watched = links.onFrame;
   links.onFrame = (sighting) => {
     trace.update(`${sighting.from}>${sighting.to} ${sighting.arrivesMs} ${sighting.frame.length};`);
-    (told === seen ? seen : told)(sighting);
+    watched(sighting);
   };
   const clients = new Clients(world, new Prng(world.random.next()));
   const nemesis = new Nemesis(world, new Prng(world.random.next()), plan.stormMs);
-  watch.nemesis?.(nemesis);
   await world.start();
   nemesis.start();
   clients.start(plan.everyMs, plan.stormMs);

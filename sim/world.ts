@@ -8,19 +8,13 @@ import { SimReader, SimWriter } from "./host.ts";
 import { SimNetwork } from "./network.ts";
 import type { Plan } from "./plan.ts";
 import { lies } from "./readers.ts";
+import type { Named, NamedWriter, Note, Realm } from "./realm.ts";
 import { Scheduler } from "./scheduler.ts";
 
-/** What the checks need to know of a host. */
-export interface Named {
-  readonly id: string;
-  readonly isHonest: boolean;
-}
-
-/** The host whose identity this is, whatever else runs under it. */
 const treeNames = ["alpha", "beta"];
 
 /** One seed's world: hosts, network, clock, and everything that is known about them for checking. */
-export class World {
+export class World implements Realm {
   readonly plan: Plan;
   readonly random: Prng;
   readonly scheduler = new Scheduler();
@@ -34,10 +28,11 @@ export class World {
   readonly epochMs = 1_700_000_000_000;
   /** Messages that clients sent, and through whom. */
   readonly submitted = new Map<string, string>();
-  /** Content that a publisher still has: where the first writer got it from. */
+  /** What honest hosts dropped, by code. */
   readonly dropped = new Map<string, number>();
   readonly reached = new Map<string, number>();
   readonly misdeeds = new Map<string, number>();
+  onNote: (note: Note) => void = () => undefined;
   readonly #diskFaults = new Set<string>();
   readonly #excused = new Set<string>();
   readonly #oldAnswers = new Map<string, Uint8Array>();
@@ -99,7 +94,7 @@ export class World {
   }
 
   /** A second copy of a cheater: its own disk, the same keys. */
-  addTwin(writer: SimWriter): SimWriter {
+  addTwin(writer: NamedWriter): SimWriter {
     const twin = this.#makeWriter(`${writer.id}'`, writer.author, false);
     this.twins.push(twin);
     return twin;
@@ -141,6 +136,14 @@ export class World {
 
   sometimes(what: string): void {
     this.reached.set(what, (this.reached.get(what) ?? 0) + 1);
+  }
+
+  droppedAt(host: Named, code: string): void {
+    if (host.isHonest) this.dropped.set(code, (this.dropped.get(code) ?? 0) + 1);
+  }
+
+  note(kind: Note["kind"], host: string | undefined, text: string): void {
+    this.onNote({ atMs: this.scheduler.nowMs, kind, host, text });
   }
 
   misdeed(name: string): void {

@@ -6,6 +6,7 @@ import { hostCommands } from "./host-commands.ts";
 import { logCommands } from "./log-commands.ts";
 import { exitCodeOf, exitCodes, note } from "./output.ts";
 import { publishCommands } from "./publish-commands.ts";
+import { simulateCommand } from "./simulate-command.ts";
 import { treeCommands } from "./tree-commands.ts";
 
 const program = new Command("smalti")
@@ -21,6 +22,7 @@ hostCommands(program);
 publishCommands(program);
 treeCommands(program);
 logCommands(program);
+simulateCommand(program);
 for (const command of program.commands) inheritExit(command);
 
 /** Subcommands report usage errors like the program itself. */

@@ -1,4 +1,4 @@
-import type { Command } from "commander";
+import { type Command, InvalidArgumentError } from "commander";
 import type { MirrorClient, VerifiedHead } from "../app/client/index.ts";
 import { ConfigError } from "../app/config/index.ts";
 import { type Leaf, sameLeaf } from "../core/mirror/index.ts";
@@ -44,4 +44,10 @@ export function changeOf(
   if (before === undefined) return [{ kind: "A", path }];
   if (after === undefined) return [{ kind: "D", path }];
   return sameLeaf(before, after) ? [] : [{ kind: "M", path }];
+}
+
+/** A flag's whole number. Throws InvalidArgumentError. */
+export function natural(text: string): number {
+  if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError("a whole number is wanted");
+  return Number(text);
 }

@@ -1,0 +1,76 @@
+import type { AcceptedBatch } from "../src/core/acceptance/index.ts";
+import type { Author, Digest, Prng } from "../src/core/base/index.ts";
+import type { Signer } from "../src/core/crypto/index.ts";
+import type { HostEvidence, HostRecovery } from "../src/core/host/index.ts";
+import type { Network } from "../src/core/membership/index.ts";
+import type { DueRecord, MirrorEvent } from "../src/core/mirror/index.ts";
+import type { Signatures } from "./crypto.ts";
+import type { SimNetwork } from "./network.ts";
+import type { Plan } from "./plan.ts";
+import type { Scheduler } from "./scheduler.ts";
+
+/** What the checks need to know of a host. */
+export interface Named {
+  readonly id: string;
+  readonly isHonest: boolean;
+}
+
+export interface NamedWriter extends Named {
+  readonly author: Author;
+}
+
+/** Something that a person who watches wants to see. */
+export interface Note {
+  readonly atMs: number;
+  readonly kind: "up" | "down" | "commit" | "trouble" | "evidence" | "published";
+  /** Undefined where it concerns all. */
+  readonly host: string | undefined;
+  readonly text: string;
+}
+
+/** What every host tells the checks. */
+export interface Checks {
+  accepted(host: Named, batch: AcceptedBatch): void;
+  executed(host: Named, batch: AcceptedBatch, firstMessage: number): void;
+  certified(host: Named, due: DueRecord): void;
+  height(host: Named, record: Extract<MirrorEvent, { type: "height" }>["record"]): void;
+  finished(host: Named, event: Extract<MirrorEvent, { type: "finished" }>): void;
+  evidence(host: Named, evidence: HostEvidence): void;
+  disconnected(host: Named, peer: Author, code: string): void;
+  sent(host: NamedWriter, frame: Uint8Array): void;
+  recovered(host: NamedWriter, recovery: HostRecovery): void;
+  halted(host: Named, error: unknown): void;
+}
+
+/** The world as its inhabitants know it. */
+export interface Realm {
+  readonly plan: Plan;
+  readonly random: Prng;
+  readonly scheduler: Scheduler;
+  readonly signatures: Signatures;
+  readonly network: Network;
+  readonly links: SimNetwork;
+  readonly check: Checks;
+  readonly writers: readonly NamedWriter[];
+  /** POSIX milliseconds at the beginning. */
+  readonly epochMs: number;
+  /** Messages that clients sent, and through whom. */
+  readonly submitted: ReadonlyMap<string, string>;
+  isByzantine(author: Author): boolean;
+  mayRepeat(text: string): boolean;
+  hadDiskFault(host: Named): boolean;
+  isDiskExcused(host: Named): boolean;
+  signersOf(author: Author): { readonly block: Signer; readonly cosign: Signer };
+  /** A second copy of a cheater. */
+  addTwin(writer: NamedWriter): Named;
+  /** A state that must be reached now and then was reached. */
+  sometimes(what: string): void;
+  /** A cheater cheated. */
+  misdeed(name: string): void;
+  note(kind: Note["kind"], host: string | undefined, text: string): void;
+  /** A host dropped something and counted it. */
+  droppedAt(host: Named, code: string): void;
+  syncMs(random: Prng): number;
+  content(asker: Named, digest: Digest): Promise<Uint8Array | undefined>;
+  news(asker: Named, after: number, size: number): Promise<Uint8Array | undefined>;
+}

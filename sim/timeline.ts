@@ -1,0 +1,150 @@
+import { decodeMessage } from "../src/core/host/index.ts";
+import type { Sighting } from "./network.ts";
+import type { Note } from "./realm.ts";
+import type { World } from "./world.ts";
+
+const width = 1600;
+const rowPx = 56;
+const leftPx = 70;
+const topPx = 70;
+
+const colours: Readonly<Record<string, string>> = {
+  block: "#3465a4",
+  blocks: "#729fcf",
+  fetch: "#c4a000",
+  range: "#5c3566",
+  sync: "#ad7fa8",
+  cosignature: "#4e9a06",
+  hello: "#888a85",
+  nudge: "#e9b96e",
+  garbage: "#cc0000",
+};
+
+const noteColours: Readonly<Record<Note["kind"], string>> = {
+  up: "#4e9a06",
+  down: "#cc0000",
+  commit: "#204a87",
+  trouble: "#ce5c00",
+  evidence: "#a40000",
+  published: "#4e9a06",
+};
+
+interface Drawn extends Sighting {
+  readonly type: string;
+}
+
+/** Watches a world and draws it: hosts as lines, time to the right, messages as arrows, faults as colours. */
+export class Timeline {
+  readonly #frames: Drawn[] = [];
+  readonly notes: Note[] = [];
+  readonly #window: { readonly fromMs: number; readonly toMs: number };
+  #hosts: readonly { readonly id: string; readonly isHonest: boolean }[] = [];
+
+  constructor(window: { readonly fromMs: number; readonly toMs: number }) {
+    this.#window = window;
+  }
+
+  watch(world: World): void {
+    this.#hosts = world.hosts.map(({ id, isHonest }) => ({ id, isHonest }));
+    world.links.onFrame = (sighting) => {
+      if (sighting.arrivesMs < this.#window.fromMs || sighting.sentMs > this.#window.toMs) return;
+      const message = decodeMessage(sighting.frame);
+      this.#frames.push({ ...sighting, type: message.ok ? message.value.type : "garbage" });
+    };
+    world.onNote = (note) => this.notes.push(note);
+  }
+
+  /** A whole SVG document. */
+  svg(title: string): string {
+    const height = topPx + rowPx * (this.#hosts.length + 1);
+    const parts = [
+      `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="11">`,
+      `<rect width="${width}" height="${height}" fill="white"/>`,
+      `<text x="10" y="18" font-size="14">${escaped(title)}</text>`,
+      ...this.#legend(),
+      ...this.#axis(height),
+      ...this.#hosts.flatMap((host) => this.#line(host)),
+      ...this.#frames.map((frame) => this.#arrow(frame)),
+      ...this.notes.filter(({ atMs }) => this.#isShown(atMs)).flatMap((note) => this.#mark(note)),
+      "</svg>",
+    ];
+    return `${parts.join("\n")}\n`;
+  }
+
+  #isShown(atMs: number): boolean {
+    return atMs >= this.#window.fromMs && atMs <= this.#window.toMs;
+  }
+
+  #x(atMs: number): number {
+    const { fromMs, toMs } = this.#window;
+    const at = Math.min(toMs, Math.max(fromMs, atMs));
+    return leftPx + ((at - fromMs) / (toMs - fromMs)) * (width - leftPx - 20);
+  }
+
+  #y(host: string): number {
+    return topPx + rowPx * (this.#hosts.findIndex(({ id }) => id === host) + 0.5);
+  }
+
+  #legend(): string[] {
+    return Object.entries(colours).map(
+      ([name, colour], i) =>
+        `<g transform="translate(${10 + i * 110} 32)"><line x2="18" y1="-4" y2="-4" stroke="${colour}" stroke-width="2"/><text x="24">${name}</text></g>`,
+    );
+  }
+
+  #axis(height: number): string[] {
+    const { fromMs, toMs } = this.#window;
+    return Array.from({ length: 11 }, (_, i) => {
+      const atMs = fromMs + ((toMs - fromMs) * i) / 10;
+      const x = this.#x(atMs).toFixed(1);
+      return `<line x1="${x}" x2="${x}" y1="46" y2="${height - 20}" stroke="#eee"/><text x="${x}" y="${height - 6}" text-anchor="middle">${(atMs / 1000).toFixed(2)} s</text>`;
+    });
+  }
+
+  /** A host: a line while it is up, dashes while it is down, red if it cheats. */
+  #line({ id, isHonest }: { readonly id: string; readonly isHonest: boolean }): string[] {
+    const y = this.#y(id);
+    const colour = isHonest ? "black" : "#cc0000";
+    const parts = [`<text x="8" y="${y + 4}" fill="${colour}" font-size="13">${escaped(id)}</text>`];
+    let sinceMs = this.#window.fromMs;
+    let isUp = false;
+    const piece = (untilMs: number): void => {
+      const dash = isUp ? "" : ' stroke-dasharray="2 6"';
+      parts.push(
+        `<line x1="${this.#x(sinceMs).toFixed(1)}" x2="${this.#x(untilMs).toFixed(1)}" y1="${y}" y2="${y}" stroke="${colour}" stroke-width="1.5"${dash}/>`,
+      );
+      sinceMs = untilMs;
+    };
+    for (const note of this.notes) {
+      if (note.host !== id || (note.kind !== "up" && note.kind !== "down")) continue;
+      if (note.atMs > this.#window.fromMs) piece(Math.min(note.atMs, this.#window.toMs));
+      isUp = note.kind === "up";
+    }
+    piece(this.#window.toMs);
+    return parts;
+  }
+
+  #arrow({ from, to, sentMs, arrivesMs, type }: Drawn): string {
+    const colour = colours[type] ?? "#888a85";
+    const [x1, y1, x2, y2] = [this.#x(sentMs), this.#y(from), this.#x(arrivesMs), this.#y(to)];
+    return `<line x1="${x1.toFixed(1)}" y1="${y1}" x2="${x2.toFixed(1)}" y2="${y2}" stroke="${colour}" stroke-width="0.8" opacity="0.6"><title>${escaped(`${type} ${from} to ${to}, ${(arrivesMs - sentMs).toFixed(1)} ms`)}</title></line><circle cx="${x2.toFixed(1)}" cy="${y2}" r="1.6" fill="${colour}"/>`;
+  }
+
+  #mark({ atMs, kind, host, text }: Note): string[] {
+    const x = this.#x(atMs).toFixed(1);
+    const colour = noteColours[kind];
+    const label = `<title>${escaped(`${(atMs / 1000).toFixed(3)} s: ${text}`)}</title>`;
+    if (kind === "commit")
+      return [
+        `<rect x="${x}" y="${this.#y(host ?? "") - 9}" width="1.5" height="7" fill="${colour}">${label}</rect>`,
+      ];
+    const y = host === undefined ? 58 : this.#y(host) - 14;
+    return [
+      `<g fill="${colour}"><circle cx="${x}" cy="${y}" r="4">${label}</circle><text x="${Number(x) + 6}" y="${y + 4}">${escaped(text)}</text></g>`,
+    ];
+  }
+}
+
+function escaped(text: string): string {
+  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+}
