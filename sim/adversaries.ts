@@ -8,7 +8,8 @@ import { type Author, Digest, Round } from "../src/core/base/index.ts";
 import { sha256 } from "../src/core/crypto/index.ts";
 import { decodeMessage, encodeMessage } from "../src/core/host/index.ts";
 import { forged, recosigned } from "./forge.ts";
-import type { Outgoing, SimWriter } from "./host.ts";
+import type { SimWriter } from "./host.ts";
+import type { Outgoing } from "./outgoing.ts";
 import type { AdversaryName } from "./plan.ts";
 import type { Realm } from "./realm.ts";
 
@@ -95,9 +96,15 @@ const voter = perBlock("voter", "votes for commits that never were", (block, { w
 
 const futurist = perBlock("futurist", "floods the others with blocks of the far future", (block, { world, writer }) => {
   if (!world.random.chance(0.2)) return undefined;
-  const junk = Array.from({ length: 20 }, (_, i) => ({
-    frame: frameOf(forged(world, writer, block, { round: Round(block.header.round + 1000 + i) })),
-  }));
+  const junk = Array.from({ length: 20 }, (_, i) => {
+    const round = Round(block.header.round + 1000 + i);
+    const parents = block.header.parents.map((parent) => ({
+      ...parent,
+      round: Round(round - 1),
+      digest: randomDigest(world),
+    }));
+    return { frame: frameOf(forged(world, writer, block, { round, parents })) };
+  });
   return [{ frame: frameOf(block) }, ...junk];
 });
 
@@ -202,22 +209,23 @@ const amnesiac: Adversary = {
 /** Two copies of one identity; the schedule decides who sees which. The second copy is made by the world. */
 export const twins: Adversary = {
   name: "twins",
-  says: "runs twice with one key, and shows itself to different writers",
+  says: "runs twice with one key, and shows each half of the others another of the two",
   corrupt: (writer, world) => {
     const twin = world.addTwin(writer);
+    const seesTwin = new Set<Author>();
+    writer.outgoing = (frame, peer) => (seesTwin.has(peer) ? [] : [{ frame }]);
+    twin.outgoing = (frame, peer) => (seesTwin.has(peer) ? [{ frame }] : []);
     const divide = (): void => {
-      for (const other of world.writers) {
-        if (other.author === writer.author) continue;
-        const toFirst = world.random.chance(0.5);
-        const [near, far] = toFirst ? [writer.id, twin.id] : [twin.id, writer.id];
-        world.links.unblock(near, other.id);
-        world.links.unblock(other.id, near);
-        world.links.cut(far, other.id);
+      for (const { author } of world.writers) {
+        if (author === writer.author || world.random.chance(0.5) === seesTwin.has(author)) continue;
+        if (!seesTwin.delete(author)) seesTwin.add(author);
+        // Whoever is shown the other one has lost its link and finds it again.
+        world.links.ban(writer.id, author, 20);
       }
       world.misdeed("twins");
-      world.scheduler.after(1000 + world.random.below(4000), divide);
+      world.scheduler.after(1000 + world.random.below(6000), divide);
     };
-    divide();
+    world.scheduler.after(500, divide);
   },
 };
 

@@ -31,6 +31,7 @@ import { createGuard } from "../src/io/files/index.ts";
 import type { BlobStore } from "../src/io/ports/index.ts";
 import { SimDisk } from "./disk.ts";
 import { SimBlobStore, SimStateStore } from "./stores.ts";
+import type { Outgoing } from "./outgoing.ts";
 import type { Realm } from "./realm.ts";
 
 const home = "/data";
@@ -48,12 +49,6 @@ const newsShape: Shape<News> = (value, what) => {
     note: optional(text(1 << 16))(note, `${what}.note`) ?? undefined,
   };
 };
-
-/** How a sender that cheats changes what it sends; an honest one sends each frame as it is. */
-export type Outgoing = (
-  frame: Uint8Array,
-  peer: Author,
-) => readonly { readonly frame: Uint8Array; readonly extraMs?: number }[];
 
 /** What writers and readers of this world have in common: a disk, stores over it, and lives. */
 abstract class SimHost {
@@ -239,6 +234,10 @@ export class SimWriter extends SimHost {
   readonly #saidHeld = new Set<Digest>();
   /** How it sends; adversaries replace it. */
   outgoing: Outgoing = (frame) => [{ frame }];
+  /** Another copy of this identity, behind the same links: it hears all that this one hears. */
+  twin: SimWriter | undefined;
+  /** The copy whose links these are, if they are not its own. */
+  linksOf: SimWriter | undefined;
   /** Says `held` of what it does not have. */
   isHeldFalsely = false;
 
@@ -329,6 +328,7 @@ export class SimWriter extends SimHost {
   }
 
   #attach(life: number): void {
+    if (this.linksOf !== undefined) return;
     const guarded =
       <A extends unknown[]>(then: (...args: A) => void) =>
       (...args: A): void => {
@@ -337,14 +337,19 @@ export class SimWriter extends SimHost {
     this.world.links.attach({
       id: this.id,
       author: this.author,
-      up: guarded((peer) => this.#push({ type: "peer-up", peer })),
-      down: guarded((peer) => this.#push({ type: "peer-down", peer })),
-      frame: guarded((peer, frame) => this.#push({ type: "message", peer, frame })),
+      up: guarded((peer) => this.#hear({ type: "peer-up", peer })),
+      down: guarded((peer) => this.#hear({ type: "peer-down", peer })),
+      frame: guarded((peer, frame) => this.#hear({ type: "message", peer, frame })),
     });
   }
 
   #push(input: HostInput): void {
     this.#loop?.push(input);
+  }
+
+  #hear(input: HostInput): void {
+    this.#push(input);
+    if (this.twin !== undefined) this.twin.#push(input);
   }
 
   protected override stopRunning(): void {
@@ -385,7 +390,7 @@ export class SimWriter extends SimHost {
   transmit(peer: Author, frame: Uint8Array): void {
     if (this.isHonest) this.world.check.sent(this, frame);
     for (const { frame: sent, extraMs } of this.outgoing(frame, peer))
-      this.world.links.send(this.id, peer, sent, extraMs);
+      this.world.links.send(this.linksOf?.id ?? this.id, peer, sent, extraMs);
   }
 
   async #serve(effect: Extract<LaterEffect, { type: "serve-blocks" | "serve-range" }>): Promise<void> {

@@ -1,6 +1,6 @@
 export { type CampaignResult, campaign, type Job, type SeedResult, seedsFrom } from "./campaign.ts";
 export { adversaries } from "./adversaries.ts";
-export { describePlan, type Plan, type PlanOptions, planOf, type Trouble, troubles } from "./plan.ts";
+export { type AdversaryName, adversaryNames, describePlan, type Plan, type PlanOptions, planOf, type Trouble, troubles } from "./plan.ts";
 export { type Outcome, runPlan } from "./run.ts";
 export { commandOf, shrink } from "./shrink.ts";
 export { Timeline } from "./timeline.ts";

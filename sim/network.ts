@@ -104,13 +104,6 @@ export class SimNetwork {
     for (const [i, a] of ids.entries()) for (const b of ids.slice(i + 1)) this.#dial(a, b, 10);
   }
 
-  /** Breaks the link between two at once and keeps it broken. */
-  cut(a: string, b: string): void {
-    this.#blocked.add(`${a}>${b}`);
-    this.#blocked.add(`${b}>${a}`);
-    this.#break(this.#link(a, b));
-  }
-
   unblock(from: string, to: string): void {
     this.#blocked.delete(`${from}>${to}`);
   }
@@ -216,7 +209,7 @@ export class SimNetwork {
     this.#scheduler.after(this.delayMs() + this.#random.below(backoffMs), () => {
       const [one, two] = [this.#endpoints.get(a), this.#endpoints.get(b)];
       if (one === undefined || two === undefined || link.isUp) return;
-      if (this.#isBlocked(a, b) || this.#isBlocked(b, a) || this.#isTaken(a, b))
+      if (this.#isBlocked(a, b) || this.#isBlocked(b, a))
         return this.#dial(a, b, Math.min(backoffMs * 2, silentMs));
       link.isUp = true;
       one.up(two.author);
@@ -238,15 +231,5 @@ export class SimNetwork {
       if (peer !== undefined) this.#endpoints.get(self)?.down(peer);
     }
     this.#scheduler.after(avoidMs, () => this.#dial(a, b, 100));
-  }
-
-  /** An identity has one link to each other: a twin waits until its twin's link is gone. */
-  #isTaken(a: string, b: string): boolean {
-    const same = (x: string, y: string): boolean => this.#authors.get(x) === this.#authors.get(y);
-    const ends = (x: string, y: string): boolean =>
-      [...this.#links.values()].some(
-        (link) => link.isUp && link.ends.includes(x) && link.ends.some((end) => same(end, y)),
-      );
-    return ends(a, b) || ends(b, a);
   }
 }

@@ -1,5 +1,6 @@
 import { Prng } from "../src/core/base/index.ts";
 import { commitRule, type FaultBudget, type RuleName } from "../src/core/quorum/index.ts";
+import type { DiskPlan } from "./disk.ts";
 import type { Weather } from "./network.ts";
 import { lies } from "./readers.ts";
 
@@ -62,6 +63,7 @@ export interface Plan {
   readonly stormMs: number;
   readonly healMs: number;
   readonly isRealCrypto: boolean;
+  readonly fault: DiskPlan | undefined;
 }
 
 type Row = readonly [RuleName, Omit<FaultBudget, "n">];
@@ -98,6 +100,10 @@ export interface PlanOptions {
   readonly adversary?: string;
   readonly off?: readonly Trouble[];
   readonly stormMs?: number;
+  /** Cheaters, whatever the row bears: more than f are the control experiment. */
+  readonly cheats?: number;
+  /** One crash or disk error, at the n-th durable step of writer 0. */
+  readonly fault?: DiskPlan;
 }
 
 /** Draws a plan from a seed; what `options` fix is fixed, the rest is as the seed has it. */
@@ -110,8 +116,9 @@ export function planOf(seed: number, options: PlanOptions = {}): Plan {
   const rule = commitRule(row[0], budget);
   if (!rule.ok) throw new Error(`${n} writers: ${rule.error.detail}`);
   const f = row[1].f;
-  const cheats = options.adversary !== undefined ? Math.max(1, random.below(f + 1)) : random.below(f + 1);
-  const authors = random.shuffled(Array.from({ length: n }, (_, i) => i)).slice(0, Math.min(cheats, f));
+  const drawnCheats = options.adversary === undefined ? random.below(f + 1) : Math.max(1, random.below(f + 1));
+  const cheats = options.cheats ?? Math.min(f, drawnCheats);
+  const authors = random.shuffled(Array.from({ length: n }, (_, i) => i)).slice(0, cheats);
   const corrupt = new Map(authors.map((author) => [author, options.adversary ?? pick(random, adversaryNames)]));
   const readers = random.below(3);
   const liars = new Map<number, string>();
@@ -138,6 +145,7 @@ export function planOf(seed: number, options: PlanOptions = {}): Plan {
     stormMs: options.stormMs ?? 35_000,
     healMs: 25_000,
     isRealCrypto: random.chance(0.01),
+    fault: options.fault,
   };
 }
 

@@ -4,6 +4,7 @@ import type { Signer } from "../src/core/crypto/index.ts";
 import type { HostEvidence, HostRecovery } from "../src/core/host/index.ts";
 import type { Network } from "../src/core/membership/index.ts";
 import type { DueRecord, MirrorEvent } from "../src/core/mirror/index.ts";
+import type { Outgoing } from "./outgoing.ts";
 import type { Signatures } from "./crypto.ts";
 import type { SimNetwork } from "./network.ts";
 import type { Plan } from "./plan.ts";
@@ -61,8 +62,8 @@ export interface Realm {
   hadDiskFault(host: Named): boolean;
   isDiskExcused(host: Named): boolean;
   signersOf(author: Author): { readonly block: Signer; readonly cosign: Signer };
-  /** A second copy of a cheater. */
-  addTwin(writer: NamedWriter): Named;
+  /** A second copy of a cheater, behind the same links. */
+  addTwin(writer: NamedWriter): { outgoing: Outgoing };
   /** A state that must be reached now and then was reached. */
   sometimes(what: string): void;
   /** A cheater cheated. */

@@ -45,6 +45,7 @@ export async function runPlan(plan: Plan, watch?: (world: World) => void): Promi
   const clients = new Clients(world, new Prng(world.random.next()));
   const nemesis = new Nemesis(world, new Prng(world.random.next()), plan.stormMs);
   await world.start();
+  breakOnce(world);
   nemesis.start();
   clients.start(plan.everyMs, plan.stormMs);
   const goesOn = (): boolean => {
@@ -67,6 +68,20 @@ export async function runPlan(plan: Plan, watch?: (world: World) => void): Promi
     culprits: [...check.culprits].sort((a, b) => a - b),
     trace: trace.digest("hex").slice(0, 16),
   };
+}
+
+/** The one planned fault of a crash matrix: the host dies or stops, and is started again a little later. */
+function breakOnce(world: World): void {
+  const { fault } = world.plan;
+  const [writer] = world.writers;
+  if (fault === undefined || writer === undefined) return;
+  world.blameDisk(writer, false);
+  writer.disk.plan(fault);
+  const revive = (): void => {
+    if (!writer.isUp) void writer.boot();
+    if (world.scheduler.nowMs < world.plan.stormMs) world.scheduler.after(1000, revive);
+  };
+  revive();
 }
 
 /** I17: no queue grows over its limit. */

@@ -28,8 +28,8 @@ export class World implements Realm {
   readonly epochMs = 1_700_000_000_000;
   /** Messages that clients sent, and through whom. */
   readonly submitted = new Map<string, string>();
-  /** What honest hosts dropped, by code. */
-  readonly dropped = new Map<string, number>();
+  /** An honest host dropped something that it was sent. */
+  onDropped: (code: string) => void = () => undefined;
   readonly reached = new Map<string, number>();
   readonly misdeeds = new Map<string, number>();
   onNote: (note: Note) => void = () => undefined;
@@ -93,9 +93,12 @@ export class World implements Realm {
     return new SimWriter(this, { id, author, isHonest, signers: this.signersOf(author) });
   }
 
-  /** A second copy of a cheater: its own disk, the same keys. */
-  addTwin(writer: NamedWriter): SimWriter {
-    const twin = this.#makeWriter(`${writer.id}'`, writer.author, false);
+  /** A second copy of a cheater: its own disk, the same keys, the same links. */
+  addTwin({ id, author }: NamedWriter): SimWriter {
+    const writer = this.writers[author];
+    const twin = this.#makeWriter(`${id}'`, author, false);
+    twin.linksOf = writer;
+    if (writer !== undefined) writer.twin = twin;
     this.twins.push(twin);
     return twin;
   }
@@ -139,7 +142,7 @@ export class World implements Realm {
   }
 
   droppedAt(host: Named, code: string): void {
-    if (host.isHonest) this.dropped.set(code, (this.dropped.get(code) ?? 0) + 1);
+    if (host.isHonest) this.onDropped(code);
   }
 
   note(kind: Note["kind"], host: string | undefined, text: string): void {

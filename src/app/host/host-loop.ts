@@ -66,7 +66,6 @@ export function writeState(
   }
   if (writes.size === 0 && !hasCommits) return;
   store.writeState(writes, host.state.commit.index, host.horizon);
-  store.forgetBelow(host.horizon);
   host.stateWritten();
 }
 

@@ -42,6 +42,12 @@ const metaKeys = {
   group: "meta/group",
 } as const;
 
+/**
+ * Rounds below the own horizon whose blocks are still given to others: a host that is a commit behind has a lower
+ * horizon, and this one may be the only honest one that has what a cheater showed to nobody else.
+ */
+const servedRounds = limits.gcRounds;
+
 const failedMarker = "STORAGE_FAILED";
 
 function positionBytes({ segment, offset }: Position): Uint8Array {
@@ -70,10 +76,8 @@ export class HostStore {
   readonly #files: FileSystem;
   readonly #directory: string;
   #guard: Guard;
-  /** Where blocks that are not ordered yet stand. */
-  readonly #positions = new Map<string, Position>();
-  /** round → the first position of one of its blocks: what a restart must read again. */
-  readonly #firstOfRound = new Map<number, Position>();
+  /** round → where its blocks stand; down to {@link servedRounds} below the horizon. */
+  readonly #rounds = new Map<number, Map<string, Position>>();
   /** Commits that the state has not executed, with the first position that they need. */
   #unexecuted: { readonly index: number; readonly from: Position }[] = [];
   #commitEntries: [string, Uint8Array][] = [];
@@ -111,8 +115,12 @@ export class HostStore {
   }
 
   #remember(ref: Ref, position: Position): void {
-    this.#positions.set(refKey(ref), position);
-    if (!this.#firstOfRound.has(ref.round)) this.#firstOfRound.set(ref.round, position);
+    const round = this.#rounds.get(ref.round) ?? new Map<string, Position>();
+    this.#rounds.set(ref.round, round.set(refKey(ref), position));
+  }
+
+  #positionOf(ref: Ref): Position | undefined {
+    return this.#rounds.get(ref.round)?.get(refKey(ref));
   }
 
   appendCommit(commit: Commit, bytes: Uint8Array): void {
@@ -123,10 +131,9 @@ export class HostStore {
   #index(commit: Commit, record: Position): void {
     let from = record;
     const positions = commit.blocks.map((ref) => {
-      const position = this.#positions.get(refKey(ref));
+      const position = this.#positionOf(ref);
       if (position === undefined)
         throw new StorageError("STORAGE_LOG_CORRUPT", `the log lacks block ${refKey(ref)}`);
-      this.#positions.delete(refKey(ref));
       if (isBefore(position, from)) from = position;
       return position;
     });
@@ -192,11 +199,11 @@ export class HostStore {
     horizon: number,
   ): void {
     this.#unexecuted = this.#unexecuted.filter(({ index }) => index > executedCommit);
-    for (const round of this.#firstOfRound.keys())
-      if (round <= horizon) this.#firstOfRound.delete(round);
+    for (const round of this.#rounds.keys())
+      if (round <= horizon - servedRounds) this.#rounds.delete(round);
     let from = this.#log.end;
     const needed = [
-      ...this.#firstOfRound.values(),
+      ...[...this.#rounds.values()].flatMap((round) => [...round.values()].slice(0, 1)),
       ...this.#unexecuted.map((commit) => commit.from),
     ];
     for (const position of needed) if (isBefore(position, from)) from = position;
@@ -210,13 +217,6 @@ export class HostStore {
     ]);
   }
 
-  /** Positions of blocks at or below the horizon that were never ordered are of no use any more. */
-  forgetBelow(horizon: number): void {
-    for (const key of this.#positions.keys()) {
-      if (Number.parseInt(key, 10) <= horizon) this.#positions.delete(key);
-    }
-  }
-
   // ── serving others ──
 
   /** Wire bytes of the blocks that are here, up to `fetchBytesMax`. `live` finds those that are still in memory. */
@@ -228,7 +228,7 @@ export class HostStore {
     let bytes = 0;
     for (const ref of refs) {
       const block = live(ref);
-      const position = this.#positions.get(refKey(ref));
+      const position = this.#positionOf(ref);
       const wire =
         block !== undefined
           ? blockToWire(block)
