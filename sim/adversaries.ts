@@ -212,20 +212,26 @@ export const twins: Adversary = {
   says: "runs twice with one key, and shows each half of the others another of the two",
   corrupt: (writer, world) => {
     const twin = world.addTwin(writer);
-    const seesTwin = new Set<Author>();
-    writer.outgoing = (frame, peer) => (seesTwin.has(peer) ? [] : [{ frame }]);
-    twin.outgoing = (frame, peer) => (seesTwin.has(peer) ? [{ frame }] : []);
+    const { far } = world;
+    const isTwin = (peer: Author): boolean => world.plan.corrupt.get(peer) === "twins";
+    writer.outgoing = (frame, peer) => (far.has(peer) && !isTwin(peer) ? [] : [{ frame }]);
+    twin.outgoing = (frame, peer) => (far.has(peer) || isTwin(peer) ? [{ frame }] : []);
     const divide = (): void => {
-      for (const { author } of world.writers) {
-        if (author === writer.author || world.random.chance(0.5) === seesTwin.has(author)) continue;
-        if (!seesTwin.delete(author)) seesTwin.add(author);
-        // Whoever is shown the other one has lost its link and finds it again.
-        world.links.ban(writer.id, author, 20);
+      const honest = world.writers.filter(({ isHonest }) => isHonest);
+      for (const { author } of world.random.shuffled(honest).slice(0, Math.ceil(honest.length / 2))) {
+        if (!far.delete(author)) far.add(author);
+        // Whoever is shown the other copies has lost its links and finds them again.
+        for (const cheat of world.plan.corrupt.keys())
+          world.links.ban(world.writers[cheat]?.id ?? "", author, 20);
       }
       world.misdeed("twins");
-      world.scheduler.after(1000 + world.random.below(6000), divide);
+      world.divided();
+      world.scheduler.after(2000 + world.random.below(6000), divide);
     };
-    world.scheduler.after(500, divide);
+    // One schedule for all twins: they conspire.
+    const [first] = world.plan.corrupt.keys();
+    if (first === writer.author) world.scheduler.after(500, divide);
+    else world.misdeed("twins");
   },
 };
 

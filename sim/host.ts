@@ -29,7 +29,7 @@ import {
 } from "../src/app/host/index.ts";
 import { createGuard } from "../src/io/files/index.ts";
 import type { BlobStore } from "../src/io/ports/index.ts";
-import { SimDisk } from "./disk.ts";
+import { type DiskPlan, SimDisk } from "./disk.ts";
 import { SimBlobStore, SimStateStore } from "./stores.ts";
 import type { Outgoing } from "./outgoing.ts";
 import type { Realm } from "./realm.ts";
@@ -234,6 +234,8 @@ export class SimWriter extends SimHost {
   readonly #saidHeld = new Set<Digest>();
   /** How it sends; adversaries replace it. */
   outgoing: Outgoing = (frame) => [{ frame }];
+  /** What its disk does to its first life. */
+  firstFault: DiskPlan | undefined;
   /** Another copy of this identity, behind the same links: it hears all that this one hears. */
   twin: SimWriter | undefined;
   /** The copy whose links these are, if they are not its own. */
@@ -271,6 +273,8 @@ export class SimWriter extends SimHost {
     this.world.note("up", this.id, "starts");
     this.halted = undefined;
     const life = ++this.life;
+    this.disk.plan(this.firstFault ?? undefined);
+    this.firstFault = undefined;
     try {
       await this.#start(life);
     } catch (error) {
@@ -339,7 +343,7 @@ export class SimWriter extends SimHost {
       author: this.author,
       up: guarded((peer) => this.#hear({ type: "peer-up", peer })),
       down: guarded((peer) => this.#hear({ type: "peer-down", peer })),
-      frame: guarded((peer, frame) => this.#hear({ type: "message", peer, frame })),
+      frame: guarded((peer, frame, isFromTwin) => this.#hear({ type: "message", peer, frame }, isFromTwin)),
     });
   }
 
@@ -347,9 +351,16 @@ export class SimWriter extends SimHost {
     this.#loop?.push(input);
   }
 
-  #hear(input: HostInput): void {
-    this.#push(input);
-    if (this.twin !== undefined) this.twin.#push(input);
+  /** Each copy hears the writers that it is shown to; copies of twins hear the copies of their own side. */
+  #hear(input: HostInput, isFromTwin = false): void {
+    const { twin } = this;
+    if (twin === undefined) return this.#push(input);
+    if (input.type !== "message") {
+      this.#push(input);
+      return twin.#push(input);
+    }
+    const isFar = this.world.far.has(input.peer) || isFromTwin;
+    (isFar ? twin : this).#push(input);
   }
 
   protected override stopRunning(): void {
@@ -390,7 +401,7 @@ export class SimWriter extends SimHost {
   transmit(peer: Author, frame: Uint8Array): void {
     if (this.isHonest) this.world.check.sent(this, frame);
     for (const { frame: sent, extraMs } of this.outgoing(frame, peer))
-      this.world.links.send(this.linksOf?.id ?? this.id, peer, sent, extraMs);
+      this.world.links.send(this.linksOf?.id ?? this.id, peer, { frame: sent, isFromTwin: this.linksOf !== undefined }, extraMs);
   }
 
   async #serve(effect: Extract<LaterEffect, { type: "serve-blocks" | "serve-range" }>): Promise<void> {

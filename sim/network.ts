@@ -7,7 +7,8 @@ export interface Endpoint {
   readonly author: Author;
   up(peer: Author): void;
   down(peer: Author): void;
-  frame(peer: Author, frame: Uint8Array): void;
+  /** `isFromTwin`: sent by the second copy of a cheater, as its fellows know. */
+  frame(peer: Author, frame: Uint8Array, isFromTwin: boolean): void;
 }
 
 interface Link {
@@ -21,10 +22,14 @@ interface Link {
   readonly held: Map<string, Carried[]>;
 }
 
-interface Carried {
+interface Carried extends Payload {
   readonly from: string;
   readonly to: string;
+}
+
+interface Payload {
   readonly frame: Uint8Array;
+  readonly isFromTwin: boolean;
 }
 
 /** How the network is now; all of it may change while it runs. */
@@ -117,19 +122,16 @@ export class SimNetwork {
     }
   }
 
-  send(from: string, to: Author, frame: Uint8Array, extraMs = 0): void {
+  send(from: string, to: Author, payload: Payload, extraMs = 0): void {
     for (const link of this.#links.values()) {
       if (!link.isUp || !link.ends.includes(from)) continue;
       const other = link.ends[0] === from ? link.ends[1] : link.ends[0];
-      if (this.#endpoints.get(other)?.author === to) this.#carry(link, { from, to: other, frame }, extraMs);
+      if (this.#endpoints.get(other)?.author === to) this.#carry(link, { from, to: other, ...payload }, extraMs);
     }
   }
 
-  #carry(
-    link: Link,
-    { from, to, frame }: { readonly from: string; readonly to: string; readonly frame: Uint8Array },
-    extraMs: number,
-  ): void {
+  #carry(link: Link, carried: Carried, extraMs: number): void {
+    const { from, to, frame } = carried;
     this.frames++;
     const { clog, cut, bandwidth } = this.weather;
     if (this.#random.chance(cut)) return this.#break(link);
@@ -140,7 +142,7 @@ export class SimNetwork {
     const arrivesMs = Math.max((link.lastMs.get(direction) ?? 0) + 0.001, now + delayMs);
     link.lastMs.set(direction, arrivesMs);
     this.onFrame({ from, to, frame, sentMs: now, arrivesMs });
-    this.#arrive(link, { from, to, frame }, arrivesMs);
+    this.#arrive(link, carried, arrivesMs);
   }
 
   #arrive(link: Link, carried: Carried, atMs: number): void {
@@ -171,9 +173,9 @@ export class SimNetwork {
     });
   }
 
-  #deliver({ from, to, frame }: Carried): void {
+  #deliver({ from, to, frame, isFromTwin }: Carried): void {
     const sender = this.#endpoints.get(from);
-    if (sender !== undefined) this.#endpoints.get(to)?.frame(sender.author, frame);
+    if (sender !== undefined) this.#endpoints.get(to)?.frame(sender.author, frame, isFromTwin);
   }
 
   /** One way, milliseconds. */

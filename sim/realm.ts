@@ -62,6 +62,10 @@ export interface Realm {
   hadDiskFault(host: Named): boolean;
   isDiskExcused(host: Named): boolean;
   signersOf(author: Author): { readonly block: Signer; readonly cosign: Signer };
+  /** Honest writers that are shown the second copies of twins. */
+  readonly far: Set<Author>;
+  /** Who is shown which copy has changed. */
+  divided(): void;
   /** A second copy of a cheater, behind the same links. */
   addTwin(writer: NamedWriter): { outgoing: Outgoing };
   /** A state that must be reached now and then was reached. */

@@ -24,6 +24,7 @@ export class World implements Realm {
   readonly check: Check;
   readonly writers: SimWriter[] = [];
   readonly twins: SimWriter[] = [];
+  readonly far = new Set<Author>();
   readonly readers: SimReader[] = [];
   readonly epochMs = 1_700_000_000_000;
   /** Messages that clients sent, and through whom. */
@@ -91,6 +92,17 @@ export class World implements Realm {
   #makeWriter(id: string, index: number, isHonest: boolean): SimWriter {
     const author = authorOf(index);
     return new SimWriter(this, { id, author, isHonest, signers: this.signersOf(author) });
+  }
+
+  /** With more twins than the row bears, the network is divided as they are: the fork that must then be seen. */
+  divided(): void {
+    if (this.plan.corrupt.size <= this.network.rule.f) return;
+    for (const a of this.honestWriters) {
+      for (const b of this.honestWriters) {
+        if (this.far.has(a.author) === this.far.has(b.author)) this.links.unblock(a.id, b.id);
+        else this.links.block(a.id, b.id);
+      }
+    }
   }
 
   /** A second copy of a cheater: its own disk, the same keys, the same links. */

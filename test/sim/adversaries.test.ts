@@ -14,7 +14,7 @@ const traces: Partial<Record<AdversaryName, RegExp>> = {
   twins: /evidence: equivocation/,
   equivocator: /evidence: equivocation/,
   mutator: /evidence: invalid-block/,
-  miscosigner: /evidence: contradicting-checkpoint/,
+  miscosigner: /OTHER_ROOT/,
   futurist: /FAR_FUTURE/,
   garbler: /MALFORMED|NOT_CANONICAL|BAD_SIGNATURE|WRONG_PAYLOAD/,
   replayer: /REPEATED_ROUND|SECOND_HELLO|NOT_ASKED|NOT_WANTED/,
@@ -28,7 +28,7 @@ describe("each cheater cheats, and the others bear it", () => {
   for (const { name, says } of adversaries) {
     test(`${name}: ${says}`, async () => {
       const seen: string[] = [];
-      for (const seed of [1, 2, 3]) {
+      for (const seed of [1, 2]) {
         const options = { n: 4, adversary: name, off: troubles, stormMs: 12_000 };
         const outcome = await runPlan(planOf(seed, options), (world) => {
           world.onDropped = (code) => seen.push(code);
@@ -43,15 +43,19 @@ describe("each cheater cheats, and the others bear it", () => {
   }
 });
 
-test("control: with more twins than the row bears, some host sees another history, and the proofs name them", async () => {
-  const diverged: string[] = [];
-  for (let seed = 1; seed <= 40 && diverged.length === 0; seed++) {
-    const options = { n: 4, adversary: "twins", cheats: 2, off: troubles, stormMs: 30_000 };
+test("control: with more twins than the row bears the checks see a fork, and the proofs name them all", async (t) => {
+  let forks = 0;
+  let named = 0;
+  for (let seed = 1; seed <= 8; seed++) {
+    const options = { n: 4, adversary: "twins", cheats: 2, off: troubles, stormMs: 15_000 };
     const { failure, culprits, plan } = await runPlan(planOf(seed, options));
-    if (failure === undefined || !/^(I1|I2|I9|H) /.test(failure)) continue;
-    diverged.push(failure);
-    assert.ok(culprits.length >= 2, `the proofs name ${culprits.join(", ")}: ${failure}`);
-    for (const author of culprits) assert.ok(plan.corrupt.has(author));
+    for (const author of culprits)
+      assert.ok(plan.corrupt.has(author), `seed ${seed}: ${author} is honest`);
+    if (failure?.startsWith("I1 ") !== true) continue;
+    forks++;
+    if (culprits.length === plan.corrupt.size) named++;
   }
-  assert.equal(diverged.length, 1, "the checks see a fork when there is one");
+  t.diagnostic(`${forks} of 8 seeds fork; in ${named} of them both are proven`);
+  assert.ok(forks > 0, "the checks see a fork when there is one");
+  assert.equal(named, forks, "a fork exposes f + 1 writers");
 });

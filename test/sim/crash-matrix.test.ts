@@ -19,6 +19,7 @@ for (const what of ["crash-before", "crash-after", "eio", "enospc", "short"] as 
       assert.equal(failure, undefined, `${what} at step ${step}`);
       if (fired) reached++;
     }
-    assert.ok(reached >= 20, `the fault struck in ${reached} runs`);
+    // A short write strikes only where something is written.
+    assert.ok(reached >= (what === "short" ? 8 : 20), `the fault struck in ${reached} runs`);
   });
 }

@@ -29,12 +29,21 @@ export type CosignEffect =
   | { readonly type: "guard-checkpoint"; readonly guard: CosignGuard }
   | { readonly type: "cosigned"; readonly cosignature: SizedCosignature }
   | { readonly type: "certified"; readonly due: DueRecord; readonly note: string }
-  /** A writer signed another root for a size that this host knows: one of the two is wrong. */
-  | { readonly type: "contradiction"; readonly author: Author; readonly size: number };
+  /** A writer signed two roots for one size: the two together prove it to anybody. */
+  | {
+      readonly type: "contradiction";
+      readonly author: Author;
+      readonly first: SizedCosignature;
+      readonly second: SizedCosignature;
+    }
+  /** A writer signed another root than this host computed. Which of the two cheats, or sees a fork, is not proven. */
+  | { readonly type: "other-root"; readonly author: Author };
 
 interface Collected {
   readonly due: DueRecord;
   readonly cosignatures: Map<Author, Cosignature>;
+  /** The first valid cosignature of each writer, on whatever root. */
+  readonly first: Map<Author, SizedCosignature>;
 }
 
 /**
@@ -72,7 +81,7 @@ export class Cosigning {
   onDue(due: DueRecord, nowMs: number): readonly CosignEffect[] {
     if (due.size <= this.#certifiedSize) return [];
     const effects: CosignEffect[] = [];
-    const collected: Collected = { due, cosignatures: new Map() };
+    const collected: Collected = { due, cosignatures: new Map(), first: new Map() };
     this.#open.set(due.size, collected);
     this.#boundOpen();
     effects.push(...this.#sign(collected, nowMs));
@@ -113,14 +122,16 @@ export class Cosigning {
       this.#early.set(author, [...early, sized].slice(-limits.cosignaturesPendingMax));
       return [];
     }
-    if (collected.cosignatures.has(author)) return [];
+    const first = collected.first.get(author);
+    if (first !== undefined && equalBytes(first.root, sized.root)) return [];
     const cosigner = this.#network.cosigners[author];
     if (cosigner === undefined) return [];
     const cosignature = { name: cosigner.name, timeS: sized.timeS, signature: sized.signature };
     const theirs: Checkpoint = { origin: this.#network.origin, size: sized.size, root: sized.root };
     if (!verifyCosignature(theirs, cosignature, { cosigner, verifier: this.#verifier })) return [];
-    if (!equalBytes(sized.root, collected.due.root))
-      return [{ type: "contradiction", author, size: sized.size }];
+    if (first !== undefined) return [{ type: "contradiction", author, first, second: sized }];
+    collected.first.set(author, sized);
+    if (!equalBytes(sized.root, collected.due.root)) return [{ type: "other-root", author }];
     collected.cosignatures.set(author, cosignature);
     return this.#certify(collected);
   }

@@ -9,7 +9,7 @@ import type {
 } from "../acceptance/index.ts";
 import type { Author, Digest } from "../base/index.ts";
 import type { DueRecord, MirrorEvent } from "../mirror/index.ts";
-import type { CosignGuard } from "./cosigning.ts";
+import type { CosignGuard, SizedCosignature } from "./cosigning.ts";
 
 /** What reaches a host from the world. */
 export type HostInput =
@@ -38,7 +38,12 @@ export type HostEvidence =
       readonly wire: Uint8Array;
       readonly detail: string;
     }
-  | { readonly kind: "contradicting-checkpoint"; readonly author: Author; readonly size: number };
+  | {
+      readonly kind: "contradicting-checkpoint";
+      readonly author: Author;
+      readonly first: SizedCosignature;
+      readonly second: SizedCosignature;
+    };
 
 /** What a host asks of the world. The first group must be durable before anything else is done. */
 export type HostEffect =

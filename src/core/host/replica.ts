@@ -96,9 +96,14 @@ function replicaEffectOf(effect: CosignEffect): ReplicaEffect {
     case "cosigned":
       return effect;
     case "contradiction": {
-      const { author, size } = effect;
-      return { type: "evidence", evidence: { kind: "contradicting-checkpoint", author, size } };
+      const { author, first, second } = effect;
+      return {
+        type: "evidence",
+        evidence: { kind: "contradicting-checkpoint", author, first, second },
+      };
     }
+    case "other-root":
+      return { type: "dropped", code: "OTHER_ROOT", peer: effect.author };
     default:
       return unreachable(effect);
   }
