@@ -33,7 +33,7 @@ export interface RunningNode {
   stop(): Promise<void>;
 }
 
-/** Starts the host of a home directory. Throws CONFIG_*, GENESIS_*, KEY_*, STORAGE_*, IDENTITY_IN_USE. */
+/** Starts the host of a home directory. Throws CONFIG_*, LISTEN_FAILED, GENESIS_*, KEY_*, STORAGE_*, IDENTITY_IN_USE. */
 export async function startNode(directory: string): Promise<RunningNode> {
   const { parts, engine, failed, release } = await assemble(directory);
   const { config, core, log, network, store } = parts;
@@ -62,8 +62,19 @@ export async function startNode(directory: string): Promise<RunningNode> {
     return { ...urls, status: () => host.status(), failed, stop };
   } catch (error) {
     await stop();
-    throw error;
+    throw listenErrorOf(error, homeOf(directory).configFile);
   }
+}
+
+/** An address that cannot be listened on is the config's, or another program's. */
+function listenErrorOf(error: unknown, configFile: string): unknown {
+  const { syscall } = error as { syscall?: unknown };
+  if (!(error instanceof Error) || !["listen", "bind", "getaddrinfo"].includes(String(syscall)))
+    return error;
+  return new ConfigError(
+    "LISTEN_FAILED",
+    `cannot listen (${error.message}); look at the listen addresses in ${configFile}, and whether another program has the port`,
+  );
 }
 
 interface Assembled {

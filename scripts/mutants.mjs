@@ -1,0 +1,116 @@
+// Plants bugs one by one in a copy of the build and says what notices: simulated seeds first, then the unit tests.
+// npm run test:mutants [-- --only TEXT] [--seeds N]
+import { spawnSync } from "node:child_process";
+import {
+  cpSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { mutants } from "../sim/mutants.mjs";
+
+const { values } = parseArgs({
+  options: {
+    only: { type: "string", default: "" },
+    seeds: { type: "string", default: "40" },
+    list: { type: "boolean", default: false },
+  },
+});
+const root = fileURLToPath(new URL("..", import.meta.url));
+const work = mkdtempSync(join(tmpdir(), "smalti-mutants-"));
+for (const name of ["dist", "package.json", "sim", "docs"])
+  cpSync(join(root, name), join(work, name), { recursive: true });
+symlinkSync(join(root, "node_modules"), join(work, "node_modules"));
+
+function plant({ file, find, put }) {
+  const path = join(work, "dist/src", file);
+  const whole = readFileSync(path, "utf8");
+  const places = whole.split(find).length - 1;
+  if (places !== 1) throw new Error(`${file}: "${find}" stands there ${places} times`);
+  writeFileSync(
+    path,
+    whole.replace(find, () => put),
+  );
+  return () => writeFileSync(path, whole);
+}
+
+const seedRunner = `
+  import { campaign, planOf } from ${JSON.stringify(join(work, "dist/sim/index.js"))};
+  let at; let done = 0;
+  const jobs = (function* () { for (let i = 0; i < ${Number(values.seeds)} && at === undefined; i++) yield { seed: 5000 + i, options: {} }; })();
+  const timer = setTimeout(() => { console.log(JSON.stringify({ at: done + 1, why: "the simulation hangs" })); process.exit(); }, 150_000);
+  await campaign({ jobs, onSeed: (r) => { done++; if (r.failure !== undefined && at === undefined) { at = { at: done, seed: r.seed, why: r.failure.split("\\n")[0] }; } } });
+  clearTimeout(timer);
+  console.log(JSON.stringify(at ?? null));
+  process.exit();
+`;
+
+function bySeeds() {
+  const ran = spawnSync(process.execPath, ["--input-type=module", "-e", seedRunner], {
+    cwd: work,
+    encoding: "utf8",
+  });
+  if (ran.status !== 0)
+    return {
+      at: 1,
+      why: `the simulation ends: ${ran.stderr.split("\n").find((line) => /Error/.test(line)) ?? ran.stderr.slice(0, 80)}`,
+    };
+  return JSON.parse(ran.stdout.trim().split("\n").at(-1) ?? "null");
+}
+
+function unitFiles(directory) {
+  return readdirSync(join(work, directory))
+    .filter((name) => name.endsWith(".test.js"))
+    .map((name) => join(directory, name));
+}
+
+function byTests() {
+  const files = [...unitFiles("dist/test/core"), ...unitFiles("dist/test/io")];
+  const { stdout } = spawnSync(process.execPath, ["--test", "--test-reporter=tap", ...files], {
+    cwd: work,
+    encoding: "utf8",
+    maxBuffer: 1 << 27,
+    timeout: 300_000,
+  });
+  const line = stdout
+    ?.split("\n")
+    .find((text) => /^\s*not ok/.test(text) && !/\.test\.js/.test(text));
+  return line?.replace(/^\s*not ok \d+ - /, "").slice(0, 90);
+}
+
+const chosen = mutants.filter(({ says }) => says.includes(values.only));
+const rows = [];
+for (const [i, mutant] of chosen.entries()) {
+  const mends = [plant(mutant)];
+  if (mutant.also !== undefined) {
+    const [file, find, put] = mutant.also;
+    mends.push(plant({ file, find, put }));
+  }
+  if (!values.list) {
+    const seeds = bySeeds();
+    const test = seeds === null ? byTests() : undefined;
+    const verdict =
+      seeds !== null
+        ? `seed ${seeds.at}: ${seeds.why}`
+        : test === undefined
+          ? "SURVIVES"
+          : `test: ${test}`;
+    rows.push({ says: mutant.says, file: mutant.file, verdict });
+    console.log(`${i + 1}/${chosen.length} ${mutant.says}: ${verdict.slice(0, 140)}`);
+  }
+  for (const mend of mends.reverse()) mend();
+}
+rmSync(work, { recursive: true, force: true });
+const alive = rows.filter(({ verdict }) => verdict === "SURVIVES");
+console.log(
+  `\n${rows.length} bugs planted, ${rows.length - alive.length} noticed, ${alive.length} survive`,
+);
+for (const { says, file } of alive) console.log(`  survives: ${says} (${file})`);
+process.exit(alive.length === 0 ? 0 : 1);
