@@ -89,7 +89,7 @@ const rows: Readonly<Record<number, readonly Row[]>> = {
   13: [["three", { f: 4, c: 0, k: 0 }]],
 };
 /** Small committees more often: they reach deep states sooner. */
-const sizes = [1, 4, 4, 4, 4, 4, 4, 4, 5, 6, 6, 7, 10, 13];
+const sizes = [1, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 5, 5, 5, 6, 6, 6, 7, 7, 10, 13];
 
 function pick<T>(random: Prng, items: readonly T[]): T {
   return items[random.below(items.length)] as T;
@@ -141,8 +141,9 @@ export function planOf(seed: number, options: PlanOptions = {}): Plan {
       bandwidth: 1e6,
     },
     syncMs: pick(random, [0.5, 3, 10]),
-    everyMs: pick(random, [400, 1000, 2500]),
-    stormMs: options.stormMs ?? 35_000,
+    // A large committee costs a hundred times as much a round: it is given less to do.
+    everyMs: pick(random, [400, 1000, 2500]) * (n > 7 ? 4 : 1),
+    stormMs: options.stormMs ?? (n > 7 ? 10_000 : 35_000),
     healMs: 25_000,
     isRealCrypto: random.chance(0.01),
     fault: options.fault,

@@ -75,6 +75,7 @@ export type HostEffect =
   | { readonly type: "disconnect"; readonly peer: Author; readonly code: string }
   | { readonly type: "dropped"; readonly code: string; readonly peer: Author | undefined }
   | { readonly type: "violation"; readonly detail: string }
+  /** "Step me again then." Every step names all times that it waits for; only the earliest need be kept. */
   | { readonly type: "wake"; readonly atMs: number };
 
 /** How a writer is, for status pages and metrics. */

@@ -425,11 +425,11 @@ export class WriterHost {
   }
 
   #fetch(paceMs: number): void {
-    if (!this.#gaps.isDue(paceMs)) return;
-    const missing = this.#dag.missing();
-    for (const { peer, refs } of this.#gaps.requests(missing, this.#reachable(), paceMs)) {
-      this.#send(peer, { type: "fetch", refs });
+    if (this.#gaps.isDue(paceMs)) {
+      const requests = this.#gaps.requests(this.#dag.missing(), this.#reachable(), paceMs);
+      for (const { peer, refs } of requests) this.#send(peer, { type: "fetch", refs });
     }
+    // Named at every step: the loop keeps the earliest wake-up only, and what it keeps may be another's.
     this.#wakeAt(this.#gaps.wakeAtMs(paceMs));
   }
 

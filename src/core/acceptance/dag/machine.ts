@@ -55,7 +55,7 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
   readonly #config: DagConfig;
   readonly #self: Author | undefined;
   readonly #graph = new Graph<Entry>();
-  readonly #waiting = new WaitingRoom();
+  readonly #waiting = new WaitingRoom((ref) => this.#rememberTip(ref));
   readonly #time = new MonotonicClock();
   readonly #clock: RoundClock;
   readonly #absence: Absence;
@@ -63,7 +63,7 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
   readonly #queue = new PayloadQueue();
   readonly #ordering: Ordering;
   readonly #proposer: Proposer | undefined;
-  /** The newest block of each author that was dropped because this host is behind: asked for once it is not. */
+  /** The newest block of each author that was dropped, since this host is behind or had no room: asked for later. */
   readonly #droppedTips = new Map<Author, Ref>();
   #effects: DagEffect[] = [];
 
@@ -227,9 +227,12 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
     this.#effects.push({ type: "dropped", code, from });
     if (code === "TWIN_PUSHED") this.#waiting.refuseDemand(key);
     if (code !== "COMMIT_LAG" && code !== "FAR_FUTURE") return;
-    const tip = this.#droppedTips.get(block.ref.author);
-    if (tip === undefined || block.ref.round > tip.round)
-      this.#droppedTips.set(block.ref.author, block.ref);
+    this.#rememberTip(block.ref);
+  }
+
+  #rememberTip(ref: Ref): void {
+    const tip = this.#droppedTips.get(ref.author);
+    if (tip === undefined || ref.round > tip.round) this.#droppedTips.set(ref.author, ref);
   }
 
   /** A block of this host that it does not know: it must not sign until it knows what else there is (§12). */

@@ -16,6 +16,12 @@ export class WaitingRoom {
   readonly #waiting = new Map<string, Waiting>();
   /** parent key → the blocks that wait for it */
   readonly #waiters = new Map<string, { readonly ref: Ref; readonly keys: Set<string> }>();
+  readonly #noRoomFor: (ref: Ref) => void;
+
+  /** `noRoomFor` is told of blocks that had to leave: nobody pushes them again. */
+  constructor(noRoomFor: (ref: Ref) => void) {
+    this.#noRoomFor = noRoomFor;
+  }
 
   get size(): number {
     return this.#waiting.size;
@@ -61,7 +67,10 @@ export class WaitingRoom {
 
   /** Parks a block, or refuses it if it is the farthest and there is no room; returns parents nothing waited for before. */
   park(block: VerifiedBlock, missing: readonly Ref[]): Ref[] {
-    if (!this.#makeRoom(block)) return [];
+    if (!this.#makeRoom(block)) {
+      this.#noRoomFor(block.ref);
+      return [];
+    }
     const key = refKey(block.ref);
     this.#waiting.set(key, { block, key, lacks: new Set(missing.map(refKey)) });
     const fresh: Ref[] = [];
@@ -135,6 +144,7 @@ export class WaitingRoom {
         return own.length === 0 && count === 1;
       bytes -= farthest.block.payload.length;
       this.#evict(farthest);
+      this.#noRoomFor(farthest.block.ref);
     }
     return true;
   }
