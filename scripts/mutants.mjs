@@ -25,7 +25,7 @@ const { values } = parseArgs({
 });
 const root = fileURLToPath(new URL("..", import.meta.url));
 const work = mkdtempSync(join(tmpdir(), "smalti-mutants-"));
-for (const name of ["dist", "package.json", "sim", "docs"])
+for (const name of ["dist", "package.json", "sim", "docs", "src", "test"])
   cpSync(join(root, name), join(work, name), { recursive: true });
 symlinkSync(join(root, "node_modules"), join(work, "node_modules"));
 

@@ -7,7 +7,7 @@ const corpus = JSON.parse(
   readFileSync(new URL("../../../sim/corpus.json", import.meta.url), "utf8"),
 ) as readonly (Job & { readonly was: string })[];
 
-const { SMALTI_SIM_FIRST: firstSeed = "1000", SMALTI_SIM_SEEDS: seedCount = "60" } = process.env;
+const { SMALTI_SIM_FIRST: firstSeed = "1000", SMALTI_SIM_SEEDS: seedCount = "30" } = process.env;
 const [first, count] = [Number(firstSeed), Number(seedCount)];
 
 function told({ seed, options, plan, failure }: SeedResult): string {
