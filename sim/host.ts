@@ -351,16 +351,16 @@ export class SimWriter extends SimHost {
     this.#loop?.push(input);
   }
 
-  /** Each copy hears the writers that it is shown to; copies of twins hear the copies of their own side. */
+  /** Both copies hear everybody; only in a divided network each hears its own side. */
   #hear(input: HostInput, isFromTwin = false): void {
     const { twin } = this;
     if (twin === undefined) return this.#push(input);
-    if (input.type !== "message") {
-      this.#push(input);
-      return twin.#push(input);
+    if (input.type === "message" && this.world.isDivided) {
+      const isFar = this.world.far.has(input.peer) || isFromTwin;
+      return (isFar ? twin : this).#push(input);
     }
-    const isFar = this.world.far.has(input.peer) || isFromTwin;
-    (isFar ? twin : this).#push(input);
+    this.#push(input);
+    twin.#push(input);
   }
 
   protected override stopRunning(): void {

@@ -64,6 +64,8 @@ export interface Realm {
   signersOf(author: Author): { readonly block: Signer; readonly cosign: Signer };
   /** Honest writers that are shown the second copies of twins. */
   readonly far: Set<Author>;
+  /** More twins than the row bears: honest writers of the two sides do not hear one another either. */
+  readonly isDivided: boolean;
   /** Who is shown which copy has changed. */
   divided(): void;
   /** A second copy of a cheater, behind the same links. */

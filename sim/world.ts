@@ -94,9 +94,13 @@ export class World implements Realm {
     return new SimWriter(this, { id, author, isHonest, signers: this.signersOf(author) });
   }
 
+  get isDivided(): boolean {
+    return this.plan.corrupt.size > this.network.rule.f;
+  }
+
   /** With more twins than the row bears, the network is divided as they are: the fork that must then be seen. */
   divided(): void {
-    if (this.plan.corrupt.size <= this.network.rule.f) return;
+    if (!this.isDivided) return;
     for (const a of this.honestWriters) {
       for (const b of this.honestWriters) {
         if (this.far.has(a.author) === this.far.has(b.author)) this.links.unblock(a.id, b.id);
