@@ -40,7 +40,10 @@ function frameOf(block: Block): Uint8Array {
 function perBlock(
   name: AdversaryName,
   says: string,
-  change: (block: VerifiedBlock, at: { writer: SimWriter; world: Realm; peer: Author }) => Sent | undefined,
+  change: (
+    block: VerifiedBlock,
+    at: { writer: SimWriter; world: Realm; peer: Author },
+  ) => Sent | undefined,
 ): Adversary {
   return {
     name,
@@ -57,58 +60,88 @@ function perBlock(
   };
 }
 
-const randomDigest = (world: Realm): Digest => Digest(sha256(Buffer.from(`${world.random.next()}`)));
+const randomDigest = (world: Realm): Digest =>
+  Digest(sha256(Buffer.from(`${world.random.next()}`)));
 
-const equivocator = perBlock("equivocator", "shows odd and even writers different blocks of a round", (block, { world, writer, peer }) =>
-  peer % 2 === 0 ? undefined : [{ frame: frameOf(forged(world, writer, block, { tsMs: block.header.tsMs + 1 })) }],
+const equivocator = perBlock(
+  "equivocator",
+  "shows odd and even writers different blocks of a round",
+  (block, { world, writer, peer }) =>
+    peer % 2 === 0
+      ? undefined
+      : [{ frame: frameOf(forged({ world, writer }, block, { tsMs: block.header.tsMs + 1 })) }],
 );
 
-const mutator = perBlock("mutator", "changes one small thing in some of its blocks and signs them again", (block, { world, writer }) => {
-  if (!world.random.chance(0.3)) return undefined;
-  const { header } = block;
-  const changes = [
-    { round: Round(header.round + 1) },
-    { round: Round(Math.max(1, header.round - 1)) },
-    { tsMs: world.random.below(2 ** 40) },
-    { parents: header.parents.slice(0, -1) },
-    { parents: header.parents.toReversed() },
-    { commitVotes: header.commitVotes.toReversed() },
-    { epoch: header.epoch + 1 },
-    { author: ((header.author + 1) % world.network.writers.length) as Author },
-    { payload: { ...header.payload, bytes: header.payload.bytes + 1 } },
-    { evidence: [randomDigest(world)] },
-  ];
-  const change = changes[world.random.below(changes.length)] ?? {};
-  return [{ frame: frameOf(forged(world, writer, block, change)) }];
-});
+const mutator = perBlock(
+  "mutator",
+  "changes one small thing in some of its blocks and signs them again",
+  (block, { world, writer }) => {
+    if (!world.random.chance(0.3)) return undefined;
+    const { header } = block;
+    const changes = [
+      { round: Round(header.round + 1) },
+      { round: Round(Math.max(1, header.round - 1)) },
+      { tsMs: world.random.below(2 ** 40) },
+      { parents: header.parents.slice(0, -1) },
+      { parents: header.parents.toReversed() },
+      { commitVotes: header.commitVotes.toReversed() },
+      { epoch: header.epoch + 1 },
+      { author: ((header.author + 1) % world.network.writers.length) as Author },
+      { payload: { ...header.payload, bytes: header.payload.bytes + 1 } },
+      { evidence: [randomDigest(world)] },
+    ];
+    const change = changes[world.random.below(changes.length)] ?? {};
+    return [{ frame: frameOf(forged({ world, writer }, block, change)) }];
+  },
+);
 
-const inventor = perBlock("inventor", "names parents that nobody ever made", (block, { world, writer }) => {
-  if (!world.random.chance(0.3)) return undefined;
-  const parents = block.header.parents.map((parent, i) => (i === 1 ? { ...parent, digest: randomDigest(world) } : parent));
-  return [{ frame: frameOf(forged(world, writer, block, { parents })) }];
-});
+const inventor = perBlock(
+  "inventor",
+  "names parents that nobody ever made",
+  (block, { world, writer }) => {
+    if (!world.random.chance(0.3)) return undefined;
+    const parents = block.header.parents.map((parent, i) =>
+      i === 1 ? { ...parent, digest: randomDigest(world) } : parent,
+    );
+    return [{ frame: frameOf(forged({ world, writer }, block, { parents })) }];
+  },
+);
 
 const voter = perBlock("voter", "votes for commits that never were", (block, { world, writer }) => {
   if (block.header.commitVotes.length === 0) return undefined;
-  const commitVotes = block.header.commitVotes.map((vote) => ({ ...vote, digest: randomDigest(world) }));
-  return [{ frame: frameOf(forged(world, writer, block, { commitVotes })) }];
+  const commitVotes = block.header.commitVotes.map((vote) => ({
+    ...vote,
+    digest: randomDigest(world),
+  }));
+  return [{ frame: frameOf(forged({ world, writer }, block, { commitVotes })) }];
 });
 
-const futurist = perBlock("futurist", "floods the others with blocks of the far future", (block, { world, writer }) => {
-  if (!world.random.chance(0.2)) return undefined;
-  const junk = Array.from({ length: 20 }, (_, i) => {
-    const round = Round(block.header.round + 1000 + i);
-    const parents = block.header.parents.map((parent) => ({
-      ...parent,
-      round: Round(round - 1),
-      digest: randomDigest(world),
-    }));
-    return { frame: frameOf(forged(world, writer, block, { round, parents })) };
-  });
-  return [{ frame: frameOf(block) }, ...junk];
-});
+const futurist = perBlock(
+  "futurist",
+  "floods the others with blocks of the far future",
+  (block, { world, writer }) => {
+    if (!world.random.chance(0.2)) return undefined;
+    const junk = Array.from({ length: 20 }, (_, i) => {
+      const round = Round(block.header.round + 1000 + i);
+      const parents = block.header.parents.map((parent) => ({
+        ...parent,
+        round: Round(round - 1),
+        digest: randomDigest(world),
+      }));
+      return { frame: frameOf(forged({ world, writer }, block, { round, parents })) };
+    });
+    return [{ frame: frameOf(block) }, ...junk];
+  },
+);
 
-function perFrame(name: AdversaryName, says: string, change: (frame: Uint8Array, at: { world: Realm; writer: SimWriter; peer: Author }) => Sent | undefined): Adversary {
+function perFrame(
+  name: AdversaryName,
+  says: string,
+  change: (
+    frame: Uint8Array,
+    at: { world: Realm; writer: SimWriter; peer: Author },
+  ) => Sent | undefined,
+): Adversary {
   return {
     name,
     says,
@@ -134,8 +167,11 @@ const slowSender = perFrame(
   (frame) => [{ frame, extraMs: 200 }],
 );
 
-const withholder = perFrame("withholder", "keeps its blocks and answers from some writers", (_, { world, peer }) =>
-  (Math.floor(world.scheduler.nowMs / 3000) + peer) % 3 === 0 ? [] : undefined,
+const withholder = perFrame(
+  "withholder",
+  "keeps its blocks and answers from some writers",
+  (_, { world, peer }) =>
+    (Math.floor(world.scheduler.nowMs / 3000) + peer) % 3 === 0 ? [] : undefined,
 );
 
 const garbler = perFrame("garbler", "sends bytes that are no messages", (frame, { world }) => {
@@ -161,11 +197,15 @@ const replayer: Adversary = {
   },
 };
 
-const miscosigner = perFrame("miscosigner", "cosigns roots that are not the log's", (frame, { world, writer }) => {
-  const message = decodeMessage(frame);
-  if (!message.ok || message.value.type !== "cosignature") return undefined;
-  return [{ frame: recosigned(world, writer, message.value) }];
-});
+const miscosigner = perFrame(
+  "miscosigner",
+  "cosigns roots that are not the log's",
+  (frame, { world, writer }) => {
+    const message = decodeMessage(frame);
+    if (!message.ok || message.value.type !== "cosignature") return undefined;
+    return [{ frame: recosigned(world, writer, message.value) }];
+  },
+);
 
 const falseHolder: Adversary = {
   name: "false-holder",
@@ -218,7 +258,9 @@ export const twins: Adversary = {
     twin.outgoing = (frame, peer) => (far.has(peer) || isTwin(peer) ? [{ frame }] : []);
     const divide = (): void => {
       const honest = world.writers.filter(({ isHonest }) => isHonest);
-      for (const { author } of world.random.shuffled(honest).slice(0, Math.ceil(honest.length / 2))) {
+      for (const { author } of world.random
+        .shuffled(honest)
+        .slice(0, Math.ceil(honest.length / 2))) {
         if (!far.delete(author)) far.add(author);
         // Whoever is shown the other copies has lost its links and finds them again.
         for (const cheat of world.plan.corrupt.keys())

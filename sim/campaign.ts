@@ -58,7 +58,9 @@ export async function campaign(options: {
     for (const name of result.misdeeds) misdeeds.set(name, (misdeeds.get(name) ?? 0) + 1);
     options.onSeed?.(result, results.seeds);
   };
-  await Promise.all(Array.from({ length: availableParallelism() }, () => runThread(take, onResult)));
+  await Promise.all(
+    Array.from({ length: availableParallelism() }, () => runThread(take, onResult)),
+  );
   return {
     seeds: results.seeds,
     simulatedS: results.simulatedMs / 1000,

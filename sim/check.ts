@@ -9,7 +9,9 @@ type Finished = Extract<MirrorEvent, { type: "finished" }>;
 type Height = Extract<MirrorEvent, { type: "height" }>["record"];
 
 /** Application messages of a batch, as text, with the ticket of each. */
-function* messagesIn(batch: AcceptedBatch): Generator<{ text: string; ticket: number; author: Author }> {
+function* messagesIn(
+  batch: AcceptedBatch,
+): Generator<{ text: string; ticket: number; author: Author }> {
   for (const { author, segments, tickets } of batch.payloads) {
     for (const [i, segment] of segments.entries()) {
       if (segment.kind !== messageKinds.application) continue;
@@ -66,7 +68,8 @@ export class Check implements Checks {
       if (index !== this.#commits.length + 1)
         return this.fail("I2", `${host.id} accepted commit ${index} after ${this.#commits.length}`);
       this.#commits.push(digest);
-    } else if (known !== digest) this.fail("I1", `${host.id} accepted another commit ${index} than others`);
+    } else if (known !== digest)
+      this.fail("I1", `${host.id} accepted another commit ${index} than others`);
   }
 
   /** I8, I10: the same messages at the same places; each once. I9: the same state at the same commit. */
@@ -100,10 +103,17 @@ export class Check implements Checks {
 
   height(host: Named, record: Height): void {
     if (!host.isHonest) return;
-    const text = JSON.stringify([record.height, record.tree, record.by, record.changes, record.tsMs]);
+    const text = JSON.stringify([
+      record.height,
+      record.tree,
+      record.by,
+      record.changes,
+      record.tsMs,
+    ]);
     const known = this.#heights[record.height - 1];
     if (known === undefined) this.#heights[record.height - 1] = text;
-    else if (known !== text) this.fail("I9", `${host.id} has another height ${record.height}: ${text}, others ${known}`);
+    else if (known !== text)
+      this.fail("I9", `${host.id} has another height ${record.height}: ${text}, others ${known}`);
   }
 
   finished(host: Named, { id, outcome, height }: Finished): void {
@@ -129,7 +139,10 @@ export class Check implements Checks {
     this.culprits.add(evidence.author);
     this.#world.sometimes(`evidence: ${evidence.kind}`);
     if (!this.#world.isByzantine(evidence.author))
-      this.fail("I15", `${host.id} accuses the honest writer ${evidence.author} of ${evidence.kind}`);
+      this.fail(
+        "I15",
+        `${host.id} accuses the honest writer ${evidence.author} of ${evidence.kind}`,
+      );
   }
 
   /** An honest host closes no honest host's link for misbehaviour. */
@@ -142,10 +155,17 @@ export class Check implements Checks {
   /** I4: no honest key signs two things for one place, across restarts. */
   sent(host: NamedWriter, frame: Uint8Array): void {
     const message = decodeMessage(frame);
-    if (!message.ok) return this.fail("I4", `${host.id} sent what does not read: ${message.error.code}`);
+    if (!message.ok)
+      return this.fail("I4", `${host.id} sent what does not read: ${message.error.code}`);
     if (message.value.type === "cosignature") {
       const { size, root } = message.value;
-      if (!this.#same(this.#signed, `${host.author}/c${size}` as never, Buffer.from(root).toString("hex")))
+      if (
+        !this.#same(
+          this.#signed,
+          `${host.author}/c${size}` as never,
+          Buffer.from(root).toString("hex"),
+        )
+      )
         this.fail("I4", `${host.id} cosigned two roots of size ${size}`);
     }
     if (message.value.type !== "block") return;
@@ -161,7 +181,10 @@ export class Check implements Checks {
   recovered(host: NamedWriter, recovery: HostRecovery): void {
     if (!host.isHonest) return;
     const sent = this.#sentRound.get(host.id) ?? 0;
-    const known = Math.max(recovery.guard.round, ...recovery.blocks.map(({ ref }) => (ref.author === host.author ? ref.round : 0)));
+    const known = Math.max(
+      recovery.guard.round,
+      ...recovery.blocks.map(({ ref }) => (ref.author === host.author ? ref.round : 0)),
+    );
     if (!recovery.maySign) return this.#world.sometimes("a host that may not sign after a restart");
     if (known < sent && !this.#world.isDiskExcused(host))
       this.fail("I7", `${host.id} sent round ${sent}; its disk knows of ${known} and would sign`);
@@ -171,7 +194,8 @@ export class Check implements Checks {
     const text = error instanceof Error ? `${error.message}\n${error.stack}` : String(error);
     if (error instanceof StorageError) {
       this.#world.sometimes(`stopped: ${error.code}`);
-      if (host.isHonest && !this.#world.hadDiskFault(host)) this.fail("I21", `${host.id} stopped: ${text}`);
+      if (host.isHonest && !this.#world.hadDiskFault(host))
+        this.fail("I21", `${host.id} stopped: ${text}`);
       return;
     }
     if (host.isHonest) this.fail("H", `${host.id} stopped: ${text}`);

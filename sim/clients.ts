@@ -50,7 +50,11 @@ export class Clients {
     const tree = trees[this.#random.below(trees.length)] ?? "alpha";
     const files = Array.from({ length: 1 + this.#random.below(3) }, () => this.#file());
     const paths = [...new Map(files.map((file) => [file.change.path, file])).values()];
-    const bytes = encodeChanges({ tree, baseHeight: 0, changes: paths.map(({ change }) => change) });
+    const bytes = encodeChanges({
+      tree,
+      baseHeight: 0,
+      changes: paths.map(({ change }) => change),
+    });
     const signer = signatures.signer("publisher");
     const record = {
       group: network.group,
@@ -68,7 +72,10 @@ export class Clients {
     });
   }
 
-  #file(): { readonly change: Change; readonly blob: { readonly digest: Digest; readonly bytes: Uint8Array } } {
+  #file(): {
+    readonly change: Change;
+    readonly blob: { readonly digest: Digest; readonly bytes: Uint8Array };
+  } {
     const bytes = Buffer.from(`content ${this.#random.below(50)}`);
     const digest = sha256(bytes);
     const path = `d${this.#random.below(3)}/f${this.#random.below(4)}`;

@@ -1,6 +1,11 @@
 import { createHash, createPrivateKey, createPublicKey } from "node:crypto";
 import type { PublicKey } from "../src/core/base/index.ts";
-import { Ed25519Verifier, ed25519Signer, type Signer, type Verifier } from "../src/core/crypto/index.ts";
+import {
+  Ed25519Verifier,
+  ed25519Signer,
+  type Signer,
+  type Verifier,
+} from "../src/core/crypto/index.ts";
 
 /** Signers by name, and who checks them: real ones, or keyed hashes that only the simulator could forge. */
 export interface Signatures {
@@ -29,7 +34,11 @@ function real(): Signatures {
   return {
     signer: (name) => {
       const seed = createHash("sha256").update(`smalti sim key ${name}`).digest();
-      const key = createPrivateKey({ key: Buffer.concat([pkcs8Head, seed]), format: "der", type: "pkcs8" });
+      const key = createPrivateKey({
+        key: Buffer.concat([pkcs8Head, seed]),
+        format: "der",
+        type: "pkcs8",
+      });
       const { x = "" } = createPublicKey(key).export({ format: "jwk" });
       return ed25519Signer(seed, Buffer.from(x, "base64url").toString("hex") as PublicKey);
     },

@@ -119,12 +119,14 @@ export class SimDisk implements FileSystem {
     const write = (parts: readonly Uint8Array[], position: number): Promise<number> =>
       this.#stepping(path, generation, (isShort) => writeAt(content, parts, { position, isShort }));
     return {
+      // biome-ignore lint/complexity/useMaxParams: the port's own signature
       read: async (into, offset, length, position) => {
         if (generation !== this.#generation) return never;
         const available = Math.max(0, Math.min(length, content.size - position));
         content.bytes.copy(into, offset, position, position + available);
         return { bytesRead: available };
       },
+      // biome-ignore lint/complexity/useMaxParams: the port's own signature
       write: async (bytes, offset, length, position) => ({
         bytesWritten: await write([bytes.subarray(offset, offset + length)], position),
       }),
@@ -189,7 +191,8 @@ export class SimDisk implements FileSystem {
   powerCut(random: Prng): void {
     this.kill();
     for (const [name, content] of this.#files) {
-      if (!this.#durableNames.has(name) && random.chance(0.5)) this.#durableNames.set(name, content);
+      if (!this.#durableNames.has(name) && random.chance(0.5))
+        this.#durableNames.set(name, content);
     }
     for (const name of [...this.#durableNames.keys()])
       if (!this.#files.has(name) && random.chance(0.5)) this.#durableNames.delete(name);
@@ -277,10 +280,19 @@ function lose(content: Content, random: Prng): void {
     return fate === 2 ? i < torn : random.chance(0.5);
   };
   const kept = sectors.filter((_, i) => survives(i));
-  const newest = Math.max(durable.length, ...kept.map((i) => Math.min(size, (i + 1) * sectorBytes)));
+  const newest = Math.max(
+    durable.length,
+    ...kept.map((i) => Math.min(size, (i + 1) * sectorBytes)),
+  );
   const left = Buffer.alloc(newest);
   durable.copy(left);
-  for (const i of kept) content.bytes.copy(left, i * sectorBytes, i * sectorBytes, Math.min(size, (i + 1) * sectorBytes));
+  for (const i of kept)
+    content.bytes.copy(
+      left,
+      i * sectorBytes,
+      i * sectorBytes,
+      Math.min(size, (i + 1) * sectorBytes),
+    );
   content.bytes = left;
   content.size = left.length;
   content.durable = Buffer.from(left);

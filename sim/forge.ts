@@ -1,9 +1,9 @@
 import {
   type Block,
+  blockSigningBytes,
   encodeHeader,
   type Header,
   headerDigest,
-  blockSigningBytes,
 } from "../src/core/acceptance/index.ts";
 import { cosign } from "../src/core/crypto/index.ts";
 import { encodeMessage, type PeerMessage } from "../src/core/host/index.ts";
@@ -11,13 +11,22 @@ import type { SimWriter } from "./host.ts";
 import type { Realm } from "./realm.ts";
 
 /** A block with a changed header, signed by its author: what only a cheating writer can make. */
-export function forged(world: Realm, writer: SimWriter, block: Block, change: Partial<Header>): Block {
+export function forged(
+  { world, writer }: { readonly world: Realm; readonly writer: SimWriter },
+  block: Block,
+  change: Partial<Header>,
+): Block {
   const header: Header = { ...block.header, ...change };
   const bytes = encodeHeader(header);
   const digest = headerDigest(bytes);
   const { block: signer } = world.signersOf(writer.author);
   const signature = signer.sign(blockSigningBytes(digest));
-  return { ...block, header, ref: { round: header.round, author: header.author, digest }, signed: { bytes, signature } };
+  return {
+    ...block,
+    header,
+    ref: { round: header.round, author: header.author, digest },
+    signed: { bytes, signature },
+  };
 }
 
 /** A cosignature on another root. */

@@ -10,14 +10,19 @@ export class Nemesis {
   readonly #untilMs: number;
   /** Writers whose disks may lose what was synced: together with the cheaters never more than f. */
   readonly #mayLose: readonly SimWriter[];
-  readonly #backups = new Map<string, { files: ReadonlyMap<string, Buffer>; state: ReadonlyMap<string, Uint8Array> }>();
+  readonly #backups = new Map<
+    string,
+    { files: ReadonlyMap<string, Buffer>; state: ReadonlyMap<string, Uint8Array> }
+  >();
 
   constructor(world: World, random: Prng, untilMs: number) {
     this.#world = world;
     this.#random = random;
     this.#untilMs = untilMs;
     const { f } = world.network.rule;
-    this.#mayLose = random.shuffled(world.honestWriters).slice(0, Math.max(0, f - world.plan.corrupt.size));
+    this.#mayLose = random
+      .shuffled(world.honestWriters)
+      .slice(0, Math.max(0, f - world.plan.corrupt.size));
   }
 
   start(): void {
@@ -59,7 +64,11 @@ export class Nemesis {
       case "flapping":
         return this.#blockPairs(true);
       case "storms":
-        links.weather = { ...links.weather, delayMs: this.#one([1, 20, 100, 300]) ?? 10, tail: this.#random.chance(0.5) ? 0.01 : 0 };
+        links.weather = {
+          ...links.weather,
+          delayMs: this.#one([1, 20, 100, 300]) ?? 10,
+          tail: this.#random.chance(0.5) ? 0.01 : 0,
+        };
         return this.#did(`delay ${links.weather.delayMs} ms`);
       case "clogs":
       case "cuts":
@@ -80,7 +89,9 @@ export class Nemesis {
 
   #partition(): void {
     const { links, hosts } = this.#world;
-    const ids = this.#random.shuffled(hosts.filter((host) => !host.id.endsWith("'")).map(({ id }) => id));
+    const ids = this.#random.shuffled(
+      hosts.filter((host) => !host.id.endsWith("'")).map(({ id }) => id),
+    );
     const shape = this.#random.below(4);
     const half = Math.ceil(ids.length / 2);
     const isApart = (a: number, b: number): boolean => {
@@ -108,11 +119,15 @@ export class Nemesis {
     const flap = (times: number): void => {
       links.block(a, b);
       if (isFlapping) links.block(b, a);
-      this.#world.scheduler.after(isFlapping ? 100 + this.#random.below(600) : 2000 + this.#random.below(6000), () => {
-        links.unblock(a, b);
-        links.unblock(b, a);
-        if (isFlapping && times > 0) this.#world.scheduler.after(100 + this.#random.below(300), () => flap(times - 1));
-      });
+      this.#world.scheduler.after(
+        isFlapping ? 100 + this.#random.below(600) : 2000 + this.#random.below(6000),
+        () => {
+          links.unblock(a, b);
+          links.unblock(b, a);
+          if (isFlapping && times > 0)
+            this.#world.scheduler.after(100 + this.#random.below(300), () => flap(times - 1));
+        },
+      );
     };
     flap(8);
   }

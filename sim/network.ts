@@ -122,11 +122,12 @@ export class SimNetwork {
     }
   }
 
-  send(from: string, to: Author, payload: Payload, extraMs = 0): void {
+  send(from: string, to: Author, payload: Payload & { readonly extraMs: number }): void {
     for (const link of this.#links.values()) {
       if (!link.isUp || !link.ends.includes(from)) continue;
       const other = link.ends[0] === from ? link.ends[1] : link.ends[0];
-      if (this.#endpoints.get(other)?.author === to) this.#carry(link, { from, to: other, ...payload }, extraMs);
+      if (this.#endpoints.get(other)?.author === to)
+        this.#carry(link, { from, to: other, ...payload }, payload.extraMs);
     }
   }
 
@@ -182,7 +183,10 @@ export class SimNetwork {
   delayMs(): number {
     const { delayMs, tail } = this.weather;
     const u = (this.#random.below(1_000_000) + 1) / 1_000_001;
-    return delayMs * (0.5 - 0.5 * Math.log(u)) + (this.#random.chance(tail) ? this.#random.below(1000) : 0);
+    return (
+      delayMs * (0.5 - 0.5 * Math.log(u)) +
+      (this.#random.chance(tail) ? this.#random.below(1000) : 0)
+    );
   }
 
   /** Nothing goes from one to the other, nor back. */

@@ -1,8 +1,8 @@
 import { Prng } from "../src/core/base/index.ts";
 import { commitRule, type FaultBudget, type RuleName } from "../src/core/quorum/index.ts";
 import type { DiskPlan } from "./disk.ts";
+import { lies } from "./lies.ts";
 import type { Weather } from "./network.ts";
-import { lies } from "./readers.ts";
 
 /** Kinds of trouble that a seed turns on or off; shrinking turns them off one by one. */
 export const troubles = [
@@ -111,42 +111,69 @@ export function planOf(seed: number, options: PlanOptions = {}): Plan {
   const random = new Prng(seed);
   const drawn = pick(random, sizes);
   const n = options.n ?? drawn;
-  const row = pick(random, rows[n] ?? [["three", { f: Math.max(n > 1 ? 1 : 0, Math.floor((n - 1) / 3)), c: 0, k: 0 }] as Row]);
-  const budget = { ...row[1], n };
-  const rule = commitRule(row[0], budget);
-  if (!rule.ok) throw new Error(`${n} writers: ${rule.error.detail}`);
-  const f = row[1].f;
-  const drawnCheats = options.adversary === undefined ? random.below(f + 1) : Math.max(1, random.below(f + 1));
-  const cheats = options.cheats ?? Math.min(f, drawnCheats);
-  const authors = random.shuffled(Array.from({ length: n }, (_, i) => i)).slice(0, cheats);
-  const corrupt = new Map(authors.map((author) => [author, options.adversary ?? pick(random, adversaryNames)]));
+  const rule = drawRule(random, n);
+  const corrupt = drawCheaters(random, rule.budget, options);
   const readers = random.below(3);
-  const liars = new Map<number, string>();
-  for (let i = 0; i < readers; i++) if (random.chance(0.3)) liars.set(i, pick(random, Object.keys(lies)));
-  const on = troubles.filter(() => random.chance(0.35)).filter((trouble) => !options.off?.includes(trouble));
+  const liars = drawLiars(random, readers);
+  const drawnTroubles = troubles.filter(() => random.chance(0.35));
+  const on = new Set(drawnTroubles.filter((trouble) => !options.off?.includes(trouble)));
+  const isLarge = n > 7;
   return {
     seed,
     n,
-    rule: { name: row[0], budget },
+    rule,
     leaders: 1 + random.below(Math.min(n, 4)),
     readers,
     corrupt,
     liars,
-    troubles: new Set(on),
-    weather: {
-      delayMs: pick(random, [1, 10, 30, 80]),
-      tail: random.chance(0.3) ? 0.002 : 0,
-      clog: on.includes("clogs") ? 0.002 : 0,
-      cut: on.includes("cuts") ? 0.002 : 0,
-      bandwidth: 1e6,
-    },
+    troubles: on,
+    weather: drawWeather(random, on),
     syncMs: pick(random, [0.5, 3, 10]),
     // A large committee costs a hundred times as much a round: it is given less to do.
-    everyMs: pick(random, [400, 1000, 2500]) * (n > 7 ? 4 : 1),
-    stormMs: options.stormMs ?? (n > 7 ? 10_000 : 35_000),
+    everyMs: pick(random, [400, 1000, 2500]) * (isLarge ? 4 : 1),
+    stormMs: options.stormMs ?? (isLarge ? 10_000 : 35_000),
     healMs: 25_000,
     isRealCrypto: random.chance(0.01),
     fault: options.fault,
+  };
+}
+
+function drawRule(random: Prng, n: number): Plan["rule"] {
+  const [name, faults] = pick(
+    random,
+    rows[n] ?? [["three", { f: Math.floor((n - 1) / 3), c: 0, k: 0 }]],
+  );
+  const budget = { ...faults, n };
+  const rule = commitRule(name, budget);
+  if (!rule.ok) throw new Error(`${n} writers: ${rule.error.detail}`);
+  return { name, budget };
+}
+
+function drawCheaters(
+  random: Prng,
+  { n, f }: FaultBudget,
+  { adversary, cheats }: PlanOptions,
+): Map<number, string> {
+  const drawn = random.below(f + 1);
+  const count = cheats ?? Math.min(f, adversary === undefined ? drawn : Math.max(1, drawn));
+  const authors = random.shuffled(Array.from({ length: n }, (_, i) => i)).slice(0, count);
+  return new Map(authors.map((author) => [author, adversary ?? pick(random, adversaryNames)]));
+}
+
+function drawLiars(random: Prng, readers: number): Map<number, string> {
+  const liars = new Map<number, string>();
+  for (let i = 0; i < readers; i++)
+    if (random.chance(0.3)) liars.set(i, pick(random, Object.keys(lies)));
+  return liars;
+}
+
+function drawWeather(random: Prng, on: ReadonlySet<Trouble>): Weather {
+  return {
+    delayMs: pick(random, [1, 10, 30, 80]),
+    tail: random.chance(0.3) ? 0.002 : 0,
+    clog: on.has("clogs") ? 0.002 : 0,
+    cut: on.has("cuts") ? 0.002 : 0,
+    bandwidth: 1e6,
   };
 }
 

@@ -4,9 +4,9 @@ import type { Signer } from "../src/core/crypto/index.ts";
 import type { HostEvidence, HostRecovery } from "../src/core/host/index.ts";
 import type { Network } from "../src/core/membership/index.ts";
 import type { DueRecord, MirrorEvent } from "../src/core/mirror/index.ts";
-import type { Outgoing } from "./outgoing.ts";
 import type { Signatures } from "./crypto.ts";
 import type { SimNetwork } from "./network.ts";
+import type { Outgoing } from "./outgoing.ts";
 import type { Plan } from "./plan.ts";
 import type { Scheduler } from "./scheduler.ts";
 

@@ -1,4 +1,4 @@
-import { type Plan, planOf, type PlanOptions, type Trouble } from "./plan.ts";
+import { type Plan, type PlanOptions, planOf, type Trouble } from "./plan.ts";
 import { type Outcome, runPlan } from "./run.ts";
 
 /** A failing seed made smaller: troubles off one by one, then a shorter storm, while it goes on failing alike. */

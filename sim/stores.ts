@@ -44,7 +44,10 @@ export class SimStateStore implements StateStore {
     readonly limit?: number;
   }): Iterable<readonly [string, Uint8Array]> {
     this.#sorted ??= [...this.#entries.keys()].sort(compareText);
-    const keys = this.#sorted.slice(lowerBound(this.#sorted, range.start), lowerBound(this.#sorted, range.end));
+    const keys = this.#sorted.slice(
+      lowerBound(this.#sorted, range.start),
+      lowerBound(this.#sorted, range.end),
+    );
     if (range.reverse === true) keys.reverse();
     for (const key of keys.slice(0, range.limit ?? keys.length)) {
       const value = this.#entries.get(key);
@@ -64,7 +67,9 @@ export class SimStateStore implements StateStore {
   image(): string {
     const isShared = (key: string): boolean => !/^(meta\/|[bcv]\/)/.test(key);
     const keys = [...this.#entries.keys()].filter(isShared).sort(compareText);
-    return keys.map((key) => `${key}=${Buffer.from(this.#entries.get(key) ?? []).toString("hex")}`).join("\n");
+    return keys
+      .map((key) => `${key}=${Buffer.from(this.#entries.get(key) ?? []).toString("hex")}`)
+      .join("\n");
   }
 
   /** A transaction is there or not: a prefix of the batches survives. */
@@ -117,7 +122,9 @@ export class SimBlobStore implements Pick<BlobStore, "has" | "size" | "putSmall"
     return this.#blobs.get(digest)?.length;
   }
 
-  async putSmall(blobs: readonly { readonly digest: Digest; readonly bytes: Uint8Array }[]): Promise<void> {
+  async putSmall(
+    blobs: readonly { readonly digest: Digest; readonly bytes: Uint8Array }[],
+  ): Promise<void> {
     for (const { digest, bytes } of blobs) {
       if (sha256(bytes) !== digest) throw new Error(`the bytes are not blob ${digest}`);
       this.#blobs.set(digest, bytes);

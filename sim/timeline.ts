@@ -105,7 +105,9 @@ export class Timeline {
   #line({ id, isHonest }: { readonly id: string; readonly isHonest: boolean }): string[] {
     const y = this.#y(id);
     const colour = isHonest ? "black" : "#cc0000";
-    const parts = [`<text x="8" y="${y + 4}" fill="${colour}" font-size="13">${escaped(id)}</text>`];
+    const parts = [
+      `<text x="8" y="${y + 4}" fill="${colour}" font-size="13">${escaped(id)}</text>`,
+    ];
     let sinceMs = this.#window.fromMs;
     let isUp = false;
     const piece = (untilMs: number): void => {

@@ -1,13 +1,20 @@
-import { type Author, type Digest, Author as authorOf, Prng, type PublicKey } from "../src/core/base/index.ts";
+import {
+  type Author,
+  Author as authorOf,
+  type Digest,
+  Prng,
+  type PublicKey,
+} from "../src/core/base/index.ts";
 import type { Signer } from "../src/core/crypto/index.ts";
 import { type Network, networkOf } from "../src/core/membership/index.ts";
 import { adversaries } from "./adversaries.ts";
 import { Check } from "./check.ts";
-import { signaturesOf, type Signatures } from "./crypto.ts";
-import { SimReader, SimWriter } from "./host.ts";
+import { type Signatures, signaturesOf } from "./crypto.ts";
+import { SimWriter } from "./host.ts";
+import { lies } from "./lies.ts";
 import { SimNetwork } from "./network.ts";
 import type { Plan } from "./plan.ts";
-import { lies } from "./readers.ts";
+import { SimReader } from "./reader.ts";
 import type { Named, NamedWriter, Note, Realm } from "./realm.ts";
 import { Scheduler } from "./scheduler.ts";
 
@@ -45,7 +52,8 @@ export class World implements Realm {
     this.network = this.#makeNetwork();
     this.links = new SimNetwork(this.scheduler, new Prng(this.random.next()));
     this.check = new Check(this);
-    for (let i = 0; i < plan.n; i++) this.writers.push(this.#makeWriter(`w${i}`, i, !plan.corrupt.has(i)));
+    for (let i = 0; i < plan.n; i++)
+      this.writers.push(this.#makeWriter(`w${i}`, i, !plan.corrupt.has(i)));
     for (let i = 0; i < plan.readers; i++)
       this.readers.push(new SimReader(this, `r${i}`, !plan.liars.has(i)));
     for (const [author, name] of plan.corrupt) {
@@ -147,7 +155,8 @@ export class World implements Realm {
   }
 
   async start(): Promise<void> {
-    for (const writer of [...this.writers, ...this.twins]) void writer.install().then(() => writer.boot());
+    for (const writer of [...this.writers, ...this.twins])
+      void writer.install().then(() => writer.boot());
     for (const reader of this.readers) void reader.boot();
   }
 
@@ -191,10 +200,13 @@ export class World implements Realm {
 
   /** Content by hash, from somebody who has it; liars give something else. */
   async content(asker: Named, digest: Digest): Promise<Uint8Array | undefined> {
-    const holders = this.hosts.filter((host) => host.isUp && host.id !== asker.id && host.blobs.has(digest));
+    const holders = this.hosts.filter(
+      (host) => host.isUp && host.id !== asker.id && host.blobs.has(digest),
+    );
     await this.scheduler.sleep(2 * this.links.delayMs());
     const source = holders[this.random.below(Math.max(1, holders.length))];
-    if (source === undefined || !source.isUp || this.links.isCut(source.id, asker.id)) return undefined;
+    if (source === undefined || !source.isUp || this.links.isCut(source.id, asker.id))
+      return undefined;
     const bytes = source.blobs.has(digest) ? await source.blobs.read(digest) : undefined;
     return bytes === undefined || source.isHonest ? bytes : this.#lie(source.id, bytes);
   }

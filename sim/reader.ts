@@ -1,0 +1,135 @@
+import { type LaterEffect, persist, writeState } from "../src/app/host/index.ts";
+import { FollowerHost } from "../src/core/host/index.ts";
+import { readUpdate } from "../src/core/mirror/index.ts";
+import { SimHost } from "./sim-host.ts";
+
+const pollMs = 500;
+
+/** A reader: follows whoever answers, verifies, executes, compares. */
+export class SimReader extends SimHost {
+  #host: FollowerHost | undefined;
+  #turns: Promise<void> = Promise.resolve();
+
+  get machine(): FollowerHost | undefined {
+    return this.#host;
+  }
+
+  get lastIndex(): number {
+    return this.#host?.lastCommit.index ?? 0;
+  }
+
+  async boot(): Promise<void> {
+    if (this.isUp) return;
+    this.isUp = true;
+    this.world.note("up", this.id, "starts");
+    this.halted = undefined;
+    const life = ++this.life;
+    try {
+      const { network, signatures } = this.world;
+      const { store } = await this.open();
+      const recovery = await store.recover(network, {
+        isGuardWhole: true,
+        self: undefined,
+        genesisFile: "genesis.json",
+      });
+      if (life !== this.life) return;
+      this.store = store;
+      this.#host = new FollowerHost({
+        network,
+        verifier: signatures.verifier,
+        view: this.view,
+        recovery,
+      });
+      this.#turn(life, () => this.#perform(this.#host?.start() ?? []));
+      this.#pollLater(life);
+    } catch (error) {
+      if (life === this.life) this.fatal(error);
+    }
+  }
+
+  protected override stopRunning(): void {
+    this.#host = undefined;
+    this.store = undefined;
+    this.#turns = Promise.resolve();
+  }
+
+  #turn(life: number, work: () => Promise<void>): void {
+    this.#turns = this.#turns.then(async () => {
+      try {
+        if (life === this.life) await work();
+      } catch (error) {
+        if (life === this.life) this.fatal(error);
+      }
+    });
+  }
+
+  async #perform(effects: ReturnType<FollowerHost["start"]>): Promise<void> {
+    const { store, life } = this;
+    const host = this.#host;
+    if (store === undefined || host === undefined) return;
+    const violation = effects.find((effect) => effect.type === "violation");
+    if (violation?.type === "violation") throw new Error(`safety violation: ${violation.detail}`);
+    if (persist(store, effects)) await store.sync();
+    if (life !== this.life) return;
+    const part = {
+      horizon: Number.MAX_SAFE_INTEGER,
+      state: host.state,
+      stateWritten: () => host.stateWritten(),
+    };
+    writeState(store, part, effects);
+    for (const effect of effects) this.#do(effect as LaterEffect, life);
+  }
+
+  #do(effect: LaterEffect, life: number): void {
+    if (effect.type === "changes-needed") {
+      const pending = this.#host?.state.pending.get(effect.update);
+      const update =
+        pending &&
+        readUpdate(pending.wire, this.world.network.group, this.world.signatures.verifier);
+      if (update?.ok === true)
+        void this.bring(update.value.record.changes).then((isHere) => {
+          if (isHere && life === this.life)
+            this.#turn(life, () => this.#perform(this.#host?.onChangesHere() ?? []));
+        });
+      return;
+    }
+    if (effect.type === "mirror") {
+      if (effect.event.type === "finished") this.world.check.finished(this, effect.event);
+      if (effect.event.type === "height") this.world.check.height(this, effect.event.record);
+      return;
+    }
+    this.performShared(effect);
+  }
+
+  #pollLater(life: number): void {
+    this.world.scheduler.after(pollMs, () => {
+      if (life !== this.life) return;
+      void this.#poll(life).then(() => {
+        if (life === this.life) this.#pollLater(life);
+      });
+    });
+  }
+
+  async #poll(life: number): Promise<void> {
+    const bytes = await this.world.news(this, this.lastIndex, this.head?.due.size ?? 0);
+    const host = this.#host;
+    if (bytes === undefined || life !== this.life || host === undefined) return;
+    const news = this.readNews(bytes);
+    if (news === undefined) return this.world.sometimes("an unreadable answer refused");
+    this.#turn(life, async () => {
+      const commits = news.range.commits.filter(
+        ({ commit }) => commit.index > host.lastCommit.index,
+      );
+      if (commits.length > 0) {
+        const taken = host.onRange({ ...news.range, commits });
+        if (!taken.ok) return this.world.sometimes(`a source refused: ${taken.error.code}`);
+        await this.#perform(taken.value);
+      }
+      if (news.note === undefined || life !== this.life) return;
+      const taken = host.onCheckpoint(news.note);
+      if (taken.ok) return this.#perform(taken.value);
+      if (taken.error.code === "STATE_DIVERGED") throw new Error(taken.error.detail);
+      this.world.sometimes(`a source refused: ${taken.error.code}`);
+    });
+  }
+}
