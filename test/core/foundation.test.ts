@@ -31,6 +31,8 @@ import {
   nodeHash,
   readNote,
   rootOf,
+  sha256,
+  signingBytes,
   taggedDigest,
   verifyConsistency,
   verifyInclusion,
@@ -298,4 +300,13 @@ describe("checkpoints (C2SP tlog-checkpoint, tlog-cosignature)", () => {
     }
     assert.throws(() => Digest("zz"));
   });
+});
+
+test("what is signed begins with its kind, so that no signature serves for another", () => {
+  const digest = sha256(Buffer.from("x"));
+  for (const kind of ["block", "update", "policy-change"] as const) {
+    const bytes = Buffer.from(signingBytes(kind, digest));
+    assert.equal(bytes.toString("latin1").slice(0, -32), `smalti/${kind}/v1\n`);
+    assert.equal(bytes.subarray(-32).toString("hex"), digest);
+  }
 });
