@@ -32,6 +32,7 @@ export class Check implements Checks {
   /** `author/round` or `author/size` → what was signed there. */
   readonly #signed = new Map<string, string>();
   readonly #sentRound = new Map<string, number>();
+  #lastFrame: Uint8Array | undefined;
   /** Application messages in the canonical order. */
   readonly messages: string[] = [];
   readonly #places = new Map<string, number>();
@@ -154,6 +155,9 @@ export class Check implements Checks {
 
   /** I4: no honest key signs two things for one place, across restarts. */
   sent(host: NamedWriter, frame: Uint8Array): void {
+    // A broadcast is one frame to all.
+    if (frame === this.#lastFrame) return;
+    this.#lastFrame = frame;
     const message = decodeMessage(frame);
     if (!message.ok)
       return this.fail("I4", `${host.id} sent what does not read: ${message.error.code}`);

@@ -1,4 +1,4 @@
-import { createHash, createPrivateKey, createPublicKey } from "node:crypto";
+import { createHash, createPrivateKey, createPublicKey, hash } from "node:crypto";
 import type { PublicKey } from "../src/core/base/index.ts";
 import {
   Ed25519Verifier,
@@ -14,7 +14,7 @@ export interface Signatures {
 }
 
 function keyedHash(key: PublicKey, message: Uint8Array): Uint8Array {
-  return createHash("sha512").update(key).update(message).digest();
+  return hash("sha512", Buffer.concat([Buffer.from(key), message]), "buffer");
 }
 
 const hashed: Signatures = {

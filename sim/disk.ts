@@ -10,6 +10,7 @@ interface Content {
   bytes: Buffer;
   size: number;
   durable: Buffer;
+  durableSize: number;
   /** Sectors written since the last sync. */
   readonly dirty: Set<number>;
 }
@@ -32,6 +33,16 @@ function grown(bytes: Buffer, size: number): Buffer {
   const larger = Buffer.alloc(Math.max(size, 2 * bytes.length, 4096));
   bytes.copy(larger);
   return larger;
+}
+
+function contentOf(bytes: Buffer): Content {
+  return {
+    bytes: Buffer.from(bytes),
+    size: bytes.length,
+    durable: Buffer.from(bytes),
+    durableSize: bytes.length,
+    dirty: new Set(),
+  };
 }
 
 const never = new Promise<never>(() => undefined);
@@ -106,7 +117,7 @@ export class SimDisk implements FileSystem {
     if (content === undefined && (flags & constants.O_CREAT) === 0) throw errorOf("ENOENT", path);
     if (content !== undefined && (flags & constants.O_EXCL) !== 0) throw errorOf("EEXIST", path);
     if (content === undefined) {
-      content = { bytes: Buffer.alloc(0), size: 0, durable: Buffer.alloc(0), dirty: new Set() };
+      content = contentOf(Buffer.alloc(0));
       const fresh = content;
       await this.#stepping(path, generation, () => this.#files.set(path, fresh));
     }
@@ -140,13 +151,10 @@ export class SimDisk implements FileSystem {
         }),
       stat: async () => ({ size: content.size }),
       datasync: async () => {
-        const image = Buffer.from(content.bytes.subarray(0, content.size));
-        const synced = [...content.dirty];
+        const image = imageOf(content);
         await this.#syncDelay();
         await this.#stepping(path, generation, () => {
-          if (this.isLying) return;
-          content.durable = image;
-          for (const i of synced) if (isSameSector(content, image, i)) content.dirty.delete(i);
+          if (!this.isLying) settle(content, image);
         });
       },
       close: async () => undefined,
@@ -220,13 +228,17 @@ export class SimDisk implements FileSystem {
     const at = random.below(content.size);
     content.bytes[at] = (content.bytes[at] ?? 0) ^ (1 << random.below(8));
     content.durable = Buffer.from(content.bytes.subarray(0, content.size));
+    content.durableSize = content.size;
     return true;
   }
 
   /** A copy of all that is durable, as a backup would have it. */
   backup(): ReadonlyMap<string, Buffer> {
     return new Map(
-      [...this.#durableNames].map(([name, { durable }]) => [name, Buffer.from(durable)]),
+      [...this.#durableNames].map(([name, { durable, durableSize }]) => [
+        name,
+        Buffer.from(durable.subarray(0, durableSize)),
+      ]),
     );
   }
 
@@ -235,12 +247,7 @@ export class SimDisk implements FileSystem {
     this.#files.clear();
     this.#durableNames.clear();
     for (const [name, bytes] of backup) {
-      const content: Content = {
-        bytes: Buffer.from(bytes),
-        size: bytes.length,
-        durable: Buffer.from(bytes),
-        dirty: new Set(),
-      };
+      const content = contentOf(bytes);
       this.#files.set(name, content);
       this.#durableNames.set(name, content);
     }
@@ -262,15 +269,36 @@ function writeAt(
   return bytes.length;
 }
 
-function isSameSector(content: Content, image: Buffer, i: number): boolean {
-  const [from, to] = [i * sectorBytes, (i + 1) * sectorBytes];
-  const now = content.bytes.subarray(from, Math.min(to, content.size));
-  return Buffer.compare(now, image.subarray(from, Math.min(to, image.length))) === 0;
+/** What a sync makes durable: the sectors that were written when it began, and the size. */
+interface Image {
+  readonly size: number;
+  readonly sectors: ReadonlyMap<number, Buffer>;
+}
+
+function sectorOf({ bytes, size }: { bytes: Buffer; size: number }, i: number): Buffer {
+  return bytes.subarray(i * sectorBytes, Math.min((i + 1) * sectorBytes, size));
+}
+
+function imageOf(content: Content): Image {
+  const sectors = new Map<number, Buffer>();
+  for (const i of content.dirty) sectors.set(i, Buffer.from(sectorOf(content, i)));
+  return { size: content.size, sectors };
+}
+
+/** The sync is over: sectors that were written again meanwhile stay unsynced. */
+function settle(content: Content, { size, sectors }: Image): void {
+  content.durable = grown(content.durable, size);
+  content.durableSize = size;
+  for (const [i, sector] of sectors) {
+    sector.copy(content.durable, i * sectorBytes);
+    if (sectorOf(content, i).equals(sector)) content.dirty.delete(i);
+  }
 }
 
 /** The unsynced part of a file: sector by sector, all of it, none of it, or a torn beginning. */
 function lose(content: Content, random: Prng): void {
-  const { durable, dirty, size } = content;
+  const { dirty, size } = content;
+  const durable = content.durable.subarray(0, content.durableSize);
   const fate = random.below(4);
   const sectors = [...dirty].sort((a, b) => a - b);
   const torn = random.below(sectors.length + 1);
@@ -296,5 +324,6 @@ function lose(content: Content, random: Prng): void {
   content.bytes = left;
   content.size = left.length;
   content.durable = Buffer.from(left);
+  content.durableSize = left.length;
   dirty.clear();
 }

@@ -9,6 +9,7 @@ declare module "node:crypto" {
   export function createHash(algorithm: "sha256"): {
     update(data: Uint8Array): unknown;
     digest(): Uint8Array;
+    digest(encoding: "hex"): string;
   };
   export function sign(algorithm: null, data: Uint8Array, key: KeyObject): Uint8Array;
   export function verify(

@@ -5,11 +5,11 @@ import {
   leadersOf,
   type SlotPlace,
   type Vertex,
-  vertexOf,
 } from "../../src/core/acceptance/dag/graph.ts";
 import type { Ref } from "../../src/core/acceptance/index.ts";
 import { Author, Digest, Round } from "../../src/core/base/index.ts";
 import type { CommitRule } from "../../src/core/quorum/index.ts";
+import { vertexOf } from "./dag-vertex.ts";
 
 /**
  * Drawings of DAGs. A line is a round: `round 2  A* B-C1 C*+A1'-A1 D=A1,B1,C1`, and `#` starts a comment.

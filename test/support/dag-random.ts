@@ -1,7 +1,8 @@
 import { type Ref, refKey } from "../../src/core/acceptance/dag/block.ts";
-import { type Vertex, vertexOf } from "../../src/core/acceptance/dag/graph.ts";
+import type { Vertex } from "../../src/core/acceptance/dag/graph.ts";
 import { Author, Digest, type Prng, Round } from "../../src/core/base/index.ts";
 import type { CommitRule } from "../../src/core/quorum/index.ts";
+import { vertexOf } from "./dag-vertex.ts";
 
 /** A block of a drawn DAG. Genesis blocks stand at round 0 and belong to no view. */
 export interface DrawnBlock {

@@ -201,12 +201,8 @@ export class HostStore {
     this.#unexecuted = this.#unexecuted.filter(({ index }) => index > executedCommit);
     for (const round of this.#rounds.keys())
       if (round <= horizon - servedRounds) this.#rounds.delete(round);
-    let from = this.#log.end;
-    const needed = [
-      ...[...this.#rounds.values()].flatMap((round) => [...round.values()].slice(0, 1)),
-      ...this.#unexecuted.map((commit) => commit.from),
-    ];
-    for (const position of needed) if (isBefore(position, from)) from = position;
+    let from = this.#oldestBlock() ?? this.#log.end;
+    for (const commit of this.#unexecuted) if (isBefore(commit.from, from)) from = commit.from;
     const commits = this.#commitEntries;
     this.#commitEntries = [];
     this.state.write([
@@ -215,6 +211,13 @@ export class HostStore {
       [metaKeys.replayFrom, positionBytes(from)],
       [metaKeys.logEnd, positionBytes(this.#log.end)],
     ]);
+  }
+
+  /** Rounds and blocks are remembered in the order of the log: the first one is the oldest. */
+  #oldestBlock(): Position | undefined {
+    for (const round of this.#rounds.values())
+      for (const position of round.values()) return position;
+    return undefined;
   }
 
   // ── serving others ──

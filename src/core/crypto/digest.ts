@@ -44,7 +44,7 @@ export function taggedDigest(kind: Kind, bytes: Uint8Array): Digest {
   const state = createHash("sha256");
   state.update(prefix(kind));
   state.update(bytes);
-  return toDigest(state.digest());
+  return state.digest("hex") as Digest;
 }
 
 /** What a signature of `kind` over `digest` really signs. */
@@ -54,10 +54,4 @@ export function signingBytes(kind: Kind, digest: Digest): Uint8Array {
   bytes.set(head);
   bytes.set(fromHex(digest), head.length);
   return bytes;
-}
-
-function toDigest(bytes: Uint8Array): Digest {
-  let text = "";
-  for (const byte of bytes) text += (byte < 16 ? "0" : "") + byte.toString(16);
-  return text as Digest;
 }

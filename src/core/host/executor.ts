@@ -53,8 +53,10 @@ export class Executor {
     const last = this.#queue.at(-1)?.index ?? this.#state.commit.index;
     // After a restart the order may repeat what the state has already.
     if (batch.index <= last) return [];
+    const isWaiting = this.#queue.length > 0;
     this.#queue.push(orderedBatch(batch));
-    return this.run();
+    // What the first one waits for was asked for already.
+    return isWaiting ? [] : this.run();
   }
 
   /** Executes as far as it goes; to be called again when a change list has arrived. */

@@ -34,7 +34,8 @@ export interface RuleView<V extends Vertex = Vertex> {
  */
 export function decideFrom<V extends Vertex>(view: RuleView<V>, cursor: SlotPlace): Decision<V>[] {
   const decisions: Decision<V>[] = [];
-  for (let round = view.graph.highestRound; round >= cursor.round; round--) {
+  // A slot is decided by blocks of the next round at the earliest.
+  for (let round = view.graph.highestRound - 1; round >= cursor.round; round--) {
     const slots = leadersOf(round, view.rule.n, view.leadersPerRound);
     for (const slot of slots.toReversed()) {
       if (slot.round === cursor.round && slot.rank <= cursor.rank) continue;

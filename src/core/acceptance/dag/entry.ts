@@ -1,5 +1,5 @@
-import type { VerifiedBlock } from "./block.ts";
-import { type Vertex, vertexOf } from "./graph.ts";
+import { refKey, type VerifiedBlock } from "./block.ts";
+import { type Vertex, votesOf } from "./graph.ts";
 import type { Submission } from "./payload-queue.ts";
 
 /** A block in the graph, with what the machine remembers of it. */
@@ -13,11 +13,14 @@ export interface Entry extends Vertex {
 
 export function entryOf(block: VerifiedBlock, submissions: readonly Submission[] = []): Entry {
   const { ref, header } = block;
-  const isEmpty = header.payload.segments === 0;
   return {
-    ...vertexOf(ref, header.parents, header.tsMs),
+    ref,
+    key: refKey(ref),
+    parents: header.parents,
+    votes: votesOf(ref, header.parents),
+    tsMs: header.tsMs,
     block,
-    isEmpty,
+    isEmpty: header.payload.segments === 0,
     submissions,
     ordered: false,
   };

@@ -11,9 +11,11 @@ export interface Vertex {
   readonly tsMs: number;
 }
 
-export function vertexOf(ref: Ref, parents: readonly Ref[], tsMs: number): Vertex {
-  const votes = new Set(parents.filter((parent) => parent.round === ref.round - 1).map(refKey));
-  return { ref, key: refKey(ref), parents, votes, tsMs };
+/** Keys of the parents one round below. */
+export function votesOf(ref: Ref, parents: readonly Ref[]): ReadonlySet<string> {
+  const votes = new Set<string>();
+  for (const parent of parents) if (parent.round === ref.round - 1) votes.add(refKey(parent));
+  return votes;
 }
 
 /** The read side of the DAG, all that rules may see. */

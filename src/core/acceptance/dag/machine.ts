@@ -65,6 +65,10 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
   readonly #proposer: Proposer | undefined;
   /** The newest block of each author that was dropped, since this host is behind or had no room: asked for later. */
   readonly #droppedTips = new Map<Author, Ref>();
+  /** The graph has something that ordering has not looked at. */
+  #isGrown = true;
+  /** The certificate that this host's own commits were last compared with. */
+  #compared: CommitCertificate | undefined;
   #effects: DagEffect[] = [];
 
   constructor(options: DagOptions) {
@@ -308,6 +312,7 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
     const entry = entryOf(block, submissions);
     this.#graph.add(entry);
     this.#ordering.added(entry);
+    this.#isGrown = true;
     this.#clock.observe(ref.round, ref.author, paceMs);
     return entry;
   }
@@ -315,11 +320,14 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
   // ── ordering (§§8–9) and commit sync (§11) ──
 
   #order(paceMs: number): void {
-    this.#settle(this.#ordering.decide(), paceMs);
-    const { certified } = this.#votes;
-    if (certified !== undefined && this.#ordering.violation === undefined) {
-      this.#settle(this.#ordering.compare(certified), paceMs);
+    if (this.#isGrown) {
+      this.#isGrown = false;
+      this.#settle(this.#ordering.decide(), paceMs);
     }
+    const { certified } = this.#votes;
+    if (certified === this.#compared || this.#ordering.violation !== undefined) return;
+    this.#compared = certified;
+    if (certified !== undefined) this.#settle(this.#ordering.compare(certified), paceMs);
   }
 
   #settle({ effects, lost, isPruned }: OrderingOutcome, paceMs: number): void {
@@ -343,6 +351,7 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
   ): void {
     const last = commits.at(-1);
     if (last === undefined) return;
+    this.#isGrown = true;
     this.#votes.restartAt({ index: last.commit.index, digest: last.digest, voters });
     for (const certified of commits) {
       if (certified.commit.index > this.#ordering.last.index) this.#adopt(certified, paceMs);
