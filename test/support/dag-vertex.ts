@@ -1,0 +1,7 @@
+import { type Ref, refKey } from "../../src/core/acceptance/dag/block.ts";
+import { type Vertex, votesOf } from "../../src/core/acceptance/dag/graph.ts";
+
+/** A vertex without a block behind it: all that the rule looks at. */
+export function vertexOf(ref: Ref, parents: readonly Ref[], tsMs: number): Vertex {
+  return { ref, key: refKey(ref), parents, votes: votesOf(ref, parents), tsMs };
+}
