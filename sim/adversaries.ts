@@ -36,28 +36,33 @@ function frameOf(block: Block): Uint8Array {
   return encodeMessage({ type: "block", wire: blockToWire(block) });
 }
 
-/** An adversary that changes own blocks on their way to some peers. */
-function perBlock(
-  name: AdversaryName,
-  says: string,
-  change: (
-    block: VerifiedBlock,
-    at: { writer: SimWriter; world: Realm; peer: Author },
-  ) => Sent | undefined,
-): Adversary {
+/** What a cheater does to a frame on its way to a peer; undefined leaves it as it is. */
+type Change<T> = (
+  what: T,
+  at: { readonly world: Realm; readonly writer: SimWriter; readonly peer: Author },
+) => Sent | undefined;
+
+function perFrame(name: AdversaryName, says: string, change: Change<Uint8Array>): Adversary {
   return {
     name,
     says,
     corrupt: (writer, world) => {
       writer.outgoing = (frame, peer) => {
-        const block = ownBlock(writer, frame);
-        const changed = block && change(block, { writer, world, peer });
+        const changed = change(frame, { world, writer, peer });
         if (changed === undefined) return [{ frame }];
         world.misdeed(name);
         return changed;
       };
     },
   };
+}
+
+/** An adversary that changes own blocks on their way to some peers. */
+function perBlock(name: AdversaryName, says: string, change: Change<VerifiedBlock>): Adversary {
+  return perFrame(name, says, (frame, at) => {
+    const block = ownBlock(at.writer, frame);
+    return block && change(block, at);
+  });
 }
 
 const randomDigest = (world: Realm): Digest =>
@@ -133,28 +138,6 @@ const futurist = perBlock(
     return [{ frame: frameOf(block) }, ...junk];
   },
 );
-
-function perFrame(
-  name: AdversaryName,
-  says: string,
-  change: (
-    frame: Uint8Array,
-    at: { world: Realm; writer: SimWriter; peer: Author },
-  ) => Sent | undefined,
-): Adversary {
-  return {
-    name,
-    says,
-    corrupt: (writer, world) => {
-      writer.outgoing = (frame, peer) => {
-        const changed = change(frame, { world, writer, peer });
-        if (changed === undefined) return [{ frame }];
-        world.misdeed(name);
-        return changed;
-      };
-    },
-  };
-}
 
 const silent = perFrame("silent", "says hello and nothing else", (frame) => {
   const message = decodeMessage(frame);

@@ -1,6 +1,18 @@
-import { type AcceptedBatch, blockFromWire, messagesOf } from "../src/core/acceptance/index.ts";
+import {
+  type AcceptedBatch,
+  blockFromWire,
+  type CommitCertificate,
+  messagesOf,
+  verifySignedHeader,
+} from "../src/core/acceptance/index.ts";
 import type { Author, Digest } from "../src/core/base/index.ts";
-import { decodeMessage, type HostEvidence, type HostRecovery } from "../src/core/host/index.ts";
+import { verifyNote } from "../src/core/crypto/index.ts";
+import {
+  dagConfigOf,
+  decodeMessage,
+  type HostEvidence,
+  type HostRecovery,
+} from "../src/core/host/index.ts";
 import { type DueRecord, type MirrorEvent, messageKinds } from "../src/core/mirror/index.ts";
 import { StorageError } from "../src/io/ports/index.ts";
 import type { Checks, Named, NamedWriter, Realm } from "./realm.ts";
@@ -32,6 +44,8 @@ export class Check implements Checks {
   /** `author/round` or `author/size` → what was signed there. */
   readonly #signed = new Map<string, string>();
   readonly #sentRound = new Map<string, number>();
+  /** host/life → size of its newest certified checkpoint. */
+  readonly #certifiedSize = new Map<string, number>();
   #lastFrame: Uint8Array | undefined;
   /** Application messages in the canonical order. */
   readonly messages: string[] = [];
@@ -55,9 +69,9 @@ export class Check implements Checks {
     return this.#commits.length;
   }
 
-  #same(place: Map<number, string> | Map<string, string>, key: never, value: string): boolean {
-    const known = (place as Map<unknown, string>).get(key);
-    if (known === undefined) (place as Map<unknown, string>).set(key, value);
+  #same<K>(place: Map<K, string>, key: K, value: string): boolean {
+    const known = place.get(key);
+    if (known === undefined) place.set(key, value);
     return known === undefined || known === value;
   }
 
@@ -81,7 +95,10 @@ export class Check implements Checks {
       if (index === this.messages.length) this.#place(text, index);
       else if (this.messages[index] !== text)
         this.fail("I2", `${host.id} has "${text}" at ${index}, others "${this.messages[index]}"`);
-      if (ticket !== 0) this.acked.set(text, index);
+      if (ticket !== 0) {
+        this.acked.set(text, index);
+        this.#world.onAcknowledged(host, text);
+      }
       index++;
     }
   }
@@ -95,11 +112,38 @@ export class Check implements Checks {
     if (!this.#world.submitted.has(text)) this.fail("I3", `nobody submitted "${text}"`);
   }
 
-  /** I9: one root for a size. */
-  certified(host: Named, due: DueRecord): void {
+  /** I9: one root for a size. I6: a quorum of distinct cosigners. I12: a life of a host never goes back. */
+  certified(host: Named, due: DueRecord, note: string): void {
     if (!host.isHonest) return;
-    if (!this.#same(this.#roots, due.size as never, Buffer.from(due.root).toString("hex")))
+    if (!this.#same(this.#roots, due.size, Buffer.from(due.root).toString("hex")))
       this.fail("I9", `${host.id} certified another root of size ${due.size}`);
+    const { origin, cosigners, quorum } = this.#world.network;
+    const { verifier } = this.#world.signatures;
+    const verified = verifyNote(note, { origin, cosigners, quorum, verifier });
+    if (!verified.ok) this.fail("I6", `${host.id} certified ${due.size}: ${verified.error.detail}`);
+    const life = `${host.id}/${host.life}`;
+    const before = this.#certifiedSize.get(life) ?? 0;
+    this.#certifiedSize.set(life, due.size);
+    if (due.size < before) this.fail("I12", `${host.id} went back from ${before} to ${due.size}`);
+  }
+
+  /** I6: distinct writers of this network, as many as the quorum, all for the one commit. */
+  certificate(host: Named, { index, digest, voters }: CommitCertificate): void {
+    if (!host.isHonest) return;
+    const { network, signatures } = this.#world;
+    const authors = new Set<Author>();
+    for (const voter of voters) {
+      const header = verifySignedHeader(voter, dagConfigOf(network), signatures.verifier);
+      if (!header.ok) continue;
+      const { ref, header: voted } = header.value;
+      if (voted.commitVotes.some((vote) => vote.index === index && vote.digest === digest))
+        authors.add(ref.author);
+    }
+    if (authors.size < network.rule.parentQuorum)
+      this.fail("I6", `${host.id} took ${authors.size} writers for the quorum of commit ${index}`);
+    const canonical = this.#commits[index - 1];
+    if (canonical !== undefined && canonical !== digest)
+      this.fail("I1", `${host.id} has a certificate of another commit ${index}`);
   }
 
   height(host: Named, record: Height): void {
@@ -163,20 +207,15 @@ export class Check implements Checks {
       return this.fail("I4", `${host.id} sent what does not read: ${message.error.code}`);
     if (message.value.type === "cosignature") {
       const { size, root } = message.value;
-      if (
-        !this.#same(
-          this.#signed,
-          `${host.author}/c${size}` as never,
-          Buffer.from(root).toString("hex"),
-        )
-      )
+      const cosigned = `${host.author}/c${size}`;
+      if (!this.#same(this.#signed, cosigned, Buffer.from(root).toString("hex")))
         this.fail("I4", `${host.id} cosigned two roots of size ${size}`);
     }
     if (message.value.type !== "block") return;
     const block = blockFromWire(message.value.wire);
     if (!block.ok || block.value.ref.author !== host.author) return;
     const { round, digest } = block.value.ref;
-    if (!this.#same(this.#signed, `${host.author}/${round}` as never, digest))
+    if (!this.#same(this.#signed, `${host.author}/${round}`, digest))
       this.fail("I4", `${host.id} signed two blocks of round ${round}`);
     this.#sentRound.set(host.id, Math.max(this.#sentRound.get(host.id) ?? 0, round));
   }
@@ -190,7 +229,7 @@ export class Check implements Checks {
       ...recovery.blocks.map(({ ref }) => (ref.author === host.author ? ref.round : 0)),
     );
     if (!recovery.maySign) return this.#world.sometimes("a host that may not sign after a restart");
-    if (known < sent && !this.#world.isDiskExcused(host))
+    if (known < sent && !this.#world.mayForget(host))
       this.fail("I7", `${host.id} sent round ${sent}; its disk knows of ${known} and would sign`);
   }
 
@@ -207,7 +246,7 @@ export class Check implements Checks {
 
   /** The shared state of two honest hosts at one commit is byte for byte the same. */
   image(host: Named, commit: number, image: string): void {
-    if (!this.#same(this.#stateAt, commit as never, image)) {
+    if (!this.#same(this.#stateAt, commit, image)) {
       const other = this.#stateAt.get(commit)?.split("\n") ?? [];
       const mine = image.split("\n");
       const line = mine.find((one, i) => one !== other[i]) ?? "a missing line";

@@ -2,34 +2,43 @@ import type { Digest, Prng } from "../src/core/base/index.ts";
 import { sha256 } from "../src/core/crypto/index.ts";
 import { type Change, changesDigest, encodeChanges, signUpdate } from "../src/core/mirror/index.ts";
 import type { SimWriter } from "./host.ts";
+import { Registers } from "./registers.ts";
 import type { World } from "./world.ts";
 
 const trees = ["alpha", "beta"];
 
-/** Clients that append messages and publish updates, each through a writer of chance. */
+interface File {
+  readonly change: Change;
+  readonly blob: { readonly digest: Digest; readonly bytes: Uint8Array };
+}
+
+/** Clients that append messages, publish updates and use registers, each through a writer of chance. */
 export class Clients {
   readonly #world: World;
   readonly #random: Prng;
+  readonly registers: Registers;
   #count = 0;
-  /** Updates that a writer took. */
-  readonly taken = new Set<Digest>();
 
   constructor(world: World, random: Prng) {
     this.#world = world;
     this.#random = random;
+    this.registers = new Registers(world, random, this);
   }
 
   start(everyMs: number, untilMs: number): void {
     this.#world.scheduler.after(everyMs * (0.2 + this.#random.below(1600) / 1000), () => {
       if (this.#world.scheduler.nowMs > untilMs) return;
-      this.request();
+      this.#request();
       this.start(everyMs, untilMs);
     });
   }
 
-  request(via: SimWriter | undefined = this.#writer()): void {
-    if (via === undefined || !via.takes) return;
-    if (this.#random.chance(0.3)) this.#publish(via);
+  #request(): void {
+    const via = this.#writer();
+    if (via === undefined) return;
+    const what = this.#random.below(10);
+    if (what < 2) void this.publish(via, this.#someFiles());
+    else if (what < 5) this.registers.operate(via);
     else this.append(via);
   }
 
@@ -38,22 +47,23 @@ export class Clients {
     return up[this.#random.below(Math.max(1, up.length))];
   }
 
+  /** The message, or undefined where the writer does not take any. */
   append(via: SimWriter): string | undefined {
     const text = `m${this.#count++} via ${via.id}`;
     this.#world.submitted.set(text, via.id);
     return via.append(Buffer.from(text)) === undefined ? undefined : text;
   }
 
-  /** A signed update of one to three files; now and then it insists on what it cannot have seen. */
-  #publish(via: SimWriter): void {
+  /** A signed update; its id once the writer has it, or undefined where the writer does not take any. */
+  async publish(
+    via: SimWriter,
+    { tree, files }: { readonly tree: string; readonly files: readonly File[] },
+  ): Promise<Digest | undefined> {
     const { signatures, network } = this.#world;
-    const tree = trees[this.#random.below(trees.length)] ?? "alpha";
-    const files = Array.from({ length: 1 + this.#random.below(3) }, () => this.#file());
-    const paths = [...new Map(files.map((file) => [file.change.path, file])).values()];
     const bytes = encodeChanges({
       tree,
       baseHeight: 0,
-      changes: paths.map(({ change }) => change),
+      changes: files.map(({ change }) => change),
     });
     const signer = signatures.signer("publisher");
     const record = {
@@ -64,18 +74,21 @@ export class Clients {
       nonce: sha256(Buffer.from(`nonce ${this.#count++} ${this.#world.plan.seed}`)).slice(0, 32),
     };
     const update = signUpdate(record, signer);
-    const blobs = [...paths.map(({ blob }) => blob), { digest: record.changes.digest, bytes }];
-    void via.blobs.putSmall(blobs).then(() => {
-      if (!via.takes) return;
-      via.order(update);
-      this.taken.add(update.id);
-    });
+    await via.blobs.putSmall([
+      ...files.map(({ blob }) => blob),
+      { digest: record.changes.digest, bytes },
+    ]);
+    return via.order(update) === undefined ? undefined : update.id;
   }
 
-  #file(): {
-    readonly change: Change;
-    readonly blob: { readonly digest: Digest; readonly bytes: Uint8Array };
-  } {
+  /** One to three files; now and then they insist on what they cannot have seen. */
+  #someFiles(): { readonly tree: string; readonly files: readonly File[] } {
+    const tree = trees[this.#random.below(trees.length)] ?? "alpha";
+    const files = Array.from({ length: 1 + this.#random.below(3) }, () => this.#file());
+    return { tree, files: [...new Map(files.map((file) => [file.change.path, file])).values()] };
+  }
+
+  #file(): File {
     const bytes = Buffer.from(`content ${this.#random.below(50)}`);
     const digest = sha256(bytes);
     const path = `d${this.#random.below(3)}/f${this.#random.below(4)}`;
@@ -84,5 +97,14 @@ export class Clients {
       : { kind: "file" as const, digest, size: bytes.length, executable: false };
     const expect = this.#random.chance(0.2) ? "absent" : "anything";
     return { change: { path, leaf, expect }, blob: { digest, bytes } };
+  }
+
+  /** A file that nothing stands in the way of. */
+  publishNew(via: SimWriter): void {
+    const bytes = Buffer.from(`new ${this.#count}`);
+    const digest = sha256(bytes);
+    const leaf = { kind: "file" as const, digest, size: bytes.length, executable: false };
+    const change = { path: `new/${this.#count}`, leaf, expect: "anything" as const };
+    void this.publish(via, { tree: "beta", files: [{ change, blob: { digest, bytes } }] });
   }
 }

@@ -15,14 +15,17 @@ interface Content {
   readonly dirty: Set<number>;
 }
 
-/** What goes wrong with one call. */
-export type DiskFault = "eio" | "enospc" | "short";
+/** What goes wrong with one call. A misdirected write lands elsewhere in its file, and nobody is told. */
+export type DiskFault = "eio" | "enospc" | "short" | "misdirected";
 
 export interface DiskPlan {
   /** The n-th step of a kind from now on. */
   readonly step: number;
   readonly what: "crash-before" | "crash-after" | DiskFault;
 }
+
+/** How a step goes. */
+type Outcome = "go" | "short" | "misdirected" | "then-crash" | "dead";
 
 function errorOf(code: string, path: string): Error {
   return Object.assign(new Error(`${code}: ${path}`), { code, syscall: "sim" });
@@ -78,8 +81,14 @@ export class SimDisk implements FileSystem {
     this.#plan = plan && { ...plan, step: this.#steps + plan.step };
   }
 
+  /** Whatever is wrong with it is mended; what it has lost stays lost. */
+  heal(): void {
+    this.#plan = undefined;
+    this.isLying = false;
+  }
+
   /** Takes a step; resolves with whether to go on as usual, or rejects with a fault. */
-  #step(path: string, generation: number): "go" | "short" | "then-crash" | "dead" {
+  #step(path: string, generation: number): Outcome {
     if (generation !== this.#generation) return "dead";
     const plan = this.#plan;
     if (plan === undefined || ++this.#steps !== plan.step) {
@@ -94,16 +103,17 @@ export class SimDisk implements FileSystem {
       case "crash-after":
         return "then-crash";
       case "short":
-        return "short";
+      case "misdirected":
+        return plan.what;
       default:
         throw errorOf(plan.what.toUpperCase(), path);
     }
   }
 
-  async #stepping<T>(path: string, generation: number, work: (short: boolean) => T): Promise<T> {
+  async #stepping<T>(path: string, generation: number, work: (outcome: Outcome) => T): Promise<T> {
     const outcome = this.#step(path, generation);
     if (outcome === "dead") return never;
-    const result = work(outcome === "short");
+    const result = work(outcome);
     if (outcome !== "then-crash") return result;
     this.onCrash();
     return never;
@@ -112,6 +122,8 @@ export class SimDisk implements FileSystem {
   // ── what a program sees ──
 
   async open(path: string, flags: number): Promise<OpenFile> {
+    // I19: nothing is touched outside of the data directory.
+    if (!path.startsWith("/data/")) throw new Error(`${path} is outside of the data directory`);
     const generation = this.#generation;
     let content = this.#files.get(path);
     if (content === undefined && (flags & constants.O_CREAT) === 0) throw errorOf("ENOENT", path);
@@ -128,7 +140,7 @@ export class SimDisk implements FileSystem {
 
   #handle(path: string, content: Content, generation: number): OpenFile {
     const write = (parts: readonly Uint8Array[], position: number): Promise<number> =>
-      this.#stepping(path, generation, (isShort) => writeAt(content, parts, { position, isShort }));
+      this.#stepping(path, generation, (outcome) => writeAt(content, parts, { position, outcome }));
     return {
       // biome-ignore lint/complexity/useMaxParams: the port's own signature
       read: async (into, offset, length, position) => {
@@ -257,15 +269,16 @@ export class SimDisk implements FileSystem {
 function writeAt(
   content: Content,
   parts: readonly Uint8Array[],
-  { position, isShort }: { readonly position: number; readonly isShort: boolean },
+  { position, outcome }: { readonly position: number; readonly outcome: Outcome },
 ): number {
   const whole = Buffer.concat(parts);
-  const bytes = isShort ? whole.subarray(0, Math.max(0, whole.length - 5)) : whole;
-  const end = position + bytes.length;
-  content.bytes = grown(content.bytes, end);
-  bytes.copy(content.bytes, position);
-  content.size = Math.max(content.size, end);
-  for (let i = Math.floor(position / sectorBytes); i * sectorBytes < end; i++) content.dirty.add(i);
+  const bytes = outcome === "short" ? whole.subarray(0, Math.max(0, whole.length - 5)) : whole;
+  const at = outcome === "misdirected" ? Math.max(0, position - sectorBytes) : position;
+  content.bytes = grown(content.bytes, Math.max(position, at) + bytes.length);
+  bytes.copy(content.bytes, at);
+  content.size = Math.max(content.size, position + bytes.length);
+  const end = at + bytes.length;
+  for (let i = Math.floor(at / sectorBytes); i * sectorBytes < end; i++) content.dirty.add(i);
   return bytes.length;
 }
 

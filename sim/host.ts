@@ -3,9 +3,8 @@ import { type Segment, segmentOf } from "../src/core/acceptance/index.ts";
 import { type Author, type Digest, limits } from "../src/core/base/index.ts";
 import type { Signer } from "../src/core/crypto/index.ts";
 import { encodeMessage, type HostInput, WriterHost } from "../src/core/host/index.ts";
-import { messageKinds, readUpdate, type SignedUpdate } from "../src/core/mirror/index.ts";
+import { messageKinds, type SignedUpdate } from "../src/core/mirror/index.ts";
 import { createGuard } from "../src/io/files/index.ts";
-import type { DiskPlan } from "./disk.ts";
 import type { Outgoing } from "./outgoing.ts";
 import type { Realm } from "./realm.ts";
 import { home, SimHost } from "./sim-host.ts";
@@ -20,8 +19,6 @@ export class SimWriter extends SimHost {
   readonly #saidHeld = new Set<Digest>();
   /** How it sends; adversaries replace it. */
   outgoing: Outgoing = (frame) => [{ frame }];
-  /** What its disk does to its first life. */
-  firstFault: DiskPlan | undefined;
   /** Another copy of this identity, behind the same links: it hears all that this one hears. */
   twin: SimWriter | undefined;
   /** The copy whose links these are, if they are not its own. */
@@ -53,22 +50,7 @@ export class SimWriter extends SimHost {
     await createGuard(`${home}/guard`, this.disk);
   }
 
-  async boot(): Promise<void> {
-    if (this.isUp) return;
-    this.isUp = true;
-    this.world.note("up", this.id, "starts");
-    this.halted = undefined;
-    const life = ++this.life;
-    this.disk.plan(this.firstFault ?? undefined);
-    this.firstFault = undefined;
-    try {
-      await this.#start(life);
-    } catch (error) {
-      if (life === this.life) this.fatal(error);
-    }
-  }
-
-  async #start(life: number): Promise<void> {
+  protected async start(life: number): Promise<void> {
     const { network } = this.world;
     const { store, isGuardWhole } = await this.open();
     const recovery = await store.recover(network, {
@@ -97,10 +79,7 @@ export class SimWriter extends SimHost {
       store,
       clock: {
         nowMs: () => this.wallMs(),
-        after: (ms, then) =>
-          this.world.scheduler.after(ms, () => {
-            if (life === this.life) then();
-          }),
+        after: (ms, then) => this.later(ms, then),
       },
       perform: (effect) => {
         if (life === this.life) this.#perform(effect);
@@ -111,19 +90,18 @@ export class SimWriter extends SimHost {
     });
     this.#attach(life);
     this.#push({ type: "start" });
-    for (const { wire, heldBy } of host.state.pending.values()) {
-      const update = readUpdate(wire, network.group, this.world.signatures.verifier);
-      if (update.ok && !heldBy.has(this.author)) void this.#hold(update.value);
-    }
+    for (const { id, heldBy } of host.state.pending.values())
+      if (!heldBy.has(this.author)) void this.#hold(this.pendingUpdate(id));
   }
 
   #attach(life: number): void {
     if (this.linksOf !== undefined) return;
     const guarded =
       <A extends unknown[]>(then: (...args: A) => void) =>
-      (...args: A): void => {
-        if (life === this.life) then(...args);
-      };
+      (...args: A): void =>
+        this.whenAwake(() => {
+          if (life === this.life) then(...args);
+        });
     this.world.links.attach({
       id: this.id,
       author: this.author,
@@ -136,7 +114,7 @@ export class SimWriter extends SimHost {
   }
 
   #push(input: HostInput): void {
-    this.#loop?.push(input);
+    this.whenAwake(() => this.#loop?.push(input));
   }
 
   /** Both copies hear everybody; only in a divided network each hears its own side. */
@@ -174,14 +152,8 @@ export class SimWriter extends SimHost {
         return this.world.links.ban(this.id, effect.peer, 5000);
       case "mirror":
         return this.#onMirror(effect.event);
-      case "changes-needed": {
-        const pending = this.#host?.state.pending.get(effect.update);
-        const update =
-          pending &&
-          readUpdate(pending.wire, this.world.network.group, this.world.signatures.verifier);
-        if (update?.ok === true) void this.#bringForExecution(update.value);
-        return;
-      }
+      case "changes-needed":
+        return void this.#bringForExecution(this.pendingUpdate(effect.update));
       default:
         this.performShared(effect);
     }
@@ -203,14 +175,18 @@ export class SimWriter extends SimHost {
   ): Promise<void> {
     const { store, life } = this;
     if (store === undefined) return;
-    const frame =
-      effect.type === "serve-range"
-        ? encodeMessage({ type: "range", range: await store.commits.range(effect.after) })
-        : encodeMessage({
-            type: "blocks",
-            wires: await store.blocks(effect.refs, (ref) => this.#host?.block(ref)),
-          });
-    if (life === this.life) this.transmit(effect.peer, frame);
+    try {
+      const frame =
+        effect.type === "serve-range"
+          ? encodeMessage({ type: "range", range: await store.commits.range(effect.after) })
+          : encodeMessage({
+              type: "blocks",
+              wires: await store.blocks(effect.refs, (ref) => this.#host?.block(ref)),
+            });
+      if (life === this.life) this.transmit(effect.peer, frame);
+    } catch (error) {
+      if (life === this.life) this.fatal(error);
+    }
   }
 
   #onMirror(event: Extract<LaterEffect, { type: "mirror" }>["event"]): void {
@@ -219,7 +195,7 @@ export class SimWriter extends SimHost {
         return void this.#hold(event.update);
       case "finished":
         this.#saidHeld.delete(event.id);
-        return this.world.check.finished(this, event);
+        return this.told(event);
       case "height":
         return this.world.check.height(this, event.record);
       default:
@@ -227,8 +203,9 @@ export class SimWriter extends SimHost {
     }
   }
 
-  async #hold({ id, record }: SignedUpdate): Promise<void> {
-    if (this.#saidHeld.has(id)) return;
+  async #hold(update: SignedUpdate | undefined): Promise<void> {
+    if (update === undefined || this.#saidHeld.has(update.id)) return;
+    const { id, record } = update;
     if (!this.isHeldFalsely && !(await this.bring(record.changes))) return;
     if (this.#saidHeld.has(id) || this.#host === undefined || !this.#host.state.pending.has(id))
       return;
@@ -236,8 +213,9 @@ export class SimWriter extends SimHost {
     this.#push({ type: "held", updates: [id] });
   }
 
-  async #bringForExecution(update: SignedUpdate): Promise<void> {
-    if (await this.bring(update.record.changes)) this.#push({ type: "changes-here" });
+  async #bringForExecution(update: SignedUpdate | undefined): Promise<void> {
+    if (update !== undefined && (await this.bring(update.record.changes)))
+      this.#push({ type: "changes-here" });
   }
 
   // ── what clients ask of it ──
@@ -245,6 +223,7 @@ export class SimWriter extends SimHost {
   get takes(): boolean {
     return (
       this.isUp &&
+      !this.isPaused &&
       this.#host?.vitals.isSigning === true &&
       this.#host.vitals.pendingBytes < limits.pendingPayloadBytesMax
     );
@@ -255,8 +234,9 @@ export class SimWriter extends SimHost {
     return this.#submit(segmentOf(messageKinds.application, [bytes]));
   }
 
-  order(update: SignedUpdate): void {
-    this.#submit(segmentOf(messageKinds.update, [update.wire]));
+  /** A signed update; undefined where it is not taken. */
+  order(update: SignedUpdate): number | undefined {
+    return this.#submit(segmentOf(messageKinds.update, [update.wire]));
   }
 
   #submit(segment: Segment): number | undefined {

@@ -1,4 +1,5 @@
 import type { Prng } from "../src/core/base/index.ts";
+import { DiskNemesis } from "./disk-nemesis.ts";
 import type { SimWriter } from "./host.ts";
 import type { Trouble } from "./plan.ts";
 import type { World } from "./world.ts";
@@ -8,21 +9,13 @@ export class Nemesis {
   readonly #world: World;
   readonly #random: Prng;
   readonly #untilMs: number;
-  /** Writers whose disks may lose what was synced: together with the cheaters never more than f. */
-  readonly #mayLose: readonly SimWriter[];
-  readonly #backups = new Map<
-    string,
-    { files: ReadonlyMap<string, Buffer>; state: ReadonlyMap<string, Uint8Array> }
-  >();
+  readonly #disks: DiskNemesis;
 
   constructor(world: World, random: Prng, untilMs: number) {
     this.#world = world;
     this.#random = random;
     this.#untilMs = untilMs;
-    const { f } = world.network.rule;
-    this.#mayLose = random
-      .shuffled(world.honestWriters)
-      .slice(0, Math.max(0, f - world.plan.corrupt.size));
+    this.#disks = new DiskNemesis(world, random);
   }
 
   start(): void {
@@ -31,6 +24,7 @@ export class Nemesis {
 
   #again(trouble: Trouble): void {
     const meanMs = meanMsOf[trouble];
+    if (meanMs === undefined) return;
     this.#world.scheduler.after(meanMs * (0.3 + this.#random.below(1400) / 1000), () => {
       if (this.#world.scheduler.nowMs > this.#untilMs) return;
       this.#make(trouble);
@@ -46,38 +40,71 @@ export class Nemesis {
     return items[this.#random.below(Math.max(1, items.length))];
   }
 
+  #actions(): Readonly<Partial<Record<Trouble, () => void>>> {
+    const { honest, honestWriters } = this.#world;
+    return {
+      crashes: () => this.#down(this.#one(honest), "kill"),
+      "power-cuts": () => this.#down(this.#one(honest), "power"),
+      blackouts: () => this.#blackout(),
+      pauses: () => this.#pause(this.#one(honest)),
+      partitions: () => this.#partition(),
+      "one-way": () => this.#blockPairs(false),
+      flapping: () => this.#blockPairs(true),
+      swizzles: () => this.#swizzle(),
+      storms: () => this.#storm(),
+      skew: () => this.#skew(this.#one(honestWriters)),
+    };
+  }
+
   #make(trouble: Trouble): void {
-    const { links, honest } = this.#world;
-    switch (trouble) {
-      case "crashes":
-        return this.#down(this.#one(honest), "kill");
-      case "power-cuts":
-        return this.#down(this.#one(honest), "power");
-      case "blackouts":
-        this.#did("power cut everywhere");
-        for (const host of honest) this.#down(host, "power", 500);
-        return;
-      case "partitions":
-        return this.#partition();
-      case "one-way":
-        return this.#blockPairs(false);
-      case "flapping":
-        return this.#blockPairs(true);
-      case "storms":
-        links.weather = {
-          ...links.weather,
-          delayMs: this.#one([1, 20, 100, 300]) ?? 10,
-          tail: this.#random.chance(0.5) ? 0.01 : 0,
-        };
-        return this.#did(`delay ${links.weather.delayMs} ms`);
-      case "clogs":
-      case "cuts":
-        return;
-      case "skew":
-        return this.#skew();
-      default:
-        return this.#harmDisk(trouble);
-    }
+    const act = this.#actions()[trouble];
+    if (act === undefined) this.#disks.harm(trouble);
+    else act();
+  }
+
+  #blackout(): void {
+    this.#did("power cut everywhere");
+    for (const host of this.#world.honest) this.#down(host, "power", 500);
+  }
+
+  #storm(): void {
+    const { links } = this.#world;
+    links.weather = {
+      ...links.weather,
+      delayMs: this.#one([1, 20, 100, 300]) ?? 10,
+      tail: this.#random.chance(0.5) ? 0.01 : 0,
+    };
+    this.#did(`delay ${links.weather.delayMs} ms`);
+  }
+
+  #pause(host: World["honest"][number] | undefined): void {
+    if (host === undefined) return;
+    this.#did("paused", host.id);
+    host.pause(100 + this.#random.below(8000));
+  }
+
+  /** Hosts are cut off one by one, and come back one by one in another order. */
+  #swizzle(): void {
+    const { links, scheduler } = this.#world;
+    const ids = this.#world.hosts.filter((host) => !host.id.endsWith("'")).map(({ id }) => id);
+    const some = this.#random.shuffled(ids).slice(0, 1 + this.#random.below(ids.length));
+    this.#did(`clogged one by one: ${some.join(" ")}`);
+    const forEach = (way: "block" | "unblock", id: string): void => {
+      for (const other of ids) {
+        if (other === id) continue;
+        links[way](id, other);
+        links[way](other, id);
+      }
+    };
+    let atMs = 0;
+    const inTurn = (way: "block" | "unblock", mostMs: number): void => {
+      for (const id of this.#random.shuffled(some)) {
+        atMs += this.#random.below(mostMs);
+        scheduler.after(atMs, () => forEach(way, id));
+      }
+    };
+    inTurn("block", 400);
+    inTurn("unblock", 1500);
   }
 
   #down(host: World["honest"][number] | undefined, how: "kill" | "power", mostMs = 6000): void {
@@ -133,74 +160,15 @@ export class Nemesis {
   }
 
   /** Clocks of honest hosts are wrong by up to a minute, and jump. */
-  #skew(): void {
-    const host = this.#one(this.#world.honestWriters);
+  #skew(host: SimWriter | undefined): void {
     if (host === undefined) return;
     host.skewMs = this.#random.below(120_001) - 60_000;
     this.#did(`clock off by ${(host.skewMs / 1000).toFixed(0)} s`, host.id);
   }
-
-  #harmDisk(trouble: Trouble): void {
-    const world = this.#world;
-    if (trouble === "disk-errors") {
-      const host = this.#one(world.honestWriters);
-      if (host === undefined) return;
-      const what = this.#one(["eio", "enospc", "short"] as const) ?? "eio";
-      world.blameDisk(host, false);
-      host.disk.plan({ step: 1 + this.#random.below(20), what });
-      this.#did(`disk: ${what}`, host.id);
-      // It stops with an error of its own; the operator mends the disk and starts it again.
-      return void world.scheduler.after(3000 + this.#random.below(5000), () => {
-        host.disk.plan(undefined);
-        if (host.halted !== undefined) world.sometimes("started again after a disk error");
-        void host.boot();
-      });
-    }
-    const host = this.#one(this.#mayLose);
-    if (host === undefined) return;
-    world.blameDisk(host, true);
-    const random = this.#random;
-    if (trouble === "backups") return this.#backup(host);
-    host.crash("power");
-    if (trouble === "wipes") {
-      this.#did("disk lost", host.id);
-      host.disk.remove("/data");
-      host.state.clear();
-      host.blobs.clear();
-    } else {
-      this.#did("a bit rots", host.id);
-      host.disk.rot(this.#one(["log/", "guard"]) ?? "log/", random);
-    }
-    world.scheduler.after(200 + random.below(3000), () => void host.boot());
-    // What cannot start from a damaged disk is given an empty one, as the error says.
-    world.scheduler.after(4000, () => {
-      if (host.halted === undefined) return;
-      world.sometimes("a damaged disk was refused");
-      host.disk.remove("/data");
-      host.state.clear();
-      void host.boot();
-    });
-  }
-
-  #backup(host: SimWriter): void {
-    const kept = this.#backups.get(host.id);
-    if (kept === undefined) {
-      this.#backups.set(host.id, { files: host.disk.backup(), state: host.state.backup() });
-      return this.#did("backup taken", host.id);
-    }
-    this.#backups.delete(host.id);
-    host.crash("power");
-    host.disk.restore(kept.files);
-    host.state.restore(kept.state);
-    this.#did("restored from the backup", host.id);
-    this.#world.sometimes("restored from an old backup");
-    host.isHonest = false;
-    this.#world.scheduler.after(200 + this.#random.below(3000), () => void host.boot());
-  }
 }
 
-/** Mean milliseconds between two troubles of a kind. */
-const meanMsOf: Readonly<Record<Trouble, number>> = {
+/** Mean milliseconds between two troubles of a kind; the weather needs no hand. */
+const meanMsOf: Readonly<Partial<Record<Trouble, number>>> = {
   crashes: 4000,
   "power-cuts": 5000,
   blackouts: 12_000,
@@ -208,11 +176,14 @@ const meanMsOf: Readonly<Record<Trouble, number>> = {
   "one-way": 7000,
   flapping: 9000,
   storms: 8000,
-  clogs: 1e9,
-  cuts: 1e9,
   "disk-errors": 9000,
   wipes: 14_000,
   rot: 12_000,
   backups: 9000,
   skew: 4000,
+  pauses: 6000,
+  swizzles: 9000,
+  "lying-syncs": 11_000,
+  misdirections: 11_000,
+  doubles: 20_000,
 };

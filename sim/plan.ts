@@ -20,6 +20,11 @@ export const troubles = [
   "rot",
   "backups",
   "skew",
+  "pauses",
+  "swizzles",
+  "lying-syncs",
+  "misdirections",
+  "doubles",
 ] as const;
 export type Trouble = (typeof troubles)[number];
 
@@ -63,8 +68,13 @@ export interface Plan {
   readonly stormMs: number;
   readonly healMs: number;
   readonly isRealCrypto: boolean;
+  /** Before the core is healed there is one writer too few for a while: nothing new may be accepted then. */
+  readonly isShort: boolean;
   readonly fault: DiskPlan | undefined;
 }
+
+/** Numbers of writers that a plan can have. */
+export const committeeSizes = [1, 4, 5, 6, 7, 10, 13] as const;
 
 type Row = readonly [RuleName, Omit<FaultBudget, "n">];
 
@@ -89,7 +99,7 @@ const rows: Readonly<Record<number, readonly Row[]>> = {
   13: [["three", { f: 4, c: 0, k: 0 }]],
 };
 /** Small committees more often: they reach deep states sooner. */
-const sizes = [1, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 5, 5, 5, 6, 6, 6, 7, 7, 10, 13];
+const drawnSizes = [1, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 5, 5, 5, 6, 6, 6, 7, 7, 10, 13];
 
 function pick<T>(random: Prng, items: readonly T[]): T {
   return items[random.below(items.length)] as T;
@@ -109,13 +119,13 @@ export interface PlanOptions {
 /** Draws a plan from a seed; what `options` fix is fixed, the rest is as the seed has it. */
 export function planOf(seed: number, options: PlanOptions = {}): Plan {
   const random = new Prng(seed);
-  const drawn = pick(random, sizes);
+  const drawn = pick(random, drawnSizes);
   const n = options.n ?? drawn;
   const rule = drawRule(random, n);
   const corrupt = drawCheaters(random, rule.budget, options);
   const readers = random.below(3);
   const liars = drawLiars(random, readers);
-  const drawnTroubles = troubles.filter(() => random.chance(0.35));
+  const drawnTroubles = troubles.filter(() => random.chance(0.3));
   const on = new Set(drawnTroubles.filter((trouble) => !options.off?.includes(trouble)));
   const isLarge = n > 7;
   return {
@@ -130,10 +140,11 @@ export function planOf(seed: number, options: PlanOptions = {}): Plan {
     weather: drawWeather(random, on),
     syncMs: pick(random, [0.5, 3, 10]),
     // A large committee costs a hundred times as much a round: it is given less to do.
-    everyMs: pick(random, [400, 1000, 2500]) * (isLarge ? 4 : 1),
+    everyMs: pick(random, [500, 2000, 4000, 4000, 8000]) * (isLarge ? 2 : 1),
     stormMs: options.stormMs ?? (isLarge ? 10_000 : 35_000),
     healMs: 25_000,
     isRealCrypto: random.chance(0.01),
+    isShort: random.chance(0.1),
     fault: options.fault,
   };
 }

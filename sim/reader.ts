@@ -1,6 +1,5 @@
 import { type LaterEffect, persist, writeState } from "../src/app/host/index.ts";
 import { FollowerHost } from "../src/core/host/index.ts";
-import { readUpdate } from "../src/core/mirror/index.ts";
 import { SimHost } from "./sim-host.ts";
 
 const pollMs = 500;
@@ -18,33 +17,24 @@ export class SimReader extends SimHost {
     return this.#host?.lastCommit.index ?? 0;
   }
 
-  async boot(): Promise<void> {
-    if (this.isUp) return;
-    this.isUp = true;
-    this.world.note("up", this.id, "starts");
-    this.halted = undefined;
-    const life = ++this.life;
-    try {
-      const { network, signatures } = this.world;
-      const { store } = await this.open();
-      const recovery = await store.recover(network, {
-        isGuardWhole: true,
-        self: undefined,
-        genesisFile: "genesis.json",
-      });
-      if (life !== this.life) return;
-      this.store = store;
-      this.#host = new FollowerHost({
-        network,
-        verifier: signatures.verifier,
-        view: this.view,
-        recovery,
-      });
-      this.#turn(life, () => this.#perform(this.#host?.start() ?? []));
-      this.#pollLater(life);
-    } catch (error) {
-      if (life === this.life) this.fatal(error);
-    }
+  protected async start(life: number): Promise<void> {
+    const { network, signatures } = this.world;
+    const { store } = await this.open();
+    const recovery = await store.recover(network, {
+      isGuardWhole: true,
+      self: undefined,
+      genesisFile: "genesis.json",
+    });
+    if (life !== this.life) return;
+    this.store = store;
+    this.#host = new FollowerHost({
+      network,
+      verifier: signatures.verifier,
+      view: this.view,
+      recovery,
+    });
+    this.#turn(life, () => this.#perform(this.#host?.start() ?? []));
+    this.#pollLater(life);
   }
 
   protected override stopRunning(): void {
@@ -82,19 +72,16 @@ export class SimReader extends SimHost {
 
   #do(effect: LaterEffect, life: number): void {
     if (effect.type === "changes-needed") {
-      const pending = this.#host?.state.pending.get(effect.update);
-      const update =
-        pending &&
-        readUpdate(pending.wire, this.world.network.group, this.world.signatures.verifier);
-      if (update?.ok === true)
-        void this.bring(update.value.record.changes).then((isHere) => {
+      const update = this.pendingUpdate(effect.update);
+      if (update !== undefined)
+        void this.bring(update.record.changes).then((isHere) => {
           if (isHere && life === this.life)
             this.#turn(life, () => this.#perform(this.#host?.onChangesHere() ?? []));
         });
       return;
     }
     if (effect.type === "mirror") {
-      if (effect.event.type === "finished") this.world.check.finished(this, effect.event);
+      if (effect.event.type === "finished") this.told(effect.event);
       if (effect.event.type === "height") this.world.check.height(this, effect.event.record);
       return;
     }
@@ -102,8 +89,7 @@ export class SimReader extends SimHost {
   }
 
   #pollLater(life: number): void {
-    this.world.scheduler.after(pollMs, () => {
-      if (life !== this.life) return;
+    this.later(pollMs, () => {
       void this.#poll(life).then(() => {
         if (life === this.life) this.#pollLater(life);
       });

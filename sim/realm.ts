@@ -1,4 +1,4 @@
-import type { AcceptedBatch } from "../src/core/acceptance/index.ts";
+import type { AcceptedBatch, CommitCertificate } from "../src/core/acceptance/index.ts";
 import type { Author, Digest, Prng } from "../src/core/base/index.ts";
 import type { Signer } from "../src/core/crypto/index.ts";
 import type { HostEvidence, HostRecovery } from "../src/core/host/index.ts";
@@ -14,6 +14,8 @@ import type { Scheduler } from "./scheduler.ts";
 export interface Named {
   readonly id: string;
   readonly isHonest: boolean;
+  /** Lives so far. */
+  readonly life: number;
 }
 
 export interface NamedWriter extends Named {
@@ -33,12 +35,13 @@ export interface Note {
 export interface Checks {
   accepted(host: Named, batch: AcceptedBatch): void;
   executed(host: Named, batch: AcceptedBatch, firstMessage: number): void;
-  certified(host: Named, due: DueRecord): void;
+  certified(host: Named, due: DueRecord, note: string): void;
   height(host: Named, record: Extract<MirrorEvent, { type: "height" }>["record"]): void;
   finished(host: Named, event: Extract<MirrorEvent, { type: "finished" }>): void;
   evidence(host: Named, evidence: HostEvidence): void;
   disconnected(host: Named, peer: Author, code: string): void;
   sent(host: NamedWriter, frame: Uint8Array): void;
+  certificate(host: Named, certificate: CommitCertificate): void;
   recovered(host: NamedWriter, recovery: HostRecovery): void;
   halted(host: Named, error: unknown): void;
 }
@@ -60,7 +63,11 @@ export interface Realm {
   isByzantine(author: Author): boolean;
   mayRepeat(text: string): boolean;
   hadDiskFault(host: Named): boolean;
-  isDiskExcused(host: Named): boolean;
+  mayForget(host: Named): boolean;
+  /** An update ended at a host. */
+  onFinished(host: Named, event: Extract<MirrorEvent, { type: "finished" }>): void;
+  /** A writer told its client where a message stands. */
+  onAcknowledged(host: Named, text: string): void;
   signersOf(author: Author): { readonly block: Signer; readonly cosign: Signer };
   /** Honest writers that are shown the second copies of twins. */
   readonly far: Set<Author>;

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { Prng } from "../src/core/base/index.ts";
 import { Clients } from "./clients.ts";
+import type { SimWriter } from "./host.ts";
 import { Nemesis } from "./nemesis.ts";
 import type { Plan } from "./plan.ts";
 import { World } from "./world.ts";
@@ -22,8 +23,10 @@ export interface Outcome {
   readonly trace: string;
 }
 
-/** Updates and messages that must be accepted after the storm. */
-const leastAfterHeal = 5;
+/** Messages and updates that must be accepted after the storm. */
+const leastAfterHeal = { messages: 5, updates: 1 };
+/** A writer too few, for so long; what was on its way has arrived after the first part. */
+const shortage = { settleMs: 3000, forMs: 6000 };
 /** Commits without payload that a reader may be behind at the end. */
 const nearCommits = 200;
 const limitsOfQueues = { waitingBlocks: 5000, graphBlocks: 20_000 };
@@ -46,6 +49,8 @@ export async function runPlan(plan: Plan, watch?: (world: World) => void): Promi
   // More cheaters than the row bears: a fork is what we want to see, and then who is to blame for it.
   const isControl = plan.corrupt.size > plan.rule.budget.f;
   const clients = new Clients(world, new Prng(world.random.next()));
+  world.onFinished = (host, event) => clients.registers.finished(host, event);
+  world.onAcknowledged = (host, text) => clients.registers.acknowledged(host, text);
   const nemesis = new Nemesis(world, new Prng(world.random.next()), plan.stormMs);
   breakOnce(world);
   await world.start();
@@ -60,6 +65,7 @@ export async function runPlan(plan: Plan, watch?: (world: World) => void): Promi
     links.heal();
     await scheduler.run(plan.stormMs + 10_000, goesOn);
   } else if (check.failure === undefined) await heal(world, clients, goesOn);
+  if (!isControl) clients.registers.check();
   trace.update(`${check.commits} ${check.messages.join()}`);
   return {
     plan,
@@ -81,7 +87,7 @@ function breakOnce(world: World): void {
   const { fault } = world.plan;
   const [writer] = world.writers;
   if (fault === undefined || writer === undefined) return;
-  world.blameDisk(writer, false);
+  world.blameDisk(writer, "failed");
   writer.firstFault = fault;
   const revive = (): void => {
     if (!writer.isUp) void writer.boot();
@@ -105,33 +111,71 @@ function boundsHold(world: World): void {
 
 /** The storm is over for a core of n − f honest writers and all readers; the rest of the honest ones are gone. */
 async function heal(world: World, clients: Clients, goesOn: () => boolean): Promise<void> {
-  const { scheduler, check, links, plan } = world;
+  const { scheduler, links, plan } = world;
   const { n, f } = world.network.rule;
   links.heal();
   const spare = Math.max(0, f - world.faulty);
   const core = world.random
     .shuffled(world.honestWriters)
     .slice(0, Math.max(n - f, world.honestWriters.length - spare));
-  const hosts = [...core, ...world.readers.filter((reader) => reader.isHonest)];
-  for (const host of world.honest) host.disk.plan(undefined);
+  for (const host of world.honest) host.disk.heal();
   for (const host of world.honestWriters) if (!core.includes(host)) host.crash("kill");
+  const hosts = [...core, ...world.readers.filter((reader) => reader.isHonest)];
+  if (plan.isShort) await starve(world, clients, { core, goesOn });
   for (const host of hosts) void host.boot();
-  const healedMs = scheduler.nowMs;
-  const endMs = healedMs + plan.healMs;
-  await scheduler.run(healedMs + 8000, goesOn);
-  const before = check.messages.length;
-  // More is asked for until enough is accepted: a request to a writer that is still coming back is no request.
-  const ask = (): void => {
-    for (const writer of core) clients.append(writer);
-    if (scheduler.nowMs < healedMs + plan.healMs / 2) scheduler.after(1000, ask);
-  };
-  scheduler.after(0, ask);
-  await scheduler.run(endMs, goesOn);
-  if (check.failure !== undefined) return;
-  const accepted = check.messages.length - before;
-  if (accepted < leastAfterHeal)
-    check.fail("I24", `${accepted} messages accepted after the network healed: ${told(hosts)}`);
-  converged(world, hosts);
+  await scheduler.run(scheduler.nowMs + 6000, goesOn);
+  await goOn(world, clients, { core, goesOn });
+  await scheduler.run(scheduler.nowMs + 8000, goesOn);
+  if (world.check.failure === undefined) converged(world, hosts);
+}
+
+/** One writer too few of all that there are: whatever the others do, what they are asked for now is not accepted. */
+async function starve(
+  world: World,
+  clients: Clients,
+  on: { readonly core: readonly SimWriter[]; readonly goesOn: () => boolean },
+): Promise<void> {
+  const { scheduler, check, network } = world;
+  const { parentQuorum, fastQuorum, certificateQuorum, commitQuorum, n } = network.rule;
+  const quorums = [parentQuorum, fastQuorum, certificateQuorum, commitQuorum];
+  const few = on.core.slice(0, Math.min(...quorums.map((quorum) => quorum ?? n)) - 1);
+  for (const writer of [...world.writers, ...world.twins]) writer.crash("kill");
+  for (const writer of few) void writer.boot();
+  await scheduler.run(scheduler.nowMs + shortage.settleMs, on.goesOn);
+  const asked = few.map((writer) => clients.append(writer));
+  await scheduler.run(scheduler.nowMs + shortage.forMs, on.goesOn);
+  const accepted = asked.find((text) => text !== undefined && check.messages.includes(text));
+  if (accepted !== undefined)
+    check.fail("I6", `${few.length} writers of ${n} accepted "${accepted}"`);
+  world.sometimes("a writer too few");
+  for (const writer of world.writers) if (!writer.isHonest) void writer.boot();
+}
+
+/** I24: more is asked for until enough is accepted: a request to a writer that is still coming back is no request. */
+async function goOn(
+  { scheduler, check, plan }: World,
+  clients: Clients,
+  on: { readonly core: readonly SimWriter[]; readonly goesOn: () => boolean },
+): Promise<void> {
+  const before = { messages: check.messages.length, updates: check.published.size };
+  const enough = (): boolean =>
+    check.messages.length - before.messages >= leastAfterHeal.messages &&
+    check.published.size - before.updates >= leastAfterHeal.updates;
+  const endMs = scheduler.nowMs + plan.healMs;
+  for (let turn = 0; scheduler.nowMs < endMs && !enough(); turn++) {
+    const via = on.core[turn % on.core.length];
+    if (via?.takes === true && turn % 3 === 0) clients.publishNew(via);
+    if (via?.takes === true) clients.append(via);
+    await scheduler.run(scheduler.nowMs + 500, on.goesOn);
+    if (check.failure !== undefined) return;
+  }
+  if (enough()) return;
+  const messages = check.messages.length - before.messages;
+  const updates = check.published.size - before.updates;
+  check.fail(
+    "I24",
+    `${messages} messages and ${updates} updates accepted after the network healed: ${told(on.core)}`,
+  );
 }
 
 /** I8, I9, I23: the healed hosts are at one place of the order, or nearly, and have all that was ordered. */

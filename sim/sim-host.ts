@@ -5,12 +5,18 @@ import { type Digest, Prng } from "../src/core/base/index.ts";
 import { encode, fields, optional, read, type Shape, text } from "../src/core/codec/index.ts";
 import {
   blobsOf,
+  DirectoryStore,
   type DueRecord,
   decodeChanges,
+  lookup,
+  type MirrorEvent,
   type MirrorState,
+  readUpdate,
+  type SignedUpdate,
+  stateKeys,
 } from "../src/core/mirror/index.ts";
 import type { BlobStore } from "../src/io/ports/index.ts";
-import { SimDisk } from "./disk.ts";
+import { type DiskPlan, SimDisk } from "./disk.ts";
 import type { Realm } from "./realm.ts";
 import { SimBlobStore, SimStateStore } from "./stores.ts";
 
@@ -41,12 +47,17 @@ export abstract class SimHost {
   /** What it does is checked; an old copy of a disk ends that, since it may sign again what it signed. */
   isHonest: boolean;
   isUp = false;
+  /** Stopped by a signal: it sees what happens meanwhile when it goes on. */
+  isPaused = false;
+  readonly #missed: (() => void)[] = [];
+  /** What its disk does to its first life. */
+  firstFault: DiskPlan | undefined;
   /** It stopped for good with an error of its own. */
   halted: string | undefined;
   head: { readonly due: DueRecord; readonly note: string } | undefined;
   store: HostStore | undefined;
   /** Lives so far: callbacks of an earlier one are ignored. */
-  protected life = 0;
+  life = 0;
   readonly #changes = new Map<Digest, Uint8Array>();
   readonly #accepted = new Map<number, AcceptedBatch>();
   /** Skew of its clock, and how far it drifts, milliseconds. */
@@ -57,14 +68,61 @@ export abstract class SimHost {
     this.id = id;
     this.isHonest = isHonest;
     this.random = new Prng(world.random.next());
-    this.disk = new SimDisk(() => world.scheduler.sleep(this.world.syncMs(this.random)));
+    this.disk = new SimDisk(async () => {
+      await world.scheduler.sleep(this.world.syncMs(this.random));
+      await new Promise<void>((resolve) => this.whenAwake(resolve));
+    });
     this.disk.onCrash = () => this.crash("power");
     this.state = new SimStateStore((work) => void world.scheduler.after(200, work));
   }
 
   abstract readonly machine: { readonly state: MirrorState } | undefined;
-  abstract boot(): Promise<void>;
+  protected abstract start(life: number): Promise<void>;
   protected abstract stopRunning(): void;
+
+  /** Starts the program on what its disk has. */
+  async boot(): Promise<void> {
+    if (this.isUp) return;
+    this.isUp = true;
+    this.world.note("up", this.id, "starts");
+    this.halted = undefined;
+    const life = ++this.life;
+    if (this.firstFault !== undefined) this.disk.plan(this.firstFault);
+    this.firstFault = undefined;
+    try {
+      await this.start(life);
+    } catch (error) {
+      if (life === this.life) this.fatal(error);
+    }
+  }
+
+  /** As by SIGSTOP: nothing is done, peers notice nothing, and then everything at once. */
+  pause(forMs: number): void {
+    if (!this.isUp || this.isPaused) return;
+    this.isPaused = true;
+    this.world.scheduler.after(forMs, () => this.#goOn());
+  }
+
+  #goOn(): void {
+    this.isPaused = false;
+    for (const run of this.#missed.splice(0)) run();
+  }
+
+  /** Runs now, or once it goes on. */
+  protected whenAwake(run: () => void): void {
+    if (this.isPaused) this.#missed.push(run);
+    else run();
+  }
+
+  /** Runs later, if this life still lasts then. */
+  protected later(ms: number, run: () => void): () => void {
+    const { life } = this;
+    return this.world.scheduler.after(ms, () =>
+      this.whenAwake(() => {
+        if (life === this.life) run();
+      }),
+    );
+  }
 
   wallMs(): number {
     return Math.floor(this.world.epochMs + this.world.scheduler.nowMs + this.skewMs);
@@ -92,6 +150,8 @@ export abstract class SimHost {
       this.life++;
       this.stopRunning();
     }
+    this.isPaused = false;
+    this.#missed.length = 0;
     this.#accepted.clear();
     this.#changes.clear();
     if (how === "power") {
@@ -128,10 +188,11 @@ export abstract class SimHost {
         return true;
       }
       case "certified":
-        check.certified(this, effect.due);
+        check.certified(this, effect.due, effect.note);
         this.head = { due: effect.due, note: effect.note };
         return true;
       case "certificate":
+        check.certificate(this, effect.certificate);
         this.store?.commits.keepCertificate(effect.certificate);
         return true;
       case "evidence":
@@ -146,6 +207,12 @@ export abstract class SimHost {
       default:
         return false;
     }
+  }
+
+  /** An update ended here: the checks and whoever waits for it learn so. */
+  protected told(event: Extract<MirrorEvent, { type: "finished" }>): void {
+    this.world.check.finished(this, event);
+    this.world.onFinished(this, event);
   }
 
   readonly #noted = new Set<string>();
@@ -188,18 +255,36 @@ export abstract class SimHost {
     }
   }
 
-  protected forgetChanges(digest: Digest): void {
-    this.#changes.delete(digest);
+  /** A pending update, as its publisher signed it. */
+  protected pendingUpdate(id: Digest): SignedUpdate | undefined {
+    const pending = this.machine?.state.pending.get(id);
+    if (pending === undefined) return undefined;
+    const { network, signatures } = this.world;
+    const update = readUpdate(pending.wire, network.group, signatures.verifier);
+    return update.ok ? update.value : undefined;
+  }
+
+  /** What stands at a path of the newest state here; undefined where nothing does. */
+  contentAt(tree: string, path: string): Digest | undefined {
+    const read = (root: Digest): Uint8Array | undefined => this.state.get(stateKeys.node(root));
+    const directories = new DirectoryStore(read, () => undefined);
+    const entry = lookup(directories, this.machine?.state.trees, [tree, ...path.split("/")]);
+    return entry?.kind === "file" ? entry.digest : undefined;
   }
 
   /** The answer to a follower, as bytes. */
   async answer(after: number, size: number): Promise<Uint8Array | undefined> {
     const { life, store } = this;
-    if (store === undefined || !this.isUp) return undefined;
-    const range = await store.commits.range(after);
-    if (life !== this.life) return undefined;
-    const note = (this.head?.due.size ?? 0) > size ? (this.head?.note ?? null) : null;
-    return encode([commitRangeValue(range), note]);
+    if (store === undefined || !this.isUp || this.isPaused) return undefined;
+    try {
+      const range = await store.commits.range(after);
+      if (life !== this.life) return undefined;
+      const note = (this.head?.due.size ?? 0) > size ? (this.head?.note ?? null) : null;
+      return encode([commitRangeValue(range), note]);
+    } catch (error) {
+      if (life === this.life) this.fatal(error);
+      return undefined;
+    }
   }
 
   protected readNews(bytes: Uint8Array): News | undefined {

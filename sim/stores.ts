@@ -140,4 +140,9 @@ export class SimBlobStore implements Pick<BlobStore, "has" | "size" | "putSmall"
   clear(): void {
     this.#blobs.clear();
   }
+
+  /** Everything that another store has. */
+  takeOver(other: SimBlobStore): void {
+    for (const [digest, bytes] of other.#blobs) this.#blobs.set(digest, bytes);
+  }
 }

@@ -7,6 +7,7 @@ import {
 } from "../src/core/base/index.ts";
 import type { Signer } from "../src/core/crypto/index.ts";
 import { type Network, networkOf } from "../src/core/membership/index.ts";
+import type { MirrorEvent } from "../src/core/mirror/index.ts";
 import { adversaries } from "./adversaries.ts";
 import { Check } from "./check.ts";
 import { type Signatures, signaturesOf } from "./crypto.ts";
@@ -36,13 +37,17 @@ export class World implements Realm {
   readonly epochMs = 1_700_000_000_000;
   /** Messages that clients sent, and through whom. */
   readonly submitted = new Map<string, string>();
+  onFinished: (host: Named, event: Extract<MirrorEvent, { type: "finished" }>) => void = () =>
+    undefined;
+  onAcknowledged: (host: Named, text: string) => void = () => undefined;
   /** An honest host dropped something that it was sent. */
   onDropped: (code: string) => void = () => undefined;
   readonly reached = new Map<string, number>();
   readonly misdeeds = new Map<string, number>();
   onNote: (note: Note) => void = () => undefined;
   readonly #diskFaults = new Set<string>();
-  readonly #excused = new Set<string>();
+  readonly #lossy = new Set<string>();
+  readonly #forgetful = new Set<string>();
   readonly #oldAnswers = new Map<string, Uint8Array>();
 
   constructor(plan: Plan) {
@@ -117,6 +122,16 @@ export class World implements Realm {
     }
   }
 
+  /** An operator starts a writer once more, from a copy of its disk: from here on it counts as a cheater. */
+  double(writer: SimWriter): void {
+    const copy = this.addTwin(writer);
+    copy.disk.restore(writer.disk.backup());
+    copy.state.restore(writer.state.backup());
+    copy.blobs.takeOver(writer.blobs);
+    writer.isHonest = false;
+    void copy.boot();
+  }
+
   /** A second copy of a cheater: its own disk, the same keys, the same links. */
   addTwin({ id, author }: NamedWriter): SimWriter {
     const writer = this.writers[author];
@@ -145,7 +160,7 @@ export class World implements Realm {
 
   /** Writers that used up a fault: cheaters, and those whose disks lost what was synced. */
   get faulty(): number {
-    return this.writers.filter((writer) => !writer.isHonest || this.isDiskExcused(writer)).length;
+    return this.writers.filter((writer) => !writer.isHonest || this.#lossy.has(writer.id)).length;
   }
 
   /** A message that a cheater took may stand in the order twice: it signs what it likes. */
@@ -178,18 +193,22 @@ export class World implements Realm {
     this.misdeeds.set(name, (this.misdeeds.get(name) ?? 0) + 1);
   }
 
-  /** This host's disk failed, or lost what was on it: it may stop, and it may have forgotten what it signed. */
-  blameDisk(host: Named, isLossy: boolean): void {
+  /**
+   * This host's disk failed: it may stop. If it lost what was on it, that is one of the faults that the rule bears;
+   * if it forgot, it may not know that it must not sign.
+   */
+  blameDisk(host: Named, how: "failed" | "lost" | "forgot"): void {
     this.#diskFaults.add(host.id);
-    if (isLossy) this.#excused.add(host.id);
+    if (how !== "failed") this.#lossy.add(host.id);
+    if (how === "forgot") this.#forgetful.add(host.id);
   }
 
   hadDiskFault(host: Named): boolean {
     return this.#diskFaults.has(host.id);
   }
 
-  isDiskExcused(host: Named): boolean {
-    return this.#excused.has(host.id);
+  mayForget(host: Named): boolean {
+    return this.#forgetful.has(host.id);
   }
 
   syncMs(random: Prng): number {
@@ -205,7 +224,12 @@ export class World implements Realm {
     );
     await this.scheduler.sleep(2 * this.links.delayMs());
     const source = holders[this.random.below(Math.max(1, holders.length))];
-    if (source === undefined || !source.isUp || this.links.isCut(source.id, asker.id))
+    if (
+      source === undefined ||
+      !source.isUp ||
+      source.isPaused ||
+      this.links.isCut(source.id, asker.id)
+    )
       return undefined;
     const bytes = source.blobs.has(digest) ? await source.blobs.read(digest) : undefined;
     return bytes === undefined || source.isHonest ? bytes : this.#lie(source.id, bytes);

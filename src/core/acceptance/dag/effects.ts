@@ -34,7 +34,14 @@ export type DagInput =
   | { readonly type: "tick" };
 
 /** Why an input had no effect; counted per code. */
-export type DropCode = "BELOW_HORIZON" | "DUPLICATE" | "FAR_FUTURE" | "TWIN_PUSHED" | "COMMIT_LAG";
+export type DropCode =
+  | "BELOW_HORIZON"
+  | "DUPLICATE"
+  | "FAR_FUTURE"
+  | "TWIN_PUSHED"
+  /** Of an author whose twin was refused, and upon that twin. */
+  | "ON_REFUSED"
+  | "COMMIT_LAG";
 
 export type DagEffect =
   /** To be durable before any later effect of another kind is performed. */

@@ -229,7 +229,7 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
     const code = this.#admissionFault(block, key, how);
     if (code === undefined) return this.#insert([{ block, from }], paceMs);
     this.#effects.push({ type: "dropped", code, from });
-    if (code === "TWIN_PUSHED") this.#waiting.refuseDemand(key);
+    if (code === "TWIN_PUSHED" || code === "ON_REFUSED") this.#waiting.refuse(block.ref);
     if (code !== "COMMIT_LAG" && code !== "FAR_FUTURE") return;
     this.#rememberTip(block.ref);
   }
@@ -257,9 +257,17 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
     if (this.#graph.get(key) !== undefined || this.#waiting.has(key)) return "DUPLICATE";
     if (this.#lag > limits.commitLagMax) return "COMMIT_LAG";
     // Twins that another author's block references are needed for the order; nobody else's demand counts.
-    if (!this.#waiting.isWantedByOthers(block.ref) && this.#hasTwin(block)) return "TWIN_PUSHED";
+    if (!this.#waiting.isWantedByOthers(block.ref)) {
+      if (this.#hasTwin(block)) return "TWIN_PUSHED";
+      if (this.#standsOnRefused(block)) return "ON_REFUSED";
+    }
     if (how === "fetched" || this.#waiting.isWanted(block.ref)) return undefined;
     return block.ref.round > this.#clock.round + limits.roundsAheadMax ? "FAR_FUTURE" : undefined;
+  }
+
+  /** It could only wait for a block that was refused: that would be asked for again with each of its descendants. */
+  #standsOnRefused({ header }: VerifiedBlock): boolean {
+    return header.parents.some((parent) => this.#waiting.isRefused(parent) && this.#lacks(parent));
   }
 
   /** Twins are refused where they are pushed, and kept where others reference them (pitfall 3). */

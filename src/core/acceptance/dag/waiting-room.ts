@@ -16,6 +16,8 @@ export class WaitingRoom {
   readonly #waiting = new Map<string, Waiting>();
   /** parent key → the blocks that wait for it */
   readonly #waiters = new Map<string, { readonly ref: Ref; readonly keys: Set<string> }>();
+  /** By author, what was refused, and what stood upon it; the oldest is forgotten when there is much. */
+  readonly #refused = new Map<Author, Map<string, Ref>>();
   readonly #noRoomFor: (ref: Ref) => void;
 
   /** `noRoomFor` is told of blocks that had to leave: nobody pushes them again. */
@@ -60,9 +62,33 @@ export class WaitingRoom {
     return false;
   }
 
-  /** The block called `key` was refused: blocks that wait for it can never be complete and leave. */
-  refuseDemand(key: string): void {
-    for (const waiterKey of [...(this.#waiters.get(key)?.keys ?? [])]) this.remove(waiterKey);
+  /**
+   * A block was refused: all that waits for it can never be complete and leaves. If only the nearest left, those that
+   * wait for them would have them fetched again, at once and for ever.
+   */
+  refuse(ref: Ref): void {
+    const refused = [ref];
+    for (let next = refused.pop(); next !== undefined; next = refused.pop()) {
+      this.#noteRefused(next);
+      for (const key of [...(this.#waiters.get(refKey(next))?.keys ?? [])]) {
+        const waiting = this.#waiting.get(key);
+        if (waiting === undefined) continue;
+        this.#evict(waiting);
+        refused.push(waiting.block.ref);
+      }
+    }
+  }
+
+  #noteRefused(ref: Ref): void {
+    const refused = this.#refused.get(ref.author) ?? new Map<string, Ref>();
+    this.#refused.set(ref.author, refused.set(refKey(ref), ref));
+    if (refused.size <= limits.suspendedBlocksMax) return;
+    for (const oldest of refused.keys()) return void refused.delete(oldest);
+  }
+
+  /** Refused before; it is fetched again only where another author's block needs it. */
+  isRefused(ref: Ref): boolean {
+    return this.#refused.get(ref.author)?.has(refKey(ref)) === true;
   }
 
   /** Parks a block, or refuses it if it is the farthest and there is no room; returns parents nothing waited for before. */
@@ -102,6 +128,8 @@ export class WaitingRoom {
 
   /** The horizon moved: blocks at or below it leave, and parents at or below it count as present. */
   onHorizon(horizon: number): VerifiedBlock[] {
+    for (const refused of this.#refused.values())
+      for (const [key, ref] of refused) if (ref.round <= horizon) refused.delete(key);
     for (const waiting of [...this.#waiting.values()]) {
       if (waiting.block.ref.round <= horizon) this.#evict(waiting);
     }
