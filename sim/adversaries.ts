@@ -1,9 +1,4 @@
-import {
-  type Block,
-  blockFromWire,
-  blockToWire,
-  type VerifiedBlock,
-} from "../src/core/acceptance/index.ts";
+import { type Block, blockFromWire, type VerifiedBlock } from "../src/core/acceptance/index.ts";
 import { type Author, Digest, Round } from "../src/core/base/index.ts";
 import { sha256 } from "../src/core/crypto/index.ts";
 import { decodeMessage, encodeMessage } from "../src/core/host/index.ts";
@@ -33,7 +28,7 @@ function ownBlock(writer: SimWriter, frame: Uint8Array): VerifiedBlock | undefin
 }
 
 function frameOf(block: Block): Uint8Array {
-  return encodeMessage({ type: "block", wire: blockToWire(block) });
+  return encodeMessage({ type: "block", wire: block.wire });
 }
 
 /** What a cheater does to a frame on its way to a peer; undefined leaves it as it is. */

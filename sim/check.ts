@@ -44,6 +44,8 @@ export class Check implements Checks {
   /** `author/round` or `author/size` → what was signed there. */
   readonly #signed = new Map<string, string>();
   readonly #sentRound = new Map<string, number>();
+  /** Those that were looked at. */
+  readonly #certificates = new Set<string>();
   /** host/life → size of its newest certified checkpoint. */
   readonly #certifiedSize = new Map<string, number>();
   #lastFrame: Uint8Array | undefined;
@@ -129,7 +131,8 @@ export class Check implements Checks {
 
   /** I6: distinct writers of this network, as many as the quorum, all for the one commit. */
   certificate(host: Named, { index, digest, voters }: CommitCertificate): void {
-    if (!host.isHonest) return;
+    if (!host.isHonest || this.#certificates.has(`${index} ${digest}`)) return;
+    this.#certificates.add(`${index} ${digest}`);
     const { network, signatures } = this.#world;
     const authors = new Set<Author>();
     for (const voter of voters) {

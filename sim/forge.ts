@@ -4,6 +4,7 @@ import {
   encodeHeader,
   type Header,
   headerDigest,
+  wireOf,
 } from "../src/core/acceptance/index.ts";
 import { cosign } from "../src/core/crypto/index.ts";
 import { encodeMessage, type PeerMessage } from "../src/core/host/index.ts";
@@ -26,6 +27,7 @@ export function forged(
     header,
     ref: { round: header.round, author: header.author, digest },
     signed: { bytes, signature },
+    wire: wireOf({ bytes, signature }, block.payload),
   };
 }
 

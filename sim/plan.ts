@@ -99,7 +99,10 @@ const rows: Readonly<Record<number, readonly Row[]>> = {
   13: [["three", { f: 4, c: 0, k: 0 }]],
 };
 /** Small committees more often: they reach deep states sooner. */
-const drawnSizes = [1, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 5, 5, 5, 6, 6, 6, 7, 7, 10, 13];
+const drawnSizes = [1, ...Array<number>(25).fill(4), 5, 5, 5, 6, 6, 6, 7, 7, 10, 13];
+
+/** Mostly little is asked for, so that a seed is cheap; now and then all are busy. */
+const requestsEveryMs = [500, ...Array<number>(4).fill(2000), ...Array<number>(10).fill(5000)];
 
 function pick<T>(random: Prng, items: readonly T[]): T {
   return items[random.below(items.length)] as T;
@@ -139,8 +142,7 @@ export function planOf(seed: number, options: PlanOptions = {}): Plan {
     troubles: on,
     weather: drawWeather(random, on),
     syncMs: pick(random, [0.5, 3, 10]),
-    // A large committee costs a hundred times as much a round: it is given less to do.
-    everyMs: pick(random, [500, 2000, 4000, 4000, 8000]) * (isLarge ? 2 : 1),
+    everyMs: pick(random, requestsEveryMs),
     stormMs: options.stormMs ?? (isLarge ? 10_000 : 35_000),
     healMs: 25_000,
     isRealCrypto: random.chance(0.01),

@@ -119,7 +119,7 @@ async function heal(world: World, clients: Clients, goesOn: () => boolean): Prom
     .shuffled(world.honestWriters)
     .slice(0, Math.max(n - f, world.honestWriters.length - spare));
   for (const host of world.honest) host.disk.heal();
-  for (const host of world.honestWriters) if (!core.includes(host)) host.crash("kill");
+  for (const host of world.honestWriters) if (!core.includes(host)) leave(host);
   const hosts = [...core, ...world.readers.filter((reader) => reader.isHonest)];
   if (plan.isShort) await starve(world, clients, { core, goesOn });
   for (const host of hosts) void host.boot();
@@ -139,8 +139,12 @@ async function starve(
   const { parentQuorum, fastQuorum, certificateQuorum, commitQuorum, n } = network.rule;
   const quorums = [parentQuorum, fastQuorum, certificateQuorum, commitQuorum];
   const few = on.core.slice(0, Math.min(...quorums.map((quorum) => quorum ?? n)) - 1);
-  for (const writer of [...world.writers, ...world.twins]) writer.crash("kill");
-  for (const writer of few) void writer.boot();
+  const others = [...world.writers, ...world.twins].filter((writer) => !few.includes(writer));
+  for (const writer of others) leave(writer);
+  for (const writer of few) {
+    writer.crash("kill");
+    void writer.boot();
+  }
   await scheduler.run(scheduler.nowMs + shortage.settleMs, on.goesOn);
   const asked = few.map((writer) => clients.append(writer));
   await scheduler.run(scheduler.nowMs + shortage.forMs, on.goesOn);
@@ -148,25 +152,34 @@ async function starve(
   if (accepted !== undefined)
     check.fail("I6", `${few.length} writers of ${n} accepted "${accepted}"`);
   world.sometimes("a writer too few");
-  for (const writer of world.writers) if (!writer.isHonest) void writer.boot();
+  for (const writer of others) writer.isGone = writer.isHonest && !on.core.includes(writer);
+  for (const writer of others) void writer.boot();
+}
+
+function leave(writer: SimWriter): void {
+  writer.crash("kill");
+  writer.isGone = true;
 }
 
 /** I24: more is asked for until enough is accepted: a request to a writer that is still coming back is no request. */
 async function goOn(
-  { scheduler, check, plan }: World,
+  world: World,
   clients: Clients,
   on: { readonly core: readonly SimWriter[]; readonly goesOn: () => boolean },
 ): Promise<void> {
+  const { scheduler, check, plan } = world;
   const before = { messages: check.messages.length, updates: check.published.size };
   const enough = (): boolean =>
     check.messages.length - before.messages >= leastAfterHeal.messages &&
     check.published.size - before.updates >= leastAfterHeal.updates;
   const endMs = scheduler.nowMs + plan.healMs;
-  for (let turn = 0; scheduler.nowMs < endMs && !enough(); turn++) {
-    const via = on.core[turn % on.core.length];
-    if (via?.takes === true && turn % 3 === 0) clients.publishNew(via);
-    if (via?.takes === true) clients.append(via);
-    await scheduler.run(scheduler.nowMs + 500, on.goesOn);
+  while (scheduler.nowMs < endMs && !enough()) {
+    // All at once: they share the rounds that they cost.
+    const willing = on.core.filter((writer) => writer.takes);
+    const [first] = world.random.shuffled(willing);
+    if (first !== undefined) clients.publishNew(first);
+    for (const via of [...willing, ...willing]) clients.append(via);
+    await scheduler.run(scheduler.nowMs + 1500, on.goesOn);
     if (check.failure !== undefined) return;
   }
   if (enough()) return;

@@ -47,6 +47,8 @@ export abstract class SimHost {
   /** What it does is checked; an old copy of a disk ends that, since it may sign again what it signed. */
   isHonest: boolean;
   isUp = false;
+  /** Nobody starts it any more. */
+  isGone = false;
   /** Stopped by a signal: it sees what happens meanwhile when it goes on. */
   isPaused = false;
   readonly #missed: (() => void)[] = [];
@@ -82,7 +84,7 @@ export abstract class SimHost {
 
   /** Starts the program on what its disk has. */
   async boot(): Promise<void> {
-    if (this.isUp) return;
+    if (this.isUp || this.isGone) return;
     this.isUp = true;
     this.world.note("up", this.id, "starts");
     this.halted = undefined;

@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { WaitingRoom } from "../../src/core/acceptance/dag/waiting-room.ts";
 import {
-  blockToWire,
   type DagEffect,
   genesisRef,
   type Ref,
@@ -70,7 +69,7 @@ test("a sync peer cannot plant blocks with bad signatures: what a host serves la
   for (const ref of range.commits.flatMap(({ commit }) => commit.blocks)) {
     const block = machine.block(ref);
     if (block === undefined) continue;
-    const again = verifyBlock(blockToWire(block), net.config, fakeVerifier);
+    const again = verifyBlock(block.wire, net.config, fakeVerifier);
     assert.ok(
       again.ok,
       `an honest host now serves a block that convicts it: ${again.ok ? "" : again.error.code}`,
@@ -331,7 +330,7 @@ test("a segment that the machine takes never makes a block that nobody else acce
     return; // Refusing loudly is an answer.
   }
   for (const block of released(effects)) {
-    const verified = verifyBlock(blockToWire(block), config, fakeVerifier);
+    const verified = verifyBlock(block.wire, config, fakeVerifier);
     assert.ok(
       verified.ok,
       `the writer's own chain is dead from here on: ${verified.ok ? "" : verified.error.detail}`,

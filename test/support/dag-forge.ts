@@ -1,6 +1,5 @@
 import {
   blockSigningBytes,
-  blockToWire,
   type CommitVote,
   type DagConfig,
   encodeHeader,
@@ -15,6 +14,7 @@ import {
   type DagRecovery,
   encodePayload,
   segmentOf,
+  wireOf,
 } from "../../src/core/acceptance/index.ts";
 import { Author, Digest, Round } from "../../src/core/base/index.ts";
 import { sha256 } from "../../src/core/crypto/index.ts";
@@ -91,7 +91,7 @@ export function forge(config: DagConfig, recipe: Recipe): VerifiedBlock {
     evidence: [],
   });
   const signature = fakeSigner(`writer ${author}`).sign(blockSigningBytes(headerDigest(bytes)));
-  const wire = blockToWire({ signed: { bytes, signature }, payload } as unknown as VerifiedBlock);
+  const wire = wireOf({ bytes, signature }, payload);
   const verified = verifyBlock(wire, config, fakeVerifier);
   if (!verified.ok) throw new Error(`the forgery is no valid block: ${verified.error.detail}`);
   return verified.value;

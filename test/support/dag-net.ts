@@ -1,6 +1,5 @@
 import {
   type AcceptedBatch,
-  blockToWire,
   type Commit,
   type DagAcceptance,
   type DagConfig,
@@ -212,7 +211,7 @@ export class DagNet {
     block: VerifiedBlock,
     by: { readonly from: number; readonly how: "pushed" | "fetched" },
   ): void {
-    const verified = verifyBlock(blockToWire(block), this.config, fakeVerifier);
+    const verified = verifyBlock(block.wire, this.config, fakeVerifier);
     if (verified.ok)
       this.step(to, { type: "block", block: verified.value, from: Author(by.from), how: by.how });
   }
@@ -246,9 +245,7 @@ export class DagNet {
       );
       const wires = commits.map((commit) => ({
         commit,
-        blocks: commit.blocks.map((ref) =>
-          blockToWire(peer.blocks.get(refKey(ref)) as VerifiedBlock),
-        ),
+        blocks: commit.blocks.map((ref) => (peer.blocks.get(refKey(ref)) as VerifiedBlock).wire),
       }));
       const { voters } = certificate;
       const by = { config: this.config, verifier: fakeVerifier };

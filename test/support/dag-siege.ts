@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import {
-  blockToWire,
   type CommitRange,
   type DagConfig,
   refKey,
@@ -40,7 +39,7 @@ export function ranNet(
 
 function wireOf(block: VerifiedBlock | undefined): Uint8Array {
   assert.ok(block !== undefined, "an ordered block is stored");
-  return blockToWire(block);
+  return block.wire;
 }
 
 /** Honest rounds without writer 3, of which each tip of a cheater names a history of its own. */

@@ -2,7 +2,6 @@ import { createHash, generateKeyPairSync } from "node:crypto";
 import {
   type AcceptedBatch,
   blockFromWire,
-  blockToWire,
   DagAcceptance,
   type DagConfig,
   type DagEffect,
@@ -259,7 +258,7 @@ export class DagWorld {
     block: VerifiedBlock,
     how: "pushed" | "fetched" = "pushed",
   ): void {
-    const verified = verifyBlock(blockToWire(block), this.config, fakeVerifier);
+    const verified = verifyBlock(block.wire, this.config, fakeVerifier);
     if (verified.ok)
       this.step(to, { type: "block", block: verified.value, from: Author(from), how });
   }

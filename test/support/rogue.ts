@@ -3,7 +3,6 @@ import { connect, type TLSSocket } from "node:tls";
 import {
   type Block,
   blockSigningBytes,
-  blockToWire,
   encodeHeader,
   genesisRef,
   type Header,
@@ -12,7 +11,7 @@ import {
   type VerifiedBlock,
   verifyBlock,
 } from "../../src/core/acceptance/dag/block.ts";
-import { encodePayload, type Segment } from "../../src/core/acceptance/index.ts";
+import { encodePayload, type Segment, wireOf } from "../../src/core/acceptance/index.ts";
 import { Author, Round } from "../../src/core/base/index.ts";
 import { Ed25519Verifier, sha256 } from "../../src/core/crypto/index.ts";
 import {
@@ -198,12 +197,13 @@ export class Rogue {
     const digest = headerDigest(bytes);
     const signature = this.#block.signer.sign(blockSigningBytes(digest));
     const ref = { round: header.round, author: Author(0), digest };
-    return { ref, header, signed: { bytes, signature }, payload, segments };
+    const signed = { bytes, signature };
+    return { ref, header, signed, payload, segments, wire: wireOf(signed, payload) };
   }
 
   /** Pushes a block to every link and goes on upon it. */
   release(block: Block): void {
-    for (const link of this.#links.values()) link.send({ type: "block", wire: blockToWire(block) });
+    for (const link of this.#links.values()) link.send({ type: "block", wire: block.wire });
     this.#own = block.ref;
   }
 

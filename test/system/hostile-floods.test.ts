@@ -3,7 +3,7 @@ import { connect as connectTcp, type Socket } from "node:net";
 import { after, afterEach, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { appendMessages } from "../../src/app/client/index.ts";
-import { blockToWire, type Ref, segmentOf } from "../../src/core/acceptance/index.ts";
+import { type Ref, segmentOf } from "../../src/core/acceptance/index.ts";
 import { Author, Digest, Round } from "../../src/core/base/index.ts";
 import { messageKinds } from "../../src/core/mirror/index.ts";
 import { until } from "../support/net.ts";
@@ -158,7 +158,7 @@ describe("floods from a cheating writer: the others go on", () => {
     for (let i = 0; i < 400; i++) {
       const round = ripe + 5 + i;
       const parents = [0, 1, 2, 3].map((author) => invented(round - 1, author, i * 4 + author));
-      const wire = blockToWire(siege.rogue.forge({ round, parents }));
+      const wire = siege.rogue.forge({ round, parents }).wire;
       for (const link of links) link.send({ type: "block", wire });
     }
     for (const link of links) {

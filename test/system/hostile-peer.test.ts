@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { genesisRef } from "../../src/core/acceptance/dag/block.ts";
-import { blockToWire, segmentOf } from "../../src/core/acceptance/index.ts";
+import { segmentOf } from "../../src/core/acceptance/index.ts";
 import { Author, Digest } from "../../src/core/base/index.ts";
 import { type Change, messageKinds } from "../../src/core/mirror/index.ts";
 import { until } from "../support/net.ts";
@@ -24,7 +24,7 @@ describe("a cheating writer and strangers on the writers' links", () => {
   };
   /** A block that names too few parents, with a good signature. */
   const invalid = (round: number): Uint8Array =>
-    blockToWire(siege.rogue.forge({ round, parents: [genesisRef(siege.rogue.config, Author(0))] }));
+    siege.rogue.forge({ round, parents: [genesisRef(siege.rogue.config, Author(0))] }).wire;
 
   before(async () => {
     siege = await Siege.start();
@@ -117,7 +117,7 @@ describe("a cheating writer and strangers on the writers' links", () => {
     );
     assert.ok(one !== undefined && two !== undefined);
     rogue.release(one);
-    for (const link of links) link.send({ type: "block", wire: blockToWire(two) });
+    for (const link of links) link.send({ type: "block", wire: two.wire });
     for (const name of honest) {
       const isKept = async (): Promise<boolean> =>
         (await siege.evidenceAt(name)).some((file) => file.startsWith("equivocation-0"));

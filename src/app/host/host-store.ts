@@ -3,7 +3,6 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import {
   blockFromWire,
-  blockToWire,
   type Commit,
   commitDigest,
   commitShape,
@@ -109,7 +108,7 @@ export class HostStore {
   // ── before anything leaves the host ──
 
   appendBlock(block: VerifiedBlock): void {
-    const position = this.#log.append(recordTypes.block, blockToWire(block));
+    const position = this.#log.append(recordTypes.block, block.wire);
     this.#remember(block.ref, position);
     this.commits.logged(block.payload.length);
   }
@@ -233,9 +232,7 @@ export class HostStore {
       const block = live(ref);
       const position = this.#positionOf(ref);
       const wire =
-        block !== undefined
-          ? blockToWire(block)
-          : position && (await this.#log.read(position)).bytes;
+        block !== undefined ? block.wire : position && (await this.#log.read(position)).bytes;
       if (wire === undefined) continue;
       bytes += wire.length;
       if (bytes > limits.fetchBytesMax && wires.length > 0) break;

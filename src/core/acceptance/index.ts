@@ -3,7 +3,6 @@ export {
   type Block,
   blockFromWire,
   blockSigningBytes,
-  blockToWire,
   type DagConfig,
   encodeHeader,
   genesisRef,
@@ -21,6 +20,7 @@ export {
   type VerifiedBlock,
   verifyBlock,
   verifySignedHeader,
+  wireOf,
 } from "./dag/block.ts";
 export {
   type Commit,

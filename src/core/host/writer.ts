@@ -1,5 +1,4 @@
 import {
-  blockToWire,
   type CommitCertificate,
   DagAcceptance,
   type DagConfig,
@@ -285,7 +284,7 @@ export class WriterHost {
     this.#catchUp.hint(peer.author, hello.lastCommit);
     this.#learnOfSelf(peer, hello, nowMs);
     for (const block of this.#dag.ownBlocksAbove(hello.fromRound)) {
-      this.#send(peer.author, { type: "block", wire: blockToWire(block) });
+      this.#send(peer.author, { type: "block", wire: block.wire });
     }
     const { cosignature } = this.#replica;
     if (cosignature !== undefined) this.#send(peer.author, { type: "cosignature", ...cosignature });
@@ -384,7 +383,7 @@ export class WriterHost {
       case "guard":
         return void this.#effects.push({ type: "guard-round", round: effect.round });
       case "broadcast":
-        return this.#broadcast({ type: "block", wire: blockToWire(effect.block) });
+        return this.#broadcast({ type: "block", wire: effect.block.wire });
       case "missing":
         return this.#gaps.named(effect.refs, effect.from);
       case "accept":

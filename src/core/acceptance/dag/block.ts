@@ -8,6 +8,7 @@ import {
   fail,
   fromHex,
   limits,
+  ok,
   type PublicKey,
   type Result,
   Round,
@@ -85,6 +86,8 @@ export interface Block {
   readonly signed: SignedHeader;
   readonly payload: Uint8Array;
   readonly segments: readonly Segment[];
+  /** Header, signature and payload as they travel and as they stand in the log. */
+  readonly wire: Uint8Array;
 }
 
 /** A block that passed {@link verifyBlock}: the only kind the machine takes. */
@@ -187,9 +190,9 @@ export const signedHeaderShape: Shape<SignedHeader> = (value, what) => {
   };
 };
 
-/** Header, signature and payload as they travel and as they stand in the log. */
-export function blockToWire(block: Block): Uint8Array {
-  return encode([block.signed.bytes, block.signed.signature, block.payload]);
+/** The `wire` of a {@link Block}. */
+export function wireOf(signed: SignedHeader, payload: Uint8Array): Uint8Array {
+  return encode([signed.bytes, signed.signature, payload]);
 }
 
 /**
@@ -262,7 +265,7 @@ export function verifyBlock(
   if (!segments.ok) return authorFault(header.author, "INVALID_PAYLOAD", segments.error.detail);
   if (segments.value.length !== header.payload.segments)
     return authorFault(header.author, "INVALID_PAYLOAD", "wrong segment count");
-  const block: Block = { ref, header, signed, payload, segments: segments.value };
+  const block: Block = { ref, header, signed, payload, segments: segments.value, wire };
   return { ok: true, value: block as VerifiedBlock };
 }
 
@@ -276,7 +279,11 @@ const wireShape: Shape<{ signed: SignedHeader; payload: Uint8Array }> = (value, 
 
 function splitWire(wire: Uint8Array): Result<{ signed: SignedHeader; payload: Uint8Array }> {
   const decoded = decode(wire);
-  return decoded.ok ? readValue(decoded.value, wireShape, "block") : decoded;
+  const parts = decoded.ok ? readValue(decoded.value, wireShape, "block") : decoded;
+  if (!parts.ok) return parts;
+  // The payload is what the wire ends with: it need not be kept twice.
+  const { signed, payload } = parts.value;
+  return ok({ signed, payload: wire.subarray(wire.length - payload.length) });
 }
 
 /**
@@ -295,7 +302,14 @@ export function blockFromWire(wire: Uint8Array): Result<VerifiedBlock> {
   if (!segments.ok) return segments;
   const { round, author } = header.value;
   const ref = { round, author, digest: headerDigest(signed.bytes) };
-  const block: Block = { ref, header: header.value, signed, payload, segments: segments.value };
+  const block: Block = {
+    ref,
+    header: header.value,
+    signed,
+    payload,
+    segments: segments.value,
+    wire,
+  };
   return { ok: true, value: block as VerifiedBlock };
 }
 

@@ -265,9 +265,15 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
     return block.ref.round > this.#clock.round + limits.roundsAheadMax ? "FAR_FUTURE" : undefined;
   }
 
-  /** It could only wait for a block that was refused: that would be asked for again with each of its descendants. */
-  #standsOnRefused({ header }: VerifiedBlock): boolean {
-    return header.parents.some((parent) => this.#waiting.isRefused(parent) && this.#lacks(parent));
+  /**
+   * The author's own block before it was refused, as a twin: this one could only wait for it. Where another author's
+   * block rests on a refused one, that one is needed for the order, and fetched.
+   */
+  #standsOnRefused({ ref, header }: VerifiedBlock): boolean {
+    return header.parents.some(
+      (parent) =>
+        parent.author === ref.author && this.#waiting.isRefused(parent) && this.#lacks(parent),
+    );
   }
 
   /** Twins are refused where they are pushed, and kept where others reference them (pitfall 3). */

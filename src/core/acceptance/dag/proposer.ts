@@ -12,6 +12,7 @@ import {
   headerDigest,
   type Ref,
   type VerifiedBlock,
+  wireOf,
 } from "./block.ts";
 import type { Entry } from "./entry.ts";
 import { type Graph, leadersOf } from "./graph.ts";
@@ -228,6 +229,7 @@ export class Proposer {
       signed,
       payload,
       segments,
+      wire: wireOf(signed, payload),
     };
     this.#signedRound = round;
     this.#isNudged = false;
