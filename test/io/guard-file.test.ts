@@ -8,6 +8,7 @@ import { flipByte } from "../support/signed-blocks.ts";
 
 const rowOf = (round: number): GuardRow => ({
   round,
+  isReturning: false,
   checkpointSize: round * 2,
   checkpointRoot: Buffer.alloc(32, round),
 });
@@ -50,6 +51,16 @@ describe("guard file", () => {
       assert.deepEqual({ ...row, checkpointRoot: Buffer.from(row.checkpointRoot) }, rowOf(rounds));
       await rm(path);
     }
+  });
+
+  test("one that says that more may have been signed is not whole, until a row takes it back", async () => {
+    await createGuard(path);
+    const { guard } = await openGuard(path);
+    for (const round of [7, 8]) await guard.write({ ...rowOf(round), isReturning: true });
+    assert.deepEqual(await look(), { round: 8, isWhole: false });
+    await guard.write(rowOf(9));
+    await guard.close();
+    assert.deepEqual(await look(), { round: 9, isWhole: true });
   });
 
   test("a missing, empty or cut one is not whole, also the second time, until both slots are new", async () => {

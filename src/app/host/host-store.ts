@@ -81,6 +81,8 @@ export class HostStore {
   #unexecuted: { readonly index: number; readonly from: Position }[] = [];
   #commitEntries: [string, Uint8Array][] = [];
   #guardChanged = false;
+  /** It may have signed more than its disk knows of, and has not signed again since. */
+  #isReturning = false;
   /** An earlier run of this host ended with a storage error. */
   #isMarked: boolean;
 
@@ -140,7 +142,9 @@ export class HostStore {
     this.#commitEntries.push(commitEntry(commit.index, { record, blocks: positions }));
   }
 
+  /** It signs: so it knows again what it signed. */
   guardRound(round: number): void {
+    this.#isReturning = false;
     this.#guard = { ...this.#guard, round };
     this.#guardChanged = true;
   }
@@ -160,7 +164,7 @@ export class HostStore {
     if (!this.#guardChanged) return;
     this.#guardChanged = false;
     await this.#writeGuard();
-    if (!this.#isMarked) return;
+    if (!this.#isMarked || this.#isReturning) return;
     // It signs again, so what once failed has been made good.
     await this.#files.unlink(join(this.#directory, failedMarker));
     this.#isMarked = false;
@@ -170,6 +174,7 @@ export class HostStore {
     const { round, checkpoint } = this.#guard;
     return this.#guardFile.write({
       round,
+      isReturning: this.#isReturning,
       checkpointSize: checkpoint.size,
       checkpointRoot: checkpoint.root,
     });
@@ -270,16 +275,18 @@ export class HostStore {
       );
     const state = decoded?.value ?? initialState(network);
     const { blocks, commits } = await this.#readLog(state.commit.index);
+    const maySign =
+      about.isGuardWhole &&
+      !this.#isMarked &&
+      !this.#lostOwn({ blocks, commits, self: about.self });
+    this.#isReturning = !maySign;
     return {
       blocks,
       commits,
       state,
       due: this.#lastDue(),
       guard: this.#guard,
-      maySign:
-        about.isGuardWhole &&
-        !this.#isMarked &&
-        !this.#lostOwn({ blocks, commits, self: about.self }),
+      maySign,
     };
   }
 

@@ -1,6 +1,6 @@
 import { constants } from "node:fs";
 import { dirname } from "node:path";
-import { encode, exactBytes, fields, natural, read, type Shape } from "../../core/codec/index.ts";
+import { encode, exactBytes, fields, natural, read, require, type Shape } from "../../core/codec/index.ts";
 import { sha256Bytes } from "../../core/crypto/index.ts";
 import { type FileSystem, type OpenFile, StorageError } from "../ports/index.ts";
 import { nodeFiles } from "./durable.ts";
@@ -8,6 +8,8 @@ import { nodeFiles } from "./durable.ts";
 /** The last things this host signed. */
 export interface GuardRow {
   readonly round: number;
+  /** More may have been signed than this says: others must be asked before anything is signed again (`dag.md` §12). */
+  readonly isReturning: boolean;
   readonly checkpointSize: number;
   readonly checkpointRoot: Uint8Array;
 }
@@ -15,6 +17,7 @@ export interface GuardRow {
 const slotBytes = 512;
 const emptyRow: GuardRow = {
   round: 0,
+  isReturning: false,
   checkpointSize: 0,
   checkpointRoot: new Uint8Array(32),
 };
@@ -25,18 +28,21 @@ interface Slot {
 }
 
 const slotShape: Shape<Slot> = (value, what) => {
-  const [sequence, round, size, root] = fields(4)(value, what);
+  const [sequence, round, size, root, isReturning] = fields(5)(value, what);
+  require(typeof isReturning === "boolean", `${what}.isReturning is a boolean`);
   const row = {
     round: natural()(round, `${what}.round`),
     checkpointSize: natural()(size, `${what}.size`),
     checkpointRoot: exactBytes(32)(root, `${what}.root`),
+    isReturning,
   };
   return { sequence: natural()(sequence, `${what}.sequence`), row };
 };
 
 /** length u16 · body · SHA-256(body), padded to the slot. */
 function encodeSlot({ sequence, row }: Slot): Buffer {
-  const body = encode([sequence, row.round, row.checkpointSize, row.checkpointRoot]);
+  const { round, checkpointSize, checkpointRoot, isReturning } = row;
+  const body = encode([sequence, round, checkpointSize, checkpointRoot, isReturning]);
   const slot = Buffer.alloc(slotBytes);
   slot.writeUInt16BE(body.length, 0);
   slot.set(body, 2);
@@ -54,7 +60,7 @@ function decodeSlot(slot: Buffer): Slot | undefined {
   return decoded.ok ? decoded.value : undefined;
 }
 
-/** What opening the guard found: `isWhole` is false where it was missing or damaged. */
+/** What opening the guard found: `isWhole` is false where it was missing, damaged, or says that it does not know all. */
 export interface OpenedGuard {
   readonly guard: GuardFile;
   readonly row: GuardRow;
@@ -88,7 +94,10 @@ export async function openGuard(path: string, files: FileSystem = nodeFiles): Pr
     (a, b) => ((b?.sequence ?? -1) > (a?.sequence ?? -1) ? b : a),
     undefined,
   );
-  const isWhole = bytesRead === content.length && slots.every((slot) => slot !== undefined);
+  const isWhole =
+    bytesRead === content.length &&
+    slots.every((slot) => slot !== undefined) &&
+    newest?.row.isReturning === false;
   if (bytesRead < content.length) await handle.truncate(2 * slotBytes);
   await files.syncDirectory(dirname(path));
   return {
