@@ -1,7 +1,5 @@
-import { availableParallelism } from "node:os";
-import { fileURLToPath } from "node:url";
-import { Worker } from "node:worker_threads";
 import type { PlanOptions } from "./plan.ts";
+import { inThreads } from "./threads.ts";
 
 /** A seed's result as it comes from a worker. */
 export interface SeedResult {
@@ -9,7 +7,10 @@ export interface SeedResult {
   readonly options: PlanOptions;
   readonly plan: string;
   readonly failure: string | undefined;
+  readonly isRealCrypto: boolean;
   readonly simulatedMs: number;
+  readonly messages: number;
+  readonly heights: number;
   readonly trace: string;
   readonly reached: readonly string[];
   readonly misdeeds: readonly string[];
@@ -31,7 +32,8 @@ export interface Job {
   readonly options: PlanOptions;
 }
 
-const workerFile = fileURLToPath(new URL("./worker.js", import.meta.url));
+/** One seed in so many is run a second time, as a rule in another thread, and must go the same way. */
+const secondRunEvery = 50;
 
 /** Runs jobs in as many threads as there are cores, until there are no more or the time is over. */
 export async function campaign(options: {
@@ -41,55 +43,55 @@ export async function campaign(options: {
   readonly onSeed?: (result: SeedResult, done: number) => void;
 }): Promise<CampaignResult> {
   const startedMs = performance.now();
-  const results = { seeds: 0, simulatedMs: 0, failures: [] as SeedResult[] };
-  const reached = new Map<string, number>();
-  const misdeeds = new Map<string, number>();
+  const endMs = startedMs + (options.forMs ?? Number.POSITIVE_INFINITY);
+  const tally = new Tally();
   const take = (): Job | undefined => {
-    if (performance.now() - startedMs > (options.forMs ?? Number.POSITIVE_INFINITY))
-      return undefined;
+    const again = tally.again.pop();
+    if (again !== undefined || performance.now() > endMs) return again;
     const next = options.jobs.next();
     return next.done === true ? undefined : next.value;
   };
-  const onResult = (result: SeedResult): void => {
-    results.seeds++;
-    results.simulatedMs += result.simulatedMs;
-    if (result.failure !== undefined) results.failures.push(result);
-    for (const state of result.reached) reached.set(state, (reached.get(state) ?? 0) + 1);
-    for (const name of result.misdeeds) misdeeds.set(name, (misdeeds.get(name) ?? 0) + 1);
-    options.onSeed?.(result, results.seeds);
-  };
-  await Promise.all(
-    Array.from({ length: availableParallelism() }, () => runThread(take, onResult)),
-  );
-  return {
-    seeds: results.seeds,
-    simulatedS: results.simulatedMs / 1000,
-    wallS: (performance.now() - startedMs) / 1000,
-    failures: results.failures,
-    reached,
-    misdeeds,
-  };
+  await inThreads<Job, SeedResult>(take, (result) => {
+    if (tally.count(result)) options.onSeed?.(result, tally.seeds);
+  });
+  const { seeds, simulatedMs, failures, reached, misdeeds } = tally;
+  const wallS = (performance.now() - startedMs) / 1000;
+  return { seeds, simulatedS: simulatedMs / 1000, wallS, failures, reached, misdeeds };
 }
 
-function runThread(
-  take: () => Job | undefined,
-  onResult: (result: SeedResult) => void,
-): Promise<void> {
-  const worker = new Worker(workerFile);
-  const ask = (): void => {
-    const job = take();
-    if (job === undefined) void worker.terminate();
-    else worker.postMessage(job);
-  };
-  return new Promise((resolve, reject) => {
-    worker.on("message", (result: SeedResult) => {
-      onResult(result);
-      ask();
-    });
-    worker.once("error", reject);
-    worker.once("exit", () => resolve());
-    ask();
-  });
+/** Adds up what seeds came to, and has some of them run once more. */
+class Tally {
+  seeds = 0;
+  simulatedMs = 0;
+  readonly failures: SeedResult[] = [];
+  readonly reached = new Map<string, number>();
+  readonly misdeeds = new Map<string, number>();
+  readonly again: Job[] = [];
+  readonly #traces = new Map<number, string>();
+
+  /** False for a second run of a seed. */
+  count(result: SeedResult): boolean {
+    const { seed, trace, failure, reached, misdeeds } = result;
+    const first = this.#traces.get(seed);
+    if (first !== undefined) {
+      this.#traces.delete(seed);
+      if (first !== trace)
+        this.failures.push({ ...result, failure: "D: the same seed ran in two ways" });
+      return false;
+    }
+    this.seeds++;
+    this.simulatedMs += result.simulatedMs;
+    if (failure !== undefined) this.failures.push(result);
+    else if (seed % secondRunEvery === 0) this.#runAgain(result);
+    for (const state of reached) this.reached.set(state, (this.reached.get(state) ?? 0) + 1);
+    for (const name of misdeeds) this.misdeeds.set(name, (this.misdeeds.get(name) ?? 0) + 1);
+    return true;
+  }
+
+  #runAgain({ seed, options, trace }: SeedResult): void {
+    this.#traces.set(seed, trace);
+    this.again.push({ seed, options });
+  }
 }
 
 /** The seeds from `first` on. */

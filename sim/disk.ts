@@ -15,13 +15,20 @@ interface Content {
   readonly dirty: Set<number>;
 }
 
-/** What goes wrong with one call. A misdirected write lands elsewhere in its file, and nobody is told. */
-export type DiskFault = "eio" | "enospc" | "short" | "misdirected";
+/** What goes wrong with one step. A misdirected write lands elsewhere in its file, and nobody is told. */
+export const diskFaults = [
+  "crash-before",
+  "crash-after",
+  "eio",
+  "enospc",
+  "short",
+  "misdirected",
+] as const;
 
 export interface DiskPlan {
   /** The n-th step of a kind from now on. */
   readonly step: number;
-  readonly what: "crash-before" | "crash-after" | DiskFault;
+  readonly what: (typeof diskFaults)[number];
 }
 
 /** How a step goes. */
@@ -65,6 +72,8 @@ export class SimDisk implements FileSystem {
   #plan: DiskPlan | undefined;
   /** Says that syncs were done, and does none. */
   isLying = false;
+  /** What was planned happens. */
+  onFault: () => void = () => undefined;
   /** A planned crash is due: the process dies at once. */
   onCrash: () => void = () => undefined;
 
@@ -96,6 +105,7 @@ export class SimDisk implements FileSystem {
       return "go";
     }
     this.#plan = undefined;
+    this.onFault();
     switch (plan.what) {
       case "crash-before":
         this.onCrash();

@@ -1,9 +1,14 @@
 export { adversaries } from "./adversaries.ts";
 export { type CampaignResult, campaign, type Job, type SeedResult, seedsFrom } from "./campaign.ts";
+export { diskFaults, SimDisk } from "./disk.ts";
+export { isLinearizable, type Operation } from "./linearizable.ts";
+export { SimNetwork } from "./network.ts";
 export {
   type AdversaryName,
   adversaryNames,
+  committeeSizes,
   describePlan,
+  type HostFault,
   type Plan,
   type PlanOptions,
   planOf,
@@ -12,6 +17,9 @@ export {
 } from "./plan.ts";
 export type { Note } from "./realm.ts";
 export { type Outcome, runPlan } from "./run.ts";
+export { Scheduler } from "./scheduler.ts";
+export { allSchedules } from "./schedules.ts";
 export { commandOf, shrink } from "./shrink.ts";
+export { SimBlobStore, SimStateStore } from "./stores.ts";
 export { Timeline } from "./timeline.ts";
 export { World } from "./world.ts";

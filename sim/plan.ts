@@ -70,7 +70,13 @@ export interface Plan {
   readonly isRealCrypto: boolean;
   /** Before the core is healed there is one writer too few for a while: nothing new may be accepted then. */
   readonly isShort: boolean;
-  readonly fault: DiskPlan | undefined;
+  readonly fault: HostFault | undefined;
+}
+
+/** One fault of a crash matrix, at the n-th durable step of a host's first life. */
+export interface HostFault extends DiskPlan {
+  /** `w0`, `r1`. */
+  readonly host: string;
 }
 
 /** Numbers of writers that a plan can have. */
@@ -115,8 +121,8 @@ export interface PlanOptions {
   readonly stormMs?: number;
   /** Cheaters, whatever the row bears: more than f are the control experiment. */
   readonly cheats?: number;
-  /** One crash or disk error, at the n-th durable step of writer 0. */
-  readonly fault?: DiskPlan;
+  readonly readers?: number;
+  readonly fault?: HostFault;
 }
 
 /** Draws a plan from a seed; what `options` fix is fixed, the rest is as the seed has it. */
@@ -126,7 +132,8 @@ export function planOf(seed: number, options: PlanOptions = {}): Plan {
   const n = options.n ?? drawn;
   const rule = drawRule(random, n);
   const corrupt = drawCheaters(random, rule.budget, options);
-  const readers = random.below(3);
+  const drawnReaders = random.below(3);
+  const readers = options.readers ?? drawnReaders;
   const liars = drawLiars(random, readers);
   const drawnTroubles = troubles.filter(() => random.chance(0.3));
   const on = new Set(drawnTroubles.filter((trouble) => !options.off?.includes(trouble)));
@@ -142,11 +149,11 @@ export function planOf(seed: number, options: PlanOptions = {}): Plan {
     troubles: on,
     weather: drawWeather(random, on),
     syncMs: pick(random, [0.5, 3, 10]),
-    everyMs: pick(random, requestsEveryMs),
+    everyMs: options.fault === undefined ? pick(random, requestsEveryMs) : 700,
     stormMs: options.stormMs ?? (isLarge ? 10_000 : 35_000),
     healMs: 25_000,
     isRealCrypto: random.chance(0.01),
-    isShort: random.chance(0.1),
+    isShort: random.chance(0.1) && options.fault === undefined,
     fault: options.fault,
   };
 }

@@ -85,12 +85,13 @@ export async function runPlan(plan: Plan, watch?: (world: World) => void): Promi
 /** The one planned fault of a crash matrix: the host dies or stops, and is started again a little later. */
 function breakOnce(world: World): void {
   const { fault } = world.plan;
-  const [writer] = world.writers;
-  if (fault === undefined || writer === undefined) return;
-  world.blameDisk(writer, "failed");
-  writer.firstFault = fault;
+  const host = world.hosts.find(({ id }) => id === fault?.host);
+  if (fault === undefined || host === undefined) return;
+  world.blameDisk(host, "failed");
+  host.firstFault = fault;
+  host.disk.onFault = () => world.sometimes("the planned fault");
   const revive = (): void => {
-    if (!writer.isUp) void writer.boot();
+    if (!host.isUp) void host.boot();
     if (world.scheduler.nowMs < world.plan.stormMs) world.scheduler.after(1000, revive);
   };
   world.scheduler.after(1000, revive);
@@ -195,7 +196,7 @@ async function goOn(
 function converged({ check }: World, hosts: World["honest"]): void {
   for (const host of hosts) {
     if (host.machine === undefined) return check.fail("I23", `${host.id} is down: ${host.halted}`);
-    check.image(host, host.machine.state.commit.index, host.state.image());
+    check.image(host, host.storedCommit, host.state.image());
   }
   const places = hosts.map((host) => host.machine?.state.commit.index ?? 0);
   if (Math.max(...places) - Math.min(...places) > nearCommits)

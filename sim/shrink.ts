@@ -29,6 +29,10 @@ export function commandOf(plan: Pick<Plan, "seed">, options: PlanOptions): strin
   if (options.n !== undefined) parts.push(`--writers ${options.n}`);
   if (options.adversary !== undefined) parts.push(`--adversary ${options.adversary}`);
   if (options.stormMs !== undefined) parts.push(`--storm ${options.stormMs / 1000}`);
+  if (options.cheats !== undefined) parts.push(`--cheats ${options.cheats}`);
+  if (options.readers !== undefined) parts.push(`--readers ${options.readers}`);
+  const { fault } = options;
+  if (fault !== undefined) parts.push(`--fault ${fault.what}@${fault.host}:${fault.step}`);
   const off: readonly Trouble[] = options.off ?? [];
   if (off.length > 0) parts.push(`--off ${off.join(",")}`);
   return parts.join(" ");

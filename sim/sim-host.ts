@@ -8,6 +8,7 @@ import {
   DirectoryStore,
   type DueRecord,
   decodeChanges,
+  decodeState,
   lookup,
   type MirrorEvent,
   type MirrorState,
@@ -264,6 +265,13 @@ export abstract class SimHost {
     const { network, signatures } = this.world;
     const update = readUpdate(pending.wire, network.group, signatures.verifier);
     return update.ok ? update.value : undefined;
+  }
+
+  /** The commit up to which its store has executed: writing may be a moment behind. */
+  get storedCommit(): number {
+    const stored = this.state.get(stateKeys.mirror);
+    const state = stored === undefined ? undefined : decodeState(stored);
+    return state?.ok === true ? state.value.commit.index : 0;
   }
 
   /** What stands at a path of the newest state here; undefined where nothing does. */

@@ -8,7 +8,7 @@ import {
   type VerifiedBlock,
 } from "../src/core/acceptance/index.ts";
 import { Author, type Digest, Digest as digestOf, type PublicKey } from "../src/core/base/index.ts";
-import { type CommitRule, commitRule } from "../src/core/quorum/index.ts";
+import { commitRule } from "../src/core/quorum/index.ts";
 
 /** Four writers, of which one runs twice. */
 const writers = 4;
@@ -44,14 +44,14 @@ interface Instance {
   violation: string | undefined;
 }
 
-export function twinsConfig(rule: CommitRule | undefined, leadersPerRound: number): DagConfig {
+export function twinsConfig(leadersPerRound: number): DagConfig {
   const made = commitRule("three", { n: writers, f: 1, c: 0, k: 0 });
   if (!made.ok) throw new Error(made.error.detail);
   return {
     group: digestOf("ab".repeat(32)),
     epoch: 0,
     keys: Array.from({ length: writers }, (_, i) => `${i}`.repeat(64) as PublicKey),
-    rule: rule ?? made.value,
+    rule: made.value,
     leadersPerRound,
     genesisTimeMs: 1000,
     gcRounds: 50,

@@ -4,7 +4,10 @@ import pc from "picocolors";
 import {
   adversaries,
   commandOf,
+  committeeSizes,
   describePlan,
+  diskFaults,
+  type HostFault,
   type Outcome,
   type PlanOptions,
   planOf,
@@ -20,6 +23,9 @@ interface Options {
   readonly seed: number;
   readonly writers?: number;
   readonly adversary?: string;
+  readonly readers?: number;
+  readonly cheats?: number;
+  readonly fault?: HostFault;
   readonly off?: readonly Trouble[];
   readonly storm?: number;
   readonly timeline?: string;
@@ -27,8 +33,6 @@ interface Options {
   readonly to: number;
   readonly output: string;
 }
-
-const sizes = [1, 4, 5, 6, 7, 10, 13];
 
 /** `smalti simulate`: one seed of the simulated world, for people to watch. */
 export function simulateCommand(program: Command): void {
@@ -38,11 +42,22 @@ export function simulateCommand(program: Command): void {
       "run one seed of the simulated world: unmodified hosts, virtual time, faults and cheaters",
     )
     .requiredOption("--seed <S>", "which execution", natural)
-    .option("--writers <N>", `writers: ${sizes.join(", ")}; otherwise as the seed draws`, writersOf)
+    .option(
+      "--writers <N>",
+      `writers: ${committeeSizes.join(", ")}; otherwise as the seed draws`,
+      writersOf,
+    )
+    .option("--readers <N>", "readers; otherwise as the seed draws", natural)
     .option(
       "--adversary <X>",
       `make one writer cheat: ${adversaries.map(({ name }) => name).join(", ")}`,
       adversaryOf,
+    )
+    .option("--cheats <N>", "writers that cheat; more than the row bears is the control", natural)
+    .option(
+      "--fault <what@host:step>",
+      `one fault at a durable step of a host's first life, as crash-before@w0:12; what: ${diskFaults.join(", ")}`,
+      faultOf,
     )
     .option("--off <kinds>", `troubles to leave out: ${troubles.join(",")}`, troublesOf)
     .option("--storm <s>", "seconds of trouble before the network heals (default 35)", natural)
@@ -55,8 +70,17 @@ export function simulateCommand(program: Command): void {
 
 function writersOf(text: string): number {
   const n = natural(text);
-  if (!sizes.includes(n)) throw new InvalidArgumentError(`one of ${sizes.join(", ")}`);
+  if (!committeeSizes.some((size) => size === n))
+    throw new InvalidArgumentError(`one of ${committeeSizes.join(", ")}`);
   return n;
+}
+
+function faultOf(text: string): HostFault {
+  const [, name, host, step] = /^([a-z-]+)@([wr]\d+):(\d+)$/.exec(text) ?? [];
+  const what = diskFaults.find((one) => one === name);
+  if (what === undefined || host === undefined || Number(step) < 1)
+    throw new InvalidArgumentError(`as eio@w0:12; what is one of ${diskFaults.join(", ")}`);
+  return { what, host, step: Number(step) };
 }
 
 function adversaryOf(text: string): string {
@@ -74,11 +98,14 @@ function troublesOf(text: string): Trouble[] {
 }
 
 async function simulate(options: Options): Promise<void> {
-  const { seed, writers, adversary, off, storm } = options;
+  const { seed, writers, adversary, off, storm, readers, cheats, fault } = options;
   const fixed: PlanOptions = {
     ...(writers === undefined ? {} : { n: writers }),
     ...(adversary === undefined ? {} : { adversary }),
     ...(off === undefined ? {} : { off }),
+    ...(readers === undefined ? {} : { readers }),
+    ...(cheats === undefined ? {} : { cheats }),
+    ...(fault === undefined ? {} : { fault }),
     ...(storm === undefined ? {} : { stormMs: storm * 1000 }),
   };
   const plan = planOf(seed, fixed);

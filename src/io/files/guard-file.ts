@@ -1,6 +1,14 @@
 import { constants } from "node:fs";
 import { dirname } from "node:path";
-import { encode, exactBytes, fields, natural, read, require, type Shape } from "../../core/codec/index.ts";
+import {
+  encode,
+  exactBytes,
+  fields,
+  natural,
+  read,
+  require,
+  type Shape,
+} from "../../core/codec/index.ts";
 import { sha256Bytes } from "../../core/crypto/index.ts";
 import { type FileSystem, type OpenFile, StorageError } from "../ports/index.ts";
 import { nodeFiles } from "./durable.ts";

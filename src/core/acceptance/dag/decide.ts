@@ -66,14 +66,9 @@ function nonVoteCount(voters: readonly Vertex[], block: Vertex): number {
   return authorCount(voters.filter((voter) => !voter.votes.has(block.key)));
 }
 
-/** x at r+2 certifies B: its parents hold `certificateQuorum` votes for B. */
-function certifies(x: Vertex, block: Vertex, by: { graph: GraphReader; quorum: number }): boolean {
-  const votes: Vertex[] = [];
-  for (const key of x.votes) {
-    const parent = by.graph.get(key);
-    if (parent?.votes.has(block.key)) votes.push(parent);
-  }
-  return authorCount(votes) >= by.quorum;
+/** x at r+2 certifies B: its parents hold `quorum` votes for B, of all `votes` for B at r+1. */
+function certifies(x: Vertex, votes: readonly Vertex[], quorum: number): boolean {
+  return authorCount(votes.filter((vote) => x.votes.has(vote.key))) >= quorum;
 }
 
 function decideDirect<V extends Vertex>(
@@ -81,6 +76,8 @@ function decideDirect<V extends Vertex>(
   slot: Slot,
 ): Decision<V> | undefined {
   const voters = graph.atRound(slot.round + 1);
+  // Most blocks decide nothing: every way to decide needs as many votes, or blocks without one, as some quorum.
+  if (voters.length < leastQuorum(rule)) return undefined;
   const candidates = graph.atSlot(slot.round, slot.author);
   if (
     authorCount(voters) >= rule.skipQuorum &&
@@ -105,12 +102,17 @@ function isFastCommitted(
   return fastQuorum !== undefined && authorCount(votersFor(voters, block)) >= fastQuorum;
 }
 
+function leastQuorum({ skipQuorum, fastQuorum, certificateQuorum }: CommitRule): number {
+  return Math.min(skipQuorum, fastQuorum ?? skipQuorum, certificateQuorum ?? skipQuorum);
+}
+
 function isSlowCommitted(graph: GraphReader, block: Vertex, rule: CommitRule): boolean {
   const { certificateQuorum, commitQuorum } = rule;
   if (certificateQuorum === undefined || commitQuorum === undefined) return false;
-  const certificates = graph
-    .atRound(block.ref.round + 2)
-    .filter((x) => certifies(x, block, { graph, quorum: certificateQuorum }));
+  const upper = graph.atRound(block.ref.round + 2);
+  if (upper.length < commitQuorum) return false;
+  const votes = votersFor(graph.atRound(block.ref.round + 1), block);
+  const certificates = upper.filter((x) => certifies(x, votes, certificateQuorum));
   return authorCount(certificates) >= commitQuorum;
 }
 
@@ -142,9 +144,10 @@ function chooseFromPast<V extends Vertex>(
   const { certificateQuorum, weakQuorum } = rule;
   if (certificateQuorum !== undefined) {
     const upper = inPast(slot.round + 2);
-    const certified = candidates.filter((block) =>
-      upper.some((x) => certifies(x, block, { graph, quorum: certificateQuorum })),
-    );
+    const certified = candidates.filter((block) => {
+      const votes = votersFor(graph.atRound(slot.round + 1), block);
+      return upper.some((x) => certifies(x, votes, certificateQuorum));
+    });
     if (certified.length > 0) return smallestDigest(certified);
   }
   if (weakQuorum === undefined) return undefined;

@@ -1,0 +1,161 @@
+import assert from "node:assert/strict";
+import { generateKeyPairSync } from "node:crypto";
+import { createServer } from "node:net";
+import { describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { Scheduler, SimNetwork } from "../../sim/index.ts";
+import { Author, Prng, type PublicKey } from "../../src/core/base/index.ts";
+import { openLinks } from "../../src/io/transport/index.ts";
+
+/** What one end hears. */
+type Heard = string[];
+
+/** Two writers with a link between them. */
+interface Pair {
+  readonly heard: readonly [Heard, Heard];
+  send(from: 0 | 1, frame: Uint8Array): void;
+  /** Writer 0 closes the link and avoids the other for a moment. */
+  ban(): void;
+  /** Lets time pass until it holds. */
+  until(isSo: () => boolean): Promise<void>;
+  close(): Promise<void>;
+}
+
+const told = (frame: Uint8Array): string =>
+  frame.length < 100 ? Buffer.from(frame).toString() : `${frame.length} bytes`;
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return typeof address === "object" && address !== null ? address.port : 0;
+}
+
+function identityOf(): { readonly publicKey: PublicKey; readonly seed: Uint8Array } {
+  const { x = "", d = "" } = generateKeyPairSync("ed25519").privateKey.export({ format: "jwk" });
+  const publicKey = Buffer.from(x, "base64url").toString("hex") as PublicKey;
+  return { publicKey, seed: Buffer.from(d, "base64url") };
+}
+
+async function realPair(): Promise<Pair> {
+  const heard: [Heard, Heard] = [[], []];
+  const identities = [identityOf(), identityOf()] as const;
+  const ports = [await freePort(), await freePort()] as const;
+  const open = (self: 0 | 1): ReturnType<typeof openLinks> => {
+    const other = self === 0 ? 1 : 0;
+    return openLinks({
+      identity: identities[self],
+      self: Author(self),
+      listen: { host: "127.0.0.1", port: ports[self] },
+      peers: [
+        {
+          author: Author(other),
+          nodeKey: identities[other].publicKey,
+          address: `127.0.0.1:${ports[other]}`,
+        },
+      ],
+      events: {
+        up: () => void heard[self].push("up"),
+        down: () => void heard[self].push("down"),
+        frame: (_, frame) => {
+          heard[self].push(told(frame));
+          return 0;
+        },
+        refused: () => undefined,
+      },
+    });
+  };
+  const links = [await open(0), await open(1)] as const;
+  return {
+    heard,
+    send: (from, frame) => links[from].send(Author(from === 0 ? 1 : 0), frame),
+    ban: () => links[0].ban(Author(1), 300, "a test"),
+    until: async (isSo) => {
+      for (let i = 0; i < 400 && !isSo(); i++) await sleep(25);
+      assert.ok(isSo(), JSON.stringify(heard));
+    },
+    close: async () => {
+      for (const each of links) await each.close();
+    },
+  };
+}
+
+async function simulatedPair(): Promise<Pair> {
+  const heard: [Heard, Heard] = [[], []];
+  const scheduler = new Scheduler();
+  const network = new SimNetwork(scheduler, new Prng(5));
+  for (const self of [0, 1] as const)
+    network.attach({
+      id: `w${self}`,
+      author: Author(self),
+      up: () => void heard[self].push("up"),
+      down: () => void heard[self].push("down"),
+      frame: (_, frame) => void heard[self].push(told(frame)),
+    });
+  return {
+    heard,
+    send: (from, frame) =>
+      network.send(`w${from}`, Author(from === 0 ? 1 : 0), {
+        frame,
+        isFromTwin: false,
+        extraMs: 0,
+      }),
+    ban: () => network.ban("w0", Author(1), 300),
+    until: async (isSo) => {
+      await scheduler.run(scheduler.nowMs + 10_000, () => !isSo());
+      assert.ok(isSo(), JSON.stringify(heard));
+    },
+    close: async () => undefined,
+  };
+}
+
+for (const [kind, make] of Object.entries({ real: realPair, simulated: simulatedPair })) {
+  describe(`${kind} links`, () => {
+    test("both ends are told, frames are whole and in order, both ways, small and large", async () => {
+      const pair = await make();
+      try {
+        const [one, two] = pair.heard;
+        await pair.until(() => one.length > 0 && two.length > 0);
+        for (let i = 0; i < 50; i++) {
+          pair.send(0, Buffer.from(`to two ${i}`));
+          pair.send(1, Buffer.from(`to one ${i}`));
+        }
+        pair.send(0, Buffer.alloc(3_000_000));
+        pair.send(0, Buffer.from("last"));
+        await pair.until(() => two.includes("last") && one.length === 51);
+        const numbers = Array.from({ length: 50 }, (_, i) => i);
+        assert.deepEqual(one, ["up", ...numbers.map((i) => `to one ${i}`)]);
+        const large = ["3000000 bytes", "last"];
+        assert.deepEqual(two, ["up", ...numbers.map((i) => `to two ${i}`), ...large]);
+      } finally {
+        await pair.close();
+      }
+    });
+
+    test("a broken link is told to both, nothing of before comes after, and it comes back", async () => {
+      const pair = await make();
+      try {
+        const [one, two] = pair.heard;
+        await pair.until(() => one.length > 0 && two.length > 0);
+        pair.send(1, Buffer.from("before"));
+        pair.ban();
+        pair.send(0, Buffer.from("nobody listens"));
+        const isBack = (heard: Heard): boolean => heard.lastIndexOf("up") > heard.indexOf("down");
+        await pair.until(() => one.includes("down") && isBack(one) && isBack(two));
+        pair.send(0, Buffer.from("after"));
+        await pair.until(() => two.includes("after"));
+        for (const heard of pair.heard)
+          assert.deepEqual(
+            heard.filter((what) => what === "up" || what === "down"),
+            ["up", "down", "up"],
+          );
+        assert.deepEqual(two.slice(two.lastIndexOf("up")), ["up", "after"]);
+        assert.ok(!one.slice(one.lastIndexOf("up")).includes("before"));
+        assert.ok(!two.includes("nobody listens"));
+      } finally {
+        await pair.close();
+      }
+    });
+  });
+}
