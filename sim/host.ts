@@ -89,7 +89,8 @@ export class SimWriter extends SimHost {
       },
     });
     this.#attach(life);
-    this.#push({ type: "start" });
+    // Peers and clients may be there first.
+    this.later(10 * this.random.below(4), () => this.#push({ type: "start" }));
     for (const { id, heldBy } of host.state.pending.values())
       if (!heldBy.has(this.author)) void this.#hold(this.pendingUpdate(id));
   }

@@ -1,6 +1,16 @@
 import { createHash, type Hash } from "node:crypto";
 import { constants, createReadStream } from "node:fs";
-import { type FileHandle, lstat, mkdir, open, rename, rm, rmdir, symlink } from "node:fs/promises";
+import {
+  type FileHandle,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  rename,
+  rm,
+  rmdir,
+  symlink,
+} from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { type Digest, limits } from "../../core/base/index.ts";
 import { exportCollisions, type Leaf } from "../../core/mirror/index.ts";
@@ -144,8 +154,12 @@ class Target {
     return join(this.#parts, name);
   }
 
-  /** The directory goes when nothing unfinished is left in it. */
+  /** What killed runs left of small files goes, and the directory when nothing unfinished is left in it. */
   async close(): Promise<void> {
+    for (const name of await readdir(this.#parts).catch(() => [])) {
+      const pid = Number(/^small-(\d+)$/.exec(name)?.[1]);
+      if (pid > 0 && !isAlive(pid)) await rm(join(this.#parts, name), { force: true });
+    }
     await rmdir(this.#parts).catch(() => undefined);
   }
 
@@ -231,6 +245,14 @@ class Target {
     const full = join(this.#root, path);
     await this.#clear(full);
     await rename(temporary, full);
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as { code?: string }).code === "EPERM";
   }
 }
 

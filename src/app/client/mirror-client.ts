@@ -321,7 +321,7 @@ async function fill(
   const headers: Record<string, string> = at > 0 ? { range: `bytes=${at}-` } : {};
   const { body, statusCode } = await ask(`${server}/.smalti/blob/sha256/${blob.digest}`, {
     headers,
-    signal: AbortSignal.timeout(stallMs + (blob.size - at) / leastBytesPerMs),
+    signal: AbortSignal.timeout(Math.ceil(stallMs + (blob.size - at) / leastBytesPerMs)),
   });
   if (at > 0 && statusCode !== 206) return "ignored the range";
   for await (const piece of body as AsyncIterable<Uint8Array>) {

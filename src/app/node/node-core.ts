@@ -305,7 +305,7 @@ export class NodeCore {
         ticket,
         fail("STOPPED", "the host stops; the message may or may not be ordered"),
       );
-    this.news.notify();
+    this.news.close();
   }
 
   tail(

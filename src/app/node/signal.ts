@@ -1,6 +1,10 @@
+/** What still loops while everything closes leaves the others their turn. */
+const lastWaitMs = 20;
+
 /** Wakes whoever waits for news. */
 export class Signal {
   #waiters = new Set<() => void>();
+  #isClosed = false;
 
   notify(): void {
     const waiters = this.#waiters;
@@ -8,12 +12,18 @@ export class Signal {
     for (const wake of waiters) wake();
   }
 
+  /** There will be no more news: who waits goes on at once, and from now on nobody waits for long. */
+  close(): void {
+    this.#isClosed = true;
+    this.notify();
+  }
+
   /** Resolves once `isTrue()`, or after `waitMs`; says which. */
   async until(isTrue: () => boolean, waitMs: number): Promise<boolean> {
     const deadline = performance.now() + waitMs;
     while (!isTrue()) {
       const left = deadline - performance.now();
-      if (left <= 0) return false;
+      if (left <= 0 || this.#isClosed) return false;
       await this.next(left);
     }
     return true;
@@ -27,7 +37,7 @@ export class Signal {
         this.#waiters.delete(wake);
         resolve();
       };
-      const timer = setTimeout(wake, waitMs);
+      const timer = setTimeout(wake, this.#isClosed ? Math.min(waitMs, lastWaitMs) : waitMs);
       this.#waiters.add(wake);
     });
   }

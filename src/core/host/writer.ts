@@ -67,6 +67,7 @@ export class WriterHost {
   readonly #safeReturn: SafeReturn;
   readonly #peers = new Map<Author, Peer>();
   #certifiedIndex = 0;
+  #isStarted = false;
   #effects: HostEffect[] = [];
 
   constructor(options: WriterOptions) {
@@ -127,8 +128,10 @@ export class WriterHost {
     return this.#dag.horizon;
   }
 
+  /** Whatever comes first, what the log has and the state has not is executed before it. */
   step(input: HostInput, nowMs: number): readonly HostEffect[] {
     this.#effects = [];
+    if (!this.#isStarted) this.#start(nowMs);
     this.#take(input, nowMs);
     this.#afterwards(nowMs);
     return this.#effects;
@@ -137,7 +140,7 @@ export class WriterHost {
   #take(input: HostInput, nowMs: number): void {
     switch (input.type) {
       case "start":
-        return this.#start(nowMs);
+        return;
       case "peer-up":
         this.#peers.set(input.peer, {
           author: input.peer,
@@ -167,6 +170,7 @@ export class WriterHost {
   }
 
   #start(nowMs: number): void {
+    this.#isStarted = true;
     this.#follow(this.#replica.start(nowMs));
     this.#accept({ type: "start" }, nowMs);
   }
