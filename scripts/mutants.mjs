@@ -1,6 +1,6 @@
 // Plants bugs one by one in a copy of the build and says what notices: simulated seeds first, then the unit tests.
 // npm run test:mutants [-- --only TEXT[,TEXT…]] [--seeds N] [--quick]   (--quick: seeds alone, and no run without a bug)
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import {
   cpSync,
   mkdtempSync,
@@ -12,6 +12,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { mutants } from "../sim/mutants.mjs";
@@ -75,23 +76,25 @@ function unitFiles(directory) {
     .map((name) => join(directory, name));
 }
 
-function byTests() {
+/** The first test that goes red, if any does. */
+async function byTests() {
   const files = [...unitFiles("dist/test/core"), ...unitFiles("dist/test/io")];
-  const { stdout } = spawnSync(process.execPath, ["--test", "--test-reporter=tap", ...files], {
-    cwd: work,
-    encoding: "utf8",
-    maxBuffer: 1 << 27,
-    timeout: 300_000,
-  });
-  const line = stdout
-    ?.split("\n")
-    .find((text) => /^\s*not ok/.test(text) && !/\.test\.js/.test(text));
-  return line?.replace(/^\s*not ok \d+ - /, "").slice(0, 90);
+  const args = ["--test", "--test-reporter=tap", ...files];
+  const child = spawn(process.execPath, args, { cwd: work, stdio: ["ignore", "pipe", "ignore"] });
+  const timer = setTimeout(() => child.kill("SIGKILL"), 300_000);
+  let red;
+  for await (const line of createInterface({ input: child.stdout })) {
+    if (red !== undefined || !/^\s*not ok/.test(line) || /\.test\.js/.test(line)) continue;
+    red = line.replace(/^\s*not ok \d+ - /, "").slice(0, 90);
+    child.kill("SIGTERM");
+  }
+  clearTimeout(timer);
+  return red;
 }
 
 // Without a bug nothing may be noticed, else every verdict below is worthless.
 if (!values.list && !values.quick) {
-  const found = bySeeds() ?? byTests();
+  const found = bySeeds() ?? (await byTests());
   if (found !== undefined && found !== null)
     throw new Error(`without a bug: ${JSON.stringify(found)}`);
   console.log("without a bug: all seeds and tests pass");
@@ -107,7 +110,7 @@ for (const [i, mutant] of chosen.entries()) {
   }
   if (!values.list) {
     const seeds = bySeeds();
-    const test = seeds === null && !values.quick ? byTests() : undefined;
+    const test = seeds === null && !values.quick ? await byTests() : undefined;
     const verdict =
       seeds !== null
         ? `seed ${seeds.at}: ${seeds.why}`

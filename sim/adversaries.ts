@@ -214,8 +214,7 @@ const amnesiac: Adversary = {
     const forget = async (): Promise<void> => {
       world.misdeed("amnesiac");
       writer.crash("kill");
-      writer.disk.remove("/data");
-      writer.state.clear();
+      writer.loseAll();
       await writer.install();
       await writer.boot();
       world.scheduler.after(5000 + world.random.below(5000), () => void forget());

@@ -1,16 +1,11 @@
 import type { Digest, Prng } from "../src/core/base/index.ts";
 import { sha256 } from "../src/core/crypto/index.ts";
-import { type Change, changesDigest, encodeChanges, signUpdate } from "../src/core/mirror/index.ts";
+import { changesDigest, encodeChanges, signUpdate } from "../src/core/mirror/index.ts";
 import type { SimWriter } from "./host.ts";
-import { Registers } from "./registers.ts";
+import { type File, Registers } from "./registers.ts";
 import type { World } from "./world.ts";
 
 const trees = ["alpha", "beta"];
-
-interface File {
-  readonly change: Change;
-  readonly blob: { readonly digest: Digest; readonly bytes: Uint8Array };
-}
 
 /** Clients that append messages, publish updates and use registers, each through a writer of chance. */
 export class Clients {

@@ -95,14 +95,8 @@ export class DiskNemesis {
     this.#did(isGuardLeft ? "log lost" : "disk lost", host);
     host.crash("power");
     if (isGuardLeft) host.disk.remove("/data/log");
-    else this.#empty(host);
+    else host.loseAll();
     this.#restartLater(host, 0);
-  }
-
-  #empty(host: SimWriter): void {
-    host.disk.remove("/data");
-    host.state.clear();
-    host.blobs.clear();
   }
 
   /** A power cut, a start, and where the damaged disk is refused, an empty one, as the error says. */
@@ -114,10 +108,7 @@ export class DiskNemesis {
     });
     scheduler.after(afterMs + 200 + this.#random.below(3000), () => void host.boot());
     scheduler.after(afterMs + 4000, () => {
-      if (host.halted === undefined) return;
-      this.#world.sometimes("a damaged disk was refused");
-      this.#empty(host);
-      void host.boot();
+      if (host.halted !== undefined) this.#world.giveEmptyDisk(host);
     });
   }
 

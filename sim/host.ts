@@ -2,7 +2,12 @@ import { HostLoop, type LaterEffect } from "../src/app/host/index.ts";
 import { type Segment, segmentOf } from "../src/core/acceptance/index.ts";
 import { type Author, type Digest, limits } from "../src/core/base/index.ts";
 import type { Signer } from "../src/core/crypto/index.ts";
-import { encodeMessage, type HostInput, WriterHost } from "../src/core/host/index.ts";
+import {
+  encodeMessage,
+  type HostInput,
+  type LinkName,
+  WriterHost,
+} from "../src/core/host/index.ts";
 import { messageKinds, type SignedUpdate } from "../src/core/mirror/index.ts";
 import { createGuard } from "../src/io/files/index.ts";
 import type { Outgoing } from "./outgoing.ts";
@@ -106,7 +111,7 @@ export class SimWriter extends SimHost {
     this.world.links.attach({
       id: this.id,
       author: this.author,
-      up: guarded((peer) => this.#hear({ type: "peer-up", peer })),
+      up: guarded((peer, session) => this.#hear({ type: "peer-up", peer, session })),
       down: guarded((peer) => this.#hear({ type: "peer-down", peer })),
       frame: guarded((peer, frame, isFromTwin) =>
         this.#hear({ type: "message", peer, frame }, isFromTwin),
@@ -141,9 +146,9 @@ export class SimWriter extends SimHost {
   #perform(effect: LaterEffect): void {
     switch (effect.type) {
       case "send":
-        return this.transmit(effect.peer, effect.frame);
+        return this.transmit(effect.link, effect.frame);
       case "broadcast":
-        for (const peer of effect.peers) this.transmit(peer, effect.frame);
+        for (const link of effect.links) this.transmit(link, effect.frame);
         return;
       case "serve-blocks":
       case "serve-range":
@@ -161,12 +166,13 @@ export class SimWriter extends SimHost {
   }
 
   /** Sends through whatever the adversary in this host does to frames. */
-  transmit(peer: Author, frame: Uint8Array): void {
+  transmit({ peer, session }: LinkName, frame: Uint8Array): void {
     if (this.isHonest) this.world.check.sent(this, frame);
     for (const { frame: sent, extraMs } of this.outgoing(frame, peer))
       this.world.links.send(this.linksOf?.id ?? this.id, peer, {
         frame: sent,
         isFromTwin: this.linksOf !== undefined,
+        session,
         extraMs: extraMs ?? 0,
       });
   }
@@ -184,9 +190,9 @@ export class SimWriter extends SimHost {
               type: "blocks",
               wires: await store.blocks(effect.refs, (ref) => this.#host?.block(ref)),
             });
-      if (life === this.life) this.transmit(effect.peer, frame);
+      if (life === this.life) this.transmit(effect.link, frame);
     } catch (error) {
-      if (life === this.life) this.fatal(error);
+      this.unreadable(error);
     }
   }
 

@@ -16,8 +16,8 @@ export const mutants = [
   },
   {
     file: `${dag}/decide.js`,
-    find: "return authorCount(votes) >= by.quorum;",
-    put: "return authorCount(votes) >= by.quorum - 1;",
+    find: "return authorCount(votes.filter((vote) => x.votes.has(vote.key))) >= quorum;",
+    put: "return authorCount(votes.filter((vote) => x.votes.has(vote.key))) >= quorum - 1;",
     says: "certificate quorum − 1",
   },
   {
@@ -155,8 +155,14 @@ export const mutants = [
   },
   {
     file: "core/codec/canonical.js",
-    find: "if (!equalBytes(encode(value), bytes))",
+    find: "if (tokenizer.hasText && !equalBytes(encode(value), bytes))",
     put: "if (false)",
+    says: "text that is not UTF-8 is taken",
+  },
+  {
+    file: "core/codec/canonical.js",
+    find: "    strict: true,",
+    put: "    strict: false,",
     says: "other encodings of the same are taken",
   },
   // ── signing and its guard ──
@@ -240,8 +246,8 @@ export const mutants = [
   },
   {
     file: "app/host/host-store.js",
-    find: "!this.#lostOwn({ blocks, commits, self: about.self }),",
-    put: "true,",
+    find: "!this.#lostOwn({ blocks, commits, self: about.self });",
+    put: "true;",
     says: "a lost log is not noticed",
   },
   {
@@ -249,6 +255,30 @@ export const mutants = [
     find: "about.isGuardWhole &&",
     put: "",
     says: "a damaged guard is trusted",
+  },
+  {
+    file: "app/host/host-store.js",
+    find: "this.#isReturning = !maySign;",
+    put: "",
+    says: "a host that returns does not say so on its disk",
+  },
+  {
+    file: "core/host/writer.js",
+    find: "if (!this.#isStarted)\n            this.#start(nowMs);",
+    put: 'if (!this.#isStarted && input.type === "start")\n            this.#start(nowMs);',
+    says: "the log is replayed when somebody says start",
+  },
+  {
+    file: `${dag}/machine.js`,
+    find: 'if (code === "TWIN_PUSHED" || code === "ON_REFUSED")',
+    put: 'if (code === "ON_REFUSED")',
+    says: "what waits for a refused twin stays",
+  },
+  {
+    file: `${dag}/machine.js`,
+    find: "parent.author === ref.author && this.#waiting.isRefused(parent)",
+    put: "this.#waiting.isRefused(parent)",
+    says: "honest blocks upon a refused twin are refused",
   },
   {
     file: "app/host/host-store.js",
@@ -337,8 +367,8 @@ export const mutants = [
   },
   {
     file: "core/host/writer.js",
-    find: "const peers = [...this.#reachable()];",
-    put: "const peers = [...this.#peers.keys()];",
+    find: "if (greeted)\n                links.push(link);",
+    put: "links.push(link);",
     says: "blocks go to writers that said no hello",
   },
   {

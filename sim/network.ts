@@ -5,7 +5,8 @@ import type { Scheduler } from "./scheduler.ts";
 export interface Endpoint {
   readonly id: string;
   readonly author: Author;
-  up(peer: Author): void;
+  /** `session` tells this link from earlier ones with the peer. */
+  up(peer: Author, session: number): void;
   down(peer: Author): void;
   /** `isFromTwin`: sent by the second copy of a cheater, as its fellows know. */
   frame(peer: Author, frame: Uint8Array, isFromTwin: boolean): void;
@@ -122,9 +123,14 @@ export class SimNetwork {
     }
   }
 
-  send(from: string, to: Author, payload: Payload & { readonly extraMs: number }): void {
+  /** Sends on that link, if it still stands. */
+  send(
+    from: string,
+    to: Author,
+    payload: Payload & { readonly extraMs: number; readonly session: number },
+  ): void {
     for (const link of this.#links.values()) {
-      if (!link.isUp || !link.ends.includes(from)) continue;
+      if (!link.isUp || link.generation !== payload.session || !link.ends.includes(from)) continue;
       const other = link.ends[0] === from ? link.ends[1] : link.ends[0];
       if (this.#endpoints.get(other)?.author === to)
         this.#carry(link, { from, to: other, ...payload }, payload.extraMs);
@@ -218,8 +224,8 @@ export class SimNetwork {
       if (this.#isBlocked(a, b) || this.#isBlocked(b, a))
         return this.#dial(a, b, Math.min(backoffMs * 2, silentMs));
       link.isUp = true;
-      one.up(two.author);
-      two.up(one.author);
+      one.up(two.author, link.generation);
+      two.up(one.author, link.generation);
     });
   }
 

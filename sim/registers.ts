@@ -1,11 +1,25 @@
 import type { Digest, Prng } from "../src/core/base/index.ts";
 import { sha256 } from "../src/core/crypto/index.ts";
-import type { MirrorEvent } from "../src/core/mirror/index.ts";
-import type { Clients } from "./clients.ts";
+import type { Change, MirrorEvent } from "../src/core/mirror/index.ts";
 import type { SimWriter } from "./host.ts";
 import { isLinearizable, type Operation } from "./linearizable.ts";
 import type { Named } from "./realm.ts";
 import type { World } from "./world.ts";
+
+/** A file of an update, with its content. */
+export interface File {
+  readonly change: Change;
+  readonly blob: { readonly digest: Digest; readonly bytes: Uint8Array };
+}
+
+/** What registers are made of. */
+export interface Requests {
+  append(via: SimWriter): string | undefined;
+  publish(
+    via: SimWriter,
+    update: { readonly tree: string; readonly files: readonly File[] },
+  ): Promise<Digest | undefined>;
+}
 
 type Finished = Extract<MirrorEvent, { type: "finished" }>;
 type Begun = { -readonly [K in keyof Operation]: Operation[K] };
@@ -28,16 +42,16 @@ const paths = ["registers/a", "registers/b", "registers/c"];
 export class Registers {
   readonly #world: World;
   readonly #random: Prng;
-  readonly #clients: Clients;
+  readonly #requests: Requests;
   readonly #histories = new Map<string, Operation[]>(paths.map((path) => [path, []]));
   /** By update, or by the text of a read. */
   readonly #waiting = new Map<string, Waiting>();
   #instant = 0;
 
-  constructor(world: World, random: Prng, clients: Clients) {
+  constructor(world: World, random: Prng, requests: Requests) {
     this.#world = world;
     this.#random = random;
-    this.#clients = clients;
+    this.#requests = requests;
   }
 
   operate(via: SimWriter): void {
@@ -59,7 +73,7 @@ export class Registers {
 
   #read(via: SimWriter, path: string): void {
     const waiting = this.#begin(via, path, { kind: "read", value: undefined });
-    const text = this.#clients.append(via);
+    const text = this.#requests.append(via);
     if (text !== undefined) this.#waiting.set(text, waiting);
   }
 
@@ -71,7 +85,7 @@ export class Registers {
     const leaf = { kind: "file" as const, digest, size: bytes.length, executable: false };
     const expect = kind === "create" ? ("absent" as const) : ("anything" as const);
     const files = [{ change: { path, leaf, expect }, blob: { digest, bytes } }];
-    void this.#clients.publish(via, { tree, files }).then((id) => {
+    void this.#requests.publish(via, { tree, files }).then((id) => {
       if (id !== undefined) this.#waiting.set(id, waiting);
     });
   }

@@ -174,22 +174,26 @@ async function goOn(
     check.messages.length - before.messages >= leastAfterHeal.messages &&
     check.published.size - before.updates >= leastAfterHeal.updates;
   const endMs = scheduler.nowMs + plan.healMs;
-  while (scheduler.nowMs < endMs && !enough()) {
-    // All at once: they share the rounds that they cost.
-    const willing = on.core.filter((writer) => writer.takes);
-    const [first] = world.random.shuffled(willing);
-    if (first !== undefined) clients.publishNew(first);
-    for (const via of [...willing, ...willing]) clients.append(via);
+  while (scheduler.nowMs < endMs && !enough() && check.failure === undefined) {
+    askForMore(world, clients, on.core);
     await scheduler.run(scheduler.nowMs + 1500, on.goesOn);
-    if (check.failure !== undefined) return;
   }
-  if (enough()) return;
+  if (enough() || check.failure !== undefined) return;
   const messages = check.messages.length - before.messages;
   const updates = check.published.size - before.updates;
   check.fail(
     "I24",
     `${messages} messages and ${updates} updates accepted after the network healed: ${told(on.core)}`,
   );
+}
+
+/** All at once: requests share the rounds that they cost. And the operator does what errors tell him. */
+function askForMore(world: World, clients: Clients, core: readonly SimWriter[]): void {
+  const willing = core.filter((writer) => writer.takes);
+  const [first] = world.random.shuffled(willing);
+  if (first !== undefined) clients.publishNew(first);
+  for (const via of [...willing, ...willing]) clients.append(via);
+  for (const host of core) if (host.halted !== undefined) world.giveEmptyDisk(host);
 }
 
 /** I8, I9, I23: the healed hosts are at one place of the order, or nearly, and have all that was ordered. */

@@ -99,6 +99,13 @@ export abstract class SimHost {
     }
   }
 
+  /** Its disk is replaced by an empty one. */
+  loseAll(): void {
+    this.disk.remove(home);
+    this.state.clear();
+    this.blobs.clear();
+  }
+
   /** As by SIGSTOP: nothing is done, peers notice nothing, and then everything at once. */
   pause(forMs: number): void {
     if (!this.isUp || this.isPaused) return;
@@ -292,9 +299,14 @@ export abstract class SimHost {
       const note = (this.head?.due.size ?? 0) > size ? (this.head?.note ?? null) : null;
       return encode([commitRangeValue(range), note]);
     } catch (error) {
-      if (life === this.life) this.fatal(error);
-      return undefined;
+      return this.unreadable(error);
     }
+  }
+
+  /** What cannot be read is not served, and no reason to stop: others have it. */
+  protected unreadable(error: unknown): undefined {
+    if (this.world.hadDiskFault(this)) this.world.sometimes("a damaged record was not served");
+    else this.world.check.halted(this, error);
   }
 
   protected readNews(bytes: Uint8Array): News | undefined {

@@ -203,6 +203,14 @@ export class World implements Realm {
     if (how === "forgot") this.#forgetful.add(host.id);
   }
 
+  /** What the error of a damaged disk asks of the operator; only for disks that did lose something. */
+  giveEmptyDisk(host: SimWriter): void {
+    if (host.isUp || !this.#lossy.has(host.id)) return;
+    this.sometimes("a damaged disk was refused");
+    host.loseAll();
+    void host.boot();
+  }
+
   hadDiskFault(host: Named): boolean {
     return this.#diskFaults.has(host.id);
   }

@@ -14,6 +14,8 @@ type Heard = string[];
 interface Pair {
   readonly heard: readonly [Heard, Heard];
   send(from: 0 | 1, frame: Uint8Array): void;
+  /** What was meant for the link before. */
+  sendOld(from: 0 | 1, frame: Uint8Array): void;
   /** Writer 0 closes the link and avoids the other for a moment. */
   ban(): void;
   /** Lets time pass until it holds. */
@@ -40,6 +42,7 @@ function identityOf(): { readonly publicKey: PublicKey; readonly seed: Uint8Arra
 
 async function realPair(): Promise<Pair> {
   const heard: [Heard, Heard] = [[], []];
+  const sessions: [number, number] = [0, 0];
   const identities = [identityOf(), identityOf()] as const;
   const ports = [await freePort(), await freePort()] as const;
   const open = (self: 0 | 1): ReturnType<typeof openLinks> => {
@@ -56,7 +59,10 @@ async function realPair(): Promise<Pair> {
         },
       ],
       events: {
-        up: () => void heard[self].push("up"),
+        up: (_, session) => {
+          sessions[self] = session;
+          heard[self].push("up");
+        },
         down: () => void heard[self].push("down"),
         frame: (_, frame) => {
           heard[self].push(told(frame));
@@ -69,7 +75,10 @@ async function realPair(): Promise<Pair> {
   const links = [await open(0), await open(1)] as const;
   return {
     heard,
-    send: (from, frame) => links[from].send(Author(from === 0 ? 1 : 0), frame),
+    send: (from, frame) =>
+      links[from].send({ peer: Author(from === 0 ? 1 : 0), session: sessions[from] }, frame),
+    sendOld: (from, frame) =>
+      links[from].send({ peer: Author(from === 0 ? 1 : 0), session: sessions[from] - 1 }, frame),
     ban: () => links[0].ban(Author(1), 300, "a test"),
     until: async (isSo) => {
       for (let i = 0; i < 400 && !isSo(); i++) await sleep(25);
@@ -83,24 +92,31 @@ async function realPair(): Promise<Pair> {
 
 async function simulatedPair(): Promise<Pair> {
   const heard: [Heard, Heard] = [[], []];
+  const sessions: [number, number] = [0, 0];
   const scheduler = new Scheduler();
   const network = new SimNetwork(scheduler, new Prng(5));
   for (const self of [0, 1] as const)
     network.attach({
       id: `w${self}`,
       author: Author(self),
-      up: () => void heard[self].push("up"),
+      up: (_, session) => {
+        sessions[self] = session;
+        heard[self].push("up");
+      },
       down: () => void heard[self].push("down"),
       frame: (_, frame) => void heard[self].push(told(frame)),
     });
+  const carry = (from: 0 | 1, frame: Uint8Array, session: number): void =>
+    network.send(`w${from}`, Author(from === 0 ? 1 : 0), {
+      frame,
+      isFromTwin: false,
+      extraMs: 0,
+      session,
+    });
   return {
     heard,
-    send: (from, frame) =>
-      network.send(`w${from}`, Author(from === 0 ? 1 : 0), {
-        frame,
-        isFromTwin: false,
-        extraMs: 0,
-      }),
+    send: (from, frame) => carry(from, frame, sessions[from]),
+    sendOld: (from, frame) => carry(from, frame, sessions[from] - 1),
     ban: () => network.ban("w0", Author(1), 300),
     until: async (isSo) => {
       await scheduler.run(scheduler.nowMs + 10_000, () => !isSo());
@@ -143,6 +159,7 @@ for (const [kind, make] of Object.entries({ real: realPair, simulated: simulated
         pair.send(0, Buffer.from("nobody listens"));
         const isBack = (heard: Heard): boolean => heard.lastIndexOf("up") > heard.indexOf("down");
         await pair.until(() => one.includes("down") && isBack(one) && isBack(two));
+        pair.sendOld(0, Buffer.from("meant for the link before"));
         pair.send(0, Buffer.from("after"));
         await pair.until(() => two.includes("after"));
         for (const heard of pair.heard)

@@ -93,7 +93,7 @@ function linkOptions(
       address,
     })),
     events: {
-      up: (peer) => writer.push({ type: "peer-up", peer }),
+      up: (peer, session) => writer.push({ type: "peer-up", peer, session }),
       down: (peer, reason) => {
         log.info({ peer: network.writers[peer]?.name, reason }, "link down");
         writer.push({ type: "peer-down", peer });

@@ -128,9 +128,9 @@ export class WriterNode implements NodeRole, DeskWriter {
   #perform(effect: LaterEffect): void {
     switch (effect.type) {
       case "send":
-        return this.#links?.send(effect.peer, effect.frame);
+        return this.#links?.send(effect.link, effect.frame);
       case "broadcast":
-        return this.#links?.broadcast(effect.peers, effect.frame);
+        return this.#links?.broadcast(effect.links, effect.frame);
       case "serve-blocks":
       case "serve-range":
         return void this.#serve(effect);
@@ -148,11 +148,11 @@ export class WriterNode implements NodeRole, DeskWriter {
   async #serve(
     effect: Extract<HostEffect, { type: "serve-blocks" | "serve-range" }>,
   ): Promise<void> {
-    const key = `${effect.type} ${effect.peer}`;
+    const key = `${effect.type} ${effect.link.peer}`;
     if (this.#serving.has(key)) return void this.#core.metrics.dropped.inc({ code: "BUSY" });
     this.#serving.add(key);
     try {
-      this.#links?.send(effect.peer, encodeMessage(await this.#answer(effect)));
+      this.#links?.send(effect.link, encodeMessage(await this.#answer(effect)));
     } catch (error) {
       this.#core.metrics.dropped.inc({ code: "STORAGE_LOG_CORRUPT" });
       this.#core.log.error({ reason: String(error) }, "cannot read what a peer asked for");

@@ -11,10 +11,16 @@ import type { Author, Digest } from "../base/index.ts";
 import type { DueRecord, MirrorEvent } from "../mirror/index.ts";
 import type { CosignGuard, SizedCosignature } from "./cosigning.ts";
 
+/** One of the links that there were with a peer: what was meant for an earlier one must not go out on a later one. */
+export interface LinkName {
+  readonly peer: Author;
+  readonly session: number;
+}
+
 /** What reaches a host from the world. */
 export type HostInput =
   | { readonly type: "start" }
-  | { readonly type: "peer-up"; readonly peer: Author }
+  | { readonly type: "peer-up"; readonly peer: Author; readonly session: number }
   | { readonly type: "peer-down"; readonly peer: Author }
   | { readonly type: "message"; readonly peer: Author; readonly frame: Uint8Array }
   | { readonly type: "submit"; readonly ticket: number; readonly segment: Segment }
@@ -63,13 +69,13 @@ export type HostEffect =
   | { readonly type: "changes-needed"; readonly changes: Digest; readonly update: Digest }
   | { readonly type: "certified"; readonly due: DueRecord; readonly note: string }
   | { readonly type: "certificate"; readonly certificate: CommitCertificate }
-  | { readonly type: "send"; readonly peer: Author; readonly frame: Uint8Array }
+  | { readonly type: "send"; readonly link: LinkName; readonly frame: Uint8Array }
   /** The same to all writers that have said hello. */
-  | { readonly type: "broadcast"; readonly peers: readonly Author[]; readonly frame: Uint8Array }
+  | { readonly type: "broadcast"; readonly links: readonly LinkName[]; readonly frame: Uint8Array }
   /** Answer from disk with the blocks that are there. */
-  | { readonly type: "serve-blocks"; readonly peer: Author; readonly refs: readonly Ref[] }
+  | { readonly type: "serve-blocks"; readonly link: LinkName; readonly refs: readonly Ref[] }
   /** Answer from disk with certified commits after `after`. */
-  | { readonly type: "serve-range"; readonly peer: Author; readonly after: number }
+  | { readonly type: "serve-range"; readonly link: LinkName; readonly after: number }
   | { readonly type: "evidence"; readonly evidence: HostEvidence }
   /** The peer misbehaved: close its link and avoid it for a while. */
   | { readonly type: "disconnect"; readonly peer: Author; readonly code: string }

@@ -26,7 +26,7 @@ import type { Signer, Verifier } from "../crypto/index.ts";
 import type { Network } from "../membership/index.ts";
 import { encodeHeld, type MirrorState, type MirrorView, messageKinds } from "../mirror/index.ts";
 import { CatchUp } from "./catch-up.ts";
-import type { HostEffect, HostInput, WriterVitals } from "./effects.ts";
+import type { HostEffect, HostInput, LinkName, WriterVitals } from "./effects.ts";
 import { GapFiller } from "./gap-filler.ts";
 import { decodeMessage, encodeMessage, type PeerMessage } from "./messages.ts";
 import { dagConfigOf } from "./network-config.ts";
@@ -49,6 +49,7 @@ export interface WriterOptions {
 
 interface Peer {
   readonly author: Author;
+  readonly link: LinkName;
   /** It said hello: it listens to this host's blocks. */
   greeted: boolean;
   lastPushedRound: number;
@@ -144,6 +145,7 @@ export class WriterHost {
       case "peer-up":
         this.#peers.set(input.peer, {
           author: input.peer,
+          link: { peer: input.peer, session: input.session },
           greeted: false,
           lastPushedRound: 0,
           faults: 0,
@@ -185,8 +187,9 @@ export class WriterHost {
 
   /** Only to those that said hello: what they had not seen before stands in the stream already. */
   #broadcast(message: PeerMessage): void {
-    const peers = [...this.#reachable()];
-    this.#effects.push({ type: "broadcast", peers, frame: encodeMessage(message) });
+    const links: LinkName[] = [];
+    for (const { greeted, link } of this.#peers.values()) if (greeted) links.push(link);
+    this.#effects.push({ type: "broadcast", links, frame: encodeMessage(message) });
   }
 
   #submitHeld(updates: readonly Digest[], nowMs: number): void {
@@ -197,9 +200,9 @@ export class WriterHost {
   // ── peers ──
 
   #reachable(): Set<Author> {
-    return new Set(
-      [...this.#peers.values()].filter((peer) => peer.greeted).map((peer) => peer.author),
-    );
+    const authors = new Set<Author>();
+    for (const { greeted, author } of this.#peers.values()) if (greeted) authors.add(author);
+    return authors;
   }
 
   #reachableChanged(nowMs: number): void {
@@ -220,7 +223,9 @@ export class WriterHost {
   }
 
   #send(peer: Author, message: PeerMessage): void {
-    this.#effects.push({ type: "send", peer, frame: encodeMessage(message) });
+    const link = this.#peers.get(peer)?.link;
+    if (link !== undefined)
+      this.#effects.push({ type: "send", link, frame: encodeMessage(message) });
   }
 
   #fault(peer: Peer, code: string, detail = ""): void {
@@ -251,22 +256,18 @@ export class WriterHost {
         return this.#onHello(peer, message, nowMs);
       case "block":
         return this.#onBlock(peer, message.wire, nowMs);
-      case "fetch":
-        return void this.#effects.push({
-          type: "serve-blocks",
-          peer: peer.author,
-          refs: message.refs,
-        });
+      case "fetch": {
+        const { refs } = message;
+        return void this.#effects.push({ type: "serve-blocks", link: peer.link, refs });
+      }
       case "blocks":
         return this.#onFetched(peer, message.wires, nowMs);
       case "nudge":
         return this.#accept({ type: "nudge" }, nowMs);
-      case "sync":
-        return void this.#effects.push({
-          type: "serve-range",
-          peer: peer.author,
-          after: message.after,
-        });
+      case "sync": {
+        const { after } = message;
+        return void this.#effects.push({ type: "serve-range", link: peer.link, after });
+      }
       case "range":
         return this.#onRange(peer, message, nowMs);
       case "cosignature":

@@ -13,7 +13,8 @@ export interface LinkPeer {
 }
 
 export interface LinkEvents {
-  up(peer: Author): void;
+  /** `session` is larger than that of every earlier link. */
+  up(peer: Author, session: number): void;
   down(peer: Author, reason: string): void;
   /** Returns bytes now queued for `peer`; above `peerInboxBytesMax` reading from it pauses until {@link Links.drained}. */
   frame(peer: Author, frame: Buffer): number;
@@ -27,9 +28,16 @@ const longestBackoffMs = 5000;
 const strangersMax = 64;
 const protocol = "smalti/1";
 
+/** One of the links that there were with a peer. */
+export interface LinkName {
+  readonly peer: Author;
+  readonly session: number;
+}
+
 interface Link {
   readonly socket: TLSSocket;
   readonly peer: Author;
+  readonly session: number;
 }
 
 /** Links between writers: TLS 1.3, both ends proven to be the identity that the genesis names, nothing else. */
@@ -57,6 +65,7 @@ export class Links {
   readonly #bannedUntil = new Map<Author, number>();
   readonly #connecting = new Set<TLSSocket>();
   readonly #unproven = new Set<Socket>();
+  #sessions = 0;
   #isClosed = false;
 
   constructor(
@@ -107,17 +116,17 @@ export class Links {
     return typeof address === "object" && address !== null ? address.port : 0;
   }
 
-  /** Sends a frame, or drops the link if the peer does not take what it is sent. */
-  send(peer: Author, frame: Uint8Array): void {
+  /** Sends a frame if that link still stands; drops the link if the peer does not take what it is sent. */
+  send({ peer, session }: LinkName, frame: Uint8Array): void {
     const link = this.#links.get(peer);
-    if (link !== undefined) this.#write(link, framed(frame));
+    if (link?.session === session) this.#write(link, framed(frame));
   }
 
-  broadcast(peers: readonly Author[], frame: Uint8Array): void {
+  broadcast(to: readonly LinkName[], frame: Uint8Array): void {
     const parts = framed(frame);
-    for (const peer of peers) {
+    for (const { peer, session } of to) {
       const link = this.#links.get(peer);
-      if (link !== undefined) this.#write(link, parts);
+      if (link?.session === session) this.#write(link, parts);
     }
   }
 
@@ -222,7 +231,7 @@ export class Links {
     if (this.#isBanned(peer)) return void socket.destroy();
     const old = this.#links.get(peer);
     if (old !== undefined) this.#drop(old, "replaced by a newer link");
-    const link: Link = { socket, peer };
+    const link: Link = { socket, peer, session: ++this.#sessions };
     this.#links.set(peer, link);
     socket.setNoDelay(true);
     socket.setKeepAlive(true, 10_000);
@@ -235,7 +244,7 @@ export class Links {
       if (queued > limits.peerInboxBytesMax) socket.pause();
     });
     socket.once("close", () => this.#drop(link, "closed"));
-    this.#events.up(peer);
+    this.#events.up(peer, link.session);
   }
 
   #drop(link: Link, reason: string): void {
