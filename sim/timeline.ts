@@ -1,3 +1,4 @@
+import { blockFromWire, leadersOf } from "../src/core/acceptance/index.ts";
 import { decodeMessage } from "../src/core/host/index.ts";
 import type { Sighting } from "./network.ts";
 import type { Note } from "./realm.ts";
@@ -33,9 +34,21 @@ interface Drawn extends Sighting {
   readonly type: string;
 }
 
+/** A block when its author first sends it. */
+interface Made {
+  readonly atMs: number;
+  readonly host: string;
+  readonly round: number;
+  /** Its author leads its round, first of all. */
+  readonly isLeader: boolean;
+}
+
+const leaderColour = "#f57900";
+
 /** Watches a world and draws it: hosts as lines, time to the right, messages as arrows, faults as colours. */
 export class Timeline {
   readonly #frames: Drawn[] = [];
+  readonly #made = new Map<string, Made>();
   readonly notes: Note[] = [];
   readonly #window: { readonly fromMs: number; readonly toMs: number };
   #hosts: readonly { readonly id: string; readonly isHonest: boolean }[] = [];
@@ -50,8 +63,20 @@ export class Timeline {
       if (sighting.arrivesMs < this.#window.fromMs || sighting.sentMs > this.#window.toMs) return;
       const message = decodeMessage(sighting.frame);
       this.#frames.push({ ...sighting, type: message.ok ? message.value.type : "garbage" });
+      if (message.ok && message.value.type === "block")
+        this.#see(world, sighting, message.value.wire);
     };
     world.onNote = (note) => this.notes.push(note);
+  }
+
+  #see({ writers }: World, { from, sentMs }: Sighting, wire: Uint8Array): void {
+    const block = blockFromWire(wire);
+    if (!block.ok || writers[block.value.ref.author]?.id !== from) return;
+    const { round, author, digest } = block.value.ref;
+    const [leader] = leadersOf(round, writers.length, 1);
+    const key = `${from} ${round} ${digest}`;
+    if (!this.#made.has(key))
+      this.#made.set(key, { atMs: sentMs, host: from, round, isLeader: leader?.author === author });
   }
 
   /** A whole SVG document. */
@@ -65,6 +90,7 @@ export class Timeline {
       ...this.#axis(height),
       ...this.#hosts.flatMap((host) => this.#line(host)),
       ...this.#frames.map((frame) => this.#arrow(frame)),
+      ...[...this.#made.values()].flatMap((made) => this.#square(made)),
       ...this.notes.filter(({ atMs }) => this.#isShown(atMs)).flatMap((note) => this.#mark(note)),
       "</svg>",
     ];
@@ -86,10 +112,31 @@ export class Timeline {
   }
 
   #legend(): string[] {
-    return Object.entries(colours).map(
-      ([name, colour], i) =>
-        `<g transform="translate(${10 + i * 110} 32)"><line x2="18" y1="-4" y2="-4" stroke="${colour}" stroke-width="2"/><text x="24">${name}</text></g>`,
-    );
+    const at = (i: number, mark: string, name: string): string =>
+      `<g transform="translate(${10 + i * 110} 32)">${mark}<text x="24">${name}</text></g>`;
+    const marks = [
+      [`<rect x="6" y="-9" width="8" height="8" fill="${colours["block"]}"/>`, "made block"],
+      [`<rect x="6" y="-9" width="8" height="8" fill="${leaderColour}"/>`, "leader\u2019s block"],
+      [`<rect x="9" y="-10" width="2" height="9" fill="${noteColours.commit}"/>`, "decision"],
+      [`<circle cx="10" cy="-5" r="4" fill="${noteColours.trouble}"/>`, "fault"],
+    ] as const;
+    return [
+      ...Object.entries(colours).map(([name, colour], i) =>
+        at(i, `<line x2="18" y1="-4" y2="-4" stroke="${colour}" stroke-width="2"/>`, name),
+      ),
+      ...marks.map(([mark, name], i) => at(Object.keys(colours).length + i, mark, name)),
+    ];
+  }
+
+  /** A block on its author's line, with its round where its author leads. */
+  #square({ atMs, host, round, isLeader }: Made): string[] {
+    if (!this.#isShown(atMs)) return [];
+    const [x, y] = [this.#x(atMs), this.#y(host)];
+    const fill = isLeader ? leaderColour : colours["block"];
+    const title = `<title>${escaped(`round ${round} by ${host}, ${(atMs / 1000).toFixed(3)} s`)}</title>`;
+    const square = `<rect x="${(x - 4).toFixed(1)}" y="${y - 4}" width="8" height="8" fill="${fill}">${title}</rect>`;
+    if (!isLeader) return [square];
+    return [square, `<text x="${x.toFixed(1)}" y="${y + 17}" text-anchor="middle">${round}</text>`];
   }
 
   #axis(height: number): string[] {

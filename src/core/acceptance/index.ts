@@ -37,6 +37,7 @@ export {
   verifyCommitRange,
 } from "./dag/commit-range.ts";
 export type { CommitCertificate } from "./dag/commit-votes.ts";
+export { leadersOf } from "./dag/graph.ts";
 export {
   DagAcceptance,
   type DagEffect,
