@@ -81,6 +81,23 @@ describe("record log", () => {
     }
   });
 
+  test("what stood behind a torn record never comes back, though new records end where it begins", async () => {
+    const positions = await filled(4);
+    const [, second, third] = positions;
+    assert.ok(second !== undefined && third !== undefined);
+    await flipByte(file(0), second.offset + 12, 1);
+    const log = await reopen();
+    assert.equal((await texts(log)).length, 1);
+    // As long as the torn one was: the next record would stand just where the third one stood.
+    log.append(1, Buffer.alloc(bytesOf(1).length, "x"));
+    assert.deepEqual(log.end, third);
+    await log.sync();
+    await log.close();
+    const again = await reopen();
+    assert.deepEqual(await texts(again), [bytesOf(0).toString(), "x".repeat(bytesOf(1).length)]);
+    await again.close();
+  });
+
   test("garbage and zeros after the end are cut off", async () => {
     for (const garbage of [
       Buffer.alloc(100),

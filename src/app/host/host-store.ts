@@ -1,5 +1,4 @@
 import { constants } from "node:fs";
-import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import {
   blockFromWire,
@@ -22,7 +21,7 @@ import { read } from "../../core/codec/index.ts";
 import { type Guard, type HostRecovery, initialState } from "../../core/host/index.ts";
 import type { Network } from "../../core/membership/index.ts";
 import { type DueRecord, decodeDue, decodeState, stateKeys } from "../../core/mirror/index.ts";
-import { type GuardFile, nodeFiles, openGuard } from "../../io/files/index.ts";
+import type { GuardFile } from "../../io/files/index.ts";
 import {
   type BlobStore,
   type FileSystem,
@@ -31,7 +30,6 @@ import {
   type StateStore,
   StorageError,
 } from "../../io/ports/index.ts";
-import { openBlobStore, openRecordLog, openStateStore } from "../../io/storage/index.ts";
 import { CommitArchive, commitEntry } from "./commit-archive.ts";
 
 const recordTypes = { block: 1, commit: 2 } as const;
@@ -47,7 +45,8 @@ const metaKeys = {
  */
 const servedRounds = limits.gcRounds;
 
-const failedMarker = "STORAGE_FAILED";
+/** A file that a storage error leaves behind. */
+export const failedMarker = "STORAGE_FAILED";
 
 function positionBytes({ segment, offset }: Position): Uint8Array {
   return Buffer.concat([bigEndian(segment, 4), bigEndian(offset, 6)]);
@@ -59,6 +58,11 @@ function positionOf(bytes: Uint8Array | undefined): Position {
     segment: readBigEndian(bytes.subarray(0, 4)),
     offset: readBigEndian(bytes.subarray(4, 10)),
   };
+}
+
+/** Everything in the log before it was durable once. */
+export function durableEnd(state: StateStore): Position {
+  return positionOf(state.get(metaKeys.logEnd));
 }
 
 function isBefore(a: Position, b: Position): boolean {
@@ -350,73 +354,4 @@ function readable<T>(result: Result<T>): T {
     "STORAGE_LOG_CORRUPT",
     `a logged record is unreadable: ${result.error.detail}`,
   );
-}
-
-/** What a data directory stands on. */
-export interface HostStoreParts {
-  readonly files: FileSystem;
-  readonly openState: (directory: string) => Promise<StateStore>;
-  readonly openBlobs: (directory: string, state: StateStore) => Promise<BlobStore>;
-  readonly removeAll: (path: string) => Promise<void>;
-}
-
-const onThisMachine: HostStoreParts = {
-  files: nodeFiles,
-  openState: openStateStore,
-  openBlobs: openBlobStore,
-  removeAll: (path) => rm(path, { recursive: true, force: true }),
-};
-
-/** Opens a host's data directory. `isGuardWhole` is false where the guard was missing or damaged. */
-export async function openHostStore(
-  directory: string,
-  on: HostStoreParts = onThisMachine,
-): Promise<{ readonly store: HostStore; readonly isGuardWhole: boolean }> {
-  try {
-    return await open(directory, on);
-  } catch (error) {
-    throw storageErrorOf(error, directory);
-  }
-}
-
-/** What the system refused is the operator's to mend; anything else is a bug and stays as it is. */
-function storageErrorOf(error: unknown, directory: string): unknown {
-  if (!(error instanceof Error) || !("syscall" in error)) return error;
-  const why = `cannot open ${directory}: ${error.message}; mend the disk or its rights and start again`;
-  return new StorageError("STORAGE_OPEN_FAILED", why, { cause: error });
-}
-
-async function open(
-  directory: string,
-  on: HostStoreParts,
-): Promise<{ readonly store: HostStore; readonly isGuardWhole: boolean }> {
-  const { files } = on;
-  await files.mkdir(directory);
-  const stateDirectory = join(directory, "state");
-  // Without its log the state vouches for nothing, and its positions would point into records to come.
-  const isLogThere = (await files.readdir(join(directory, "log")).catch(() => [])).length > 0;
-  if (!isLogThere) await on.removeAll(stateDirectory);
-  const state = await on.openState(stateDirectory);
-  const log = await openRecordLog({
-    directory: join(directory, "log"),
-    durable: positionOf(state.get(metaKeys.logEnd)),
-    files,
-  });
-  const blobs = await on.openBlobs(join(directory, "blobs"), state);
-  const opened = await openGuard(join(directory, "guard"), files);
-  const { row } = opened;
-  const store = new HostStore({
-    directory,
-    files,
-    state,
-    blobs,
-    log,
-    guardFile: opened.guard,
-    guard: {
-      round: row.round,
-      checkpoint: { size: row.checkpointSize, root: row.checkpointRoot },
-    },
-    isMarked: (await files.readdir(directory)).includes(failedMarker),
-  });
-  return { store, isGuardWhole: opened.isWhole };
 }

@@ -1,2 +1,3 @@
 export { HostLoop, type LaterEffect, type LoopClock, persist, writeState } from "./host-loop.ts";
-export { type HostStore, type HostStoreParts, openHostStore } from "./host-store.ts";
+export type { HostStore } from "./host-store.ts";
+export { type HostStoreParts, openHostStore } from "./open-store.ts";
