@@ -76,9 +76,25 @@ function unitFiles(directory) {
     .map((name) => join(directory, name));
 }
 
+/** Tests that are near to a file of the sources: they are tried before the others. */
+const near = [
+  [/acceptance|quorum/, /dag-figures|dag-attacks|dag-mutants|dag-order/],
+  [/core\/host/, /catch-up|dag-attacks|execute/],
+  [/core\/mirror/, /execute|mirror/],
+  [/core\/(codec|crypto|base)/, /foundation|mirror/],
+  [/^io|^app/, /record-log|guard-file|state-store|blob-store|ports|catch-up/],
+];
+
 /** The first test that goes red, if any does. */
-async function byTests() {
-  const files = [...unitFiles("dist/test/core"), ...unitFiles("dist/test/io")];
+async function byTests(file = "") {
+  const all = [...unitFiles("dist/test/core"), ...unitFiles("dist/test/io")];
+  const [, tests] = near.find(([place]) => place.test(file)) ?? [undefined, /^$/];
+  const first = all.filter((path) => tests.test(path));
+  const found = first.length > 0 ? await redOf(first) : undefined;
+  return found ?? redOf(all.filter((path) => !first.includes(path)));
+}
+
+async function redOf(files) {
   const args = ["--test", "--test-reporter=tap", ...files];
   const child = spawn(process.execPath, args, { cwd: work, stdio: ["ignore", "pipe", "ignore"] });
   const timer = setTimeout(() => child.kill("SIGKILL"), 300_000);
@@ -110,7 +126,7 @@ for (const [i, mutant] of chosen.entries()) {
   }
   if (!values.list) {
     const seeds = bySeeds();
-    const test = seeds === null && !values.quick ? await byTests() : undefined;
+    const test = seeds === null && !values.quick ? await byTests(mutant.file) : undefined;
     const verdict =
       seeds !== null
         ? `seed ${seeds.at}: ${seeds.why}`
