@@ -55,7 +55,10 @@ function contentOf(bytes: Buffer): Content {
   };
 }
 
-const never = new Promise<never>(() => undefined);
+/** What a dead process waits for. A promise of its own each time: one for all would keep every dead world in memory. */
+function never(): Promise<never> {
+  return new Promise(() => undefined);
+}
 
 /**
  * A disk that tells *written* from *durable*: a crash keeps an arbitrary subset of the sectors and of the names that
@@ -122,11 +125,11 @@ export class SimDisk implements FileSystem {
 
   async #stepping<T>(path: string, generation: number, work: (outcome: Outcome) => T): Promise<T> {
     const outcome = this.#step(path, generation);
-    if (outcome === "dead") return never;
+    if (outcome === "dead") return never();
     const result = work(outcome);
     if (outcome !== "then-crash") return result;
     this.onCrash();
-    return never;
+    return never();
   }
 
   // ── what a program sees ──
@@ -154,7 +157,7 @@ export class SimDisk implements FileSystem {
     return {
       // biome-ignore lint/complexity/useMaxParams: the port's own signature
       read: async (into, offset, length, position) => {
-        if (generation !== this.#generation) return never;
+        if (generation !== this.#generation) return never();
         const available = Math.max(0, Math.min(length, content.size - position));
         content.bytes.copy(into, offset, position, position + available);
         return { bytesRead: available };
