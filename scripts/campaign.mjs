@@ -1,6 +1,14 @@
 // A long campaign of simulated seeds: npm run sim:campaign -- --hours H [--seed FIRST] [--seeds COUNT]
 import { parseArgs } from "node:util";
-import { campaign, commandOf, planOf, runPlan, seedsFrom, shrink } from "../dist/sim/index.js";
+import {
+  campaign,
+  commandOf,
+  neverReached,
+  planOf,
+  runPlan,
+  seedsFrom,
+  shrink,
+} from "../dist/sim/index.js";
 
 const { values } = parseArgs({
   options: {
@@ -44,4 +52,6 @@ const hoursText = (result.simulatedS / 3600).toFixed(2);
 console.log(
   `\n${result.seeds} seeds, ${hoursText} simulated hours in ${(result.wallS / 60).toFixed(1)} min, ${result.failures.length} failed`,
 );
-process.exit(result.failures.length === 0 ? 0 : 1);
+const missed = neverReached(result.reached, result.seeds);
+for (const state of missed) console.log(`too rare: ${state}`);
+process.exit(result.failures.length + missed.length === 0 ? 0 : 1);

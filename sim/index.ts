@@ -20,6 +20,7 @@ export { type Outcome, runPlan } from "./run.ts";
 export { Scheduler } from "./scheduler.ts";
 export { allSchedules } from "./schedules.ts";
 export { commandOf, shrink } from "./shrink.ts";
+export { neverReached } from "./sometimes.ts";
 export { SimBlobStore, SimStateStore } from "./stores.ts";
 export { Timeline } from "./timeline.ts";
 export { World } from "./world.ts";

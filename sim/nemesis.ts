@@ -159,10 +159,11 @@ export class Nemesis {
     flap(8);
   }
 
-  /** Clocks of honest hosts are wrong by up to a minute, and jump. */
+  /** Clocks of honest hosts are wrong by up to a minute, jump, and drift by up to a tenth. */
   #skew(host: SimWriter | undefined): void {
     if (host === undefined) return;
     host.skewMs = this.#random.below(120_001) - 60_000;
+    host.drift = (this.#random.below(201) - 100) / 1000;
     this.#did(`clock off by ${(host.skewMs / 1000).toFixed(0)} s`, host.id);
   }
 }

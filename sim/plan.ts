@@ -105,10 +105,10 @@ const rows: Readonly<Record<number, readonly Row[]>> = {
   13: [["three", { f: 4, c: 0, k: 0 }]],
 };
 /** Small committees more often: they reach deep states sooner. */
-const drawnSizes = [1, ...Array<number>(25).fill(4), 5, 5, 5, 6, 6, 6, 7, 7, 10, 13];
+const drawnSizes = [1, 1, ...Array<number>(55).fill(4), 5, 5, 5, 5, 6, 6, 6, 6, 7, 7, 7, 10, 13];
 
 /** Mostly little is asked for, so that a seed is cheap; now and then all are busy. */
-const requestsEveryMs = [500, ...Array<number>(4).fill(2000), ...Array<number>(10).fill(5000)];
+const requestsEveryMs = [500, ...Array<number>(5).fill(2000), ...Array<number>(14).fill(5000)];
 
 function pick<T>(random: Prng, items: readonly T[]): T {
   return items[random.below(items.length)] as T;

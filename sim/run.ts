@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { Prng } from "../src/core/base/index.ts";
+import { limits, Prng } from "../src/core/base/index.ts";
 import { Clients } from "./clients.ts";
 import type { SimWriter } from "./host.ts";
 import { Nemesis } from "./nemesis.ts";
@@ -29,7 +29,11 @@ const leastAfterHeal = { messages: 5, updates: 1 };
 const shortage = { settleMs: 3000, forMs: 6000 };
 /** Commits without payload that a reader may be behind at the end. */
 const nearCommits = 200;
-const limitsOfQueues = { waitingBlocks: 5000, graphBlocks: 20_000 };
+const limitsOfQueues = {
+  waitingBlocks: 13 * limits.suspendedBlocksMax,
+  graphBlocks: 20_000,
+  pendingBytes: limits.pendingPayloadBytesMax,
+};
 
 /**
  * Runs a plan: first everything that it has on, then only a core quorum is healed, must converge and go on.
@@ -104,9 +108,11 @@ function boundsHold(world: World): void {
   for (const writer of world.honestWriters) {
     const vitals = writer.machine?.vitals;
     if (vitals === undefined) continue;
-    const { waitingBlocks: waiting, graphBlocks: graph } = vitals;
-    if (waiting > limitsOfQueues.waitingBlocks || graph > limitsOfQueues.graphBlocks)
-      world.check.fail("I17", `${writer.id} holds ${waiting} + ${graph} blocks`);
+    const { waitingBlocks, graphBlocks, pendingBytes } = vitals;
+    const holds = { waitingBlocks, graphBlocks, pendingBytes };
+    for (const [name, most] of Object.entries(limitsOfQueues))
+      if (holds[name as keyof typeof holds] > most)
+        world.check.fail("I17", `${writer.id} holds ${JSON.stringify(holds)}`);
   }
 }
 

@@ -63,8 +63,9 @@ export abstract class SimHost {
   life = 0;
   readonly #changes = new Map<Digest, Uint8Array>();
   readonly #accepted = new Map<number, AcceptedBatch>();
-  /** Skew of its clock, and how far it drifts, milliseconds. */
+  /** How far its clock is off, milliseconds, and how fast it gets farther, milliseconds a millisecond. */
   skewMs = 0;
+  drift = 0;
 
   constructor(world: Realm, id: string, isHonest: boolean) {
     this.world = world;
@@ -135,7 +136,8 @@ export abstract class SimHost {
   }
 
   wallMs(): number {
-    return Math.floor(this.world.epochMs + this.world.scheduler.nowMs + this.skewMs);
+    const { nowMs } = this.world.scheduler;
+    return Math.floor(this.world.epochMs + nowMs * (1 + this.drift) + this.skewMs);
   }
 
   protected async open(): Promise<{ readonly store: HostStore; readonly isGuardWhole: boolean }> {

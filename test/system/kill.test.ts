@@ -6,7 +6,7 @@ import { checkHistory, Load, seedOf } from "../support/load.ts";
 import { type Net, startNet } from "../support/net.ts";
 import { noEvidence, signedBlocks } from "../support/signed-blocks.ts";
 
-const seconds = Number(process.env["SMALTI_KILL_SECONDS"] ?? 40);
+const seconds = Number(process.env["SMALTI_KILL_SECONDS"] ?? 20);
 
 describe("kill -9 under load", () => {
   let net: Net;
