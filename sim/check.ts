@@ -33,6 +33,9 @@ function* messagesIn(
   }
 }
 
+/** How far honest clocks are off at most, milliseconds, and how fast they get farther. */
+export const worstClock = { skewMs: 60_000, drift: 0.1 };
+
 /** One canonical history, and everything that any honest host does compared with it (`reliability.md` ii-4). */
 export class Check implements Checks {
   readonly #world: Realm;
@@ -77,9 +80,13 @@ export class Check implements Checks {
     return known === undefined || known === value;
   }
 
-  /** I1, I2: every honest log is a prefix of one canonical log. */
-  accepted(host: Named, { index, digest }: AcceptedBatch): void {
+  /** I1, I2: every honest log is a prefix of one canonical log. I22: its time is within what honest clocks say. */
+  accepted(host: Named, { index, digest, tsMs }: AcceptedBatch): void {
     if (!host.isHonest) return;
+    const { epochMs, scheduler } = this.#world;
+    const latestMs = epochMs + scheduler.nowMs * (1 + worstClock.drift) + worstClock.skewMs;
+    if (tsMs > latestMs)
+      this.fail("I22", `commit ${index} is of ${tsMs}, after every honest clock`);
     const known = this.#commits[index - 1];
     if (known === undefined) {
       if (index !== this.#commits.length + 1)

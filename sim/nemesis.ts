@@ -1,4 +1,5 @@
 import type { Prng } from "../src/core/base/index.ts";
+import { worstClock } from "./check.ts";
 import { DiskNemesis } from "./disk-nemesis.ts";
 import type { SimWriter } from "./host.ts";
 import type { Trouble } from "./plan.ts";
@@ -162,8 +163,8 @@ export class Nemesis {
   /** Clocks of honest hosts are wrong by up to a minute, jump, and drift by up to a tenth. */
   #skew(host: SimWriter | undefined): void {
     if (host === undefined) return;
-    host.skewMs = this.#random.below(120_001) - 60_000;
-    host.drift = (this.#random.below(201) - 100) / 1000;
+    host.skewMs = this.#random.below(2 * worstClock.skewMs + 1) - worstClock.skewMs;
+    host.drift = worstClock.drift * ((this.#random.below(201) - 100) / 100);
     this.#did(`clock off by ${(host.skewMs / 1000).toFixed(0)} s`, host.id);
   }
 }

@@ -218,6 +218,9 @@ function converged({ check }: World, hosts: World["honest"]): void {
       `${check.messages.length} messages are ordered, not ${counts.join(" ")}: ${told(hosts)}`,
     );
   check.everythingAcked();
+  for (const { path, digest } of hosts[0]?.files() ?? [])
+    if (!hosts.some((host) => host.blobs.has(digest)))
+      return check.fail("I8", `nobody has the content of ${path}`);
 }
 
 function told(hosts: World["honest"]): string {

@@ -9,6 +9,7 @@ import {
   type DueRecord,
   decodeChanges,
   decodeState,
+  leavesOf,
   lookup,
   type MirrorEvent,
   type MirrorState,
@@ -283,12 +284,22 @@ export abstract class SimHost {
     return state?.ok === true ? state.value.commit.index : 0;
   }
 
+  get #directories(): DirectoryStore {
+    const read = (root: Digest): Uint8Array | undefined => this.state.get(stateKeys.node(root));
+    return new DirectoryStore(read, () => undefined);
+  }
+
   /** What stands at a path of the newest state here; undefined where nothing does. */
   contentAt(tree: string, path: string): Digest | undefined {
-    const read = (root: Digest): Uint8Array | undefined => this.state.get(stateKeys.node(root));
-    const directories = new DirectoryStore(read, () => undefined);
-    const entry = lookup(directories, this.machine?.state.trees, [tree, ...path.split("/")]);
+    const names = [tree, ...path.split("/")];
+    const entry = lookup(this.#directories, this.machine?.state.trees, names);
     return entry?.kind === "file" ? entry.digest : undefined;
+  }
+
+  /** All files of the newest state here. */
+  *files(): Generator<{ readonly path: string; readonly digest: Digest }> {
+    for (const { path, leaf } of leavesOf(this.#directories, this.machine?.state.trees))
+      if (leaf.kind === "file") yield { path, digest: leaf.digest };
   }
 
   /** The answer to a follower, as bytes. */

@@ -48,6 +48,7 @@ export class World implements Realm {
   readonly #diskFaults = new Set<string>();
   readonly #lossy = new Set<string>();
   readonly #forgetful = new Set<string>();
+  readonly #firstAnswers = new Map<string, Uint8Array>();
   readonly #oldAnswers = new Map<string, Uint8Array>();
 
   constructor(plan: Plan) {
@@ -240,7 +241,7 @@ export class World implements Realm {
     )
       return undefined;
     const bytes = source.blobs.has(digest) ? await source.blobs.read(digest) : undefined;
-    return bytes === undefined || source.isHonest ? bytes : this.#lie(source.id, bytes);
+    return bytes === undefined || source.isHonest ? bytes : this.#lie(source.id, asker, bytes);
   }
 
   /** Certified commits from any host that is up. */
@@ -251,16 +252,19 @@ export class World implements Realm {
     if (source === undefined || this.links.isCut(source.id, asker.id)) return undefined;
     const bytes = await source.answer(after, size);
     await this.scheduler.sleep(this.links.delayMs());
-    return bytes === undefined || source.isHonest ? bytes : this.#lie(source.id, bytes);
+    return bytes === undefined || source.isHonest ? bytes : this.#lie(source.id, asker, bytes);
   }
 
-  #lie(id: string, bytes: Uint8Array): Uint8Array {
+  #lie(id: string, asker: Named, answer: Uint8Array): Uint8Array {
     const name = id.startsWith("r") ? this.plan.liars.get(Number(id.slice(1))) : "flipped";
     const lie = lies[name ?? ""];
-    if (lie === undefined || this.random.chance(0.5)) return bytes;
-    const old = this.#oldAnswers.get(id) ?? bytes;
-    if (this.random.chance(0.2)) this.#oldAnswers.set(id, bytes);
+    if (lie === undefined || this.random.chance(0.5)) return answer;
+    const first = this.#firstAnswers.get(id) ?? answer;
+    this.#firstAnswers.set(id, first);
+    const old = this.#oldAnswers.get(id) ?? answer;
+    if (this.random.chance(0.2)) this.#oldAnswers.set(id, answer);
     this.misdeed(`reader ${name}`);
-    return lie(bytes, old, this.random);
+    const isEven = this.hosts.findIndex((host) => host.id === asker.id) % 2 === 0;
+    return lie({ answer, first, old, isEven }, this.random);
   }
 }
