@@ -33,7 +33,7 @@ export class SimReader extends SimHost {
       view: this.view,
       recovery,
     });
-    this.#turn(life, () => this.#perform(this.#host?.start() ?? []));
+    void this.#turn(life, () => this.#perform(this.#host?.start() ?? []));
     this.#pollLater(life);
   }
 
@@ -43,7 +43,7 @@ export class SimReader extends SimHost {
     this.#turns = Promise.resolve();
   }
 
-  #turn(life: number, work: () => Promise<void>): void {
+  #turn(life: number, work: () => Promise<void>): Promise<void> {
     this.#turns = this.#turns.then(async () => {
       try {
         if (life === this.life) await work();
@@ -51,6 +51,7 @@ export class SimReader extends SimHost {
         if (life === this.life) this.fatal(error);
       }
     });
+    return this.#turns;
   }
 
   async #perform(effects: ReturnType<FollowerHost["start"]>): Promise<void> {
@@ -76,7 +77,7 @@ export class SimReader extends SimHost {
       if (update !== undefined)
         void this.bring(update.record.changes).then((isHere) => {
           if (isHere && life === this.life)
-            this.#turn(life, () => this.#perform(this.#host?.onChangesHere() ?? []));
+            void this.#turn(life, () => this.#perform(this.#host?.onChangesHere() ?? []));
         });
       return;
     }
@@ -88,10 +89,12 @@ export class SimReader extends SimHost {
     this.performShared(effect);
   }
 
-  #pollLater(life: number): void {
-    this.later(pollMs, () => {
+  /** At once where there was something: there may be more. */
+  #pollLater(life: number, hadNews = false): void {
+    this.later(hadNews ? 0 : pollMs, () => {
+      const before = this.lastIndex;
       void this.#poll(life).then(() => {
-        if (life === this.life) this.#pollLater(life);
+        if (life === this.life) this.#pollLater(life, this.lastIndex > before);
       });
     });
   }
@@ -102,7 +105,7 @@ export class SimReader extends SimHost {
     if (bytes === undefined || life !== this.life || host === undefined) return;
     const news = this.readNews(bytes);
     if (news === undefined) return this.world.sometimes("an unreadable answer refused");
-    this.#turn(life, async () => {
+    await this.#turn(life, async () => {
       const commits = news.range.commits.filter(
         ({ commit }) => commit.index > host.lastCommit.index,
       );
