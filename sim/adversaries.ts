@@ -134,6 +134,36 @@ const futurist = perBlock(
   },
 );
 
+/** Blocks that another writer never made, referenced as if it had, and handed out to whoever asks. */
+const impostor: Adversary = {
+  name: "impostor",
+  says: "makes blocks in the name of others, and builds upon them",
+  corrupt: (writer, world) => {
+    const made: Block[] = [];
+    const imitate = (block: VerifiedBlock): Block => {
+      const [own, ...others] = block.header.parents;
+      const [victim] = world.random.shuffled(others);
+      const real = victim && writer.machine?.block(victim);
+      if (own === undefined || real === undefined) return block;
+      const fake = forged({ world, writer }, real, { tsMs: real.header.tsMs + 1 });
+      made.push(fake);
+      const parents = block.header.parents.map((ref) => (ref === victim ? fake.ref : ref));
+      return forged({ world, writer }, block, { parents });
+    };
+    writer.outgoing = (frame) => {
+      const message = decodeMessage(frame);
+      if (message.ok && message.value.type === "blocks") {
+        const wires = [...message.value.wires, ...made.slice(-20).map(({ wire }) => wire)];
+        return [{ frame: encodeMessage({ type: "blocks", wires }) }];
+      }
+      const block = ownBlock(writer, frame);
+      if (block === undefined || !world.random.chance(0.1)) return [{ frame }];
+      world.misdeed("impostor");
+      return [{ frame: frameOf(imitate(block)) }];
+    };
+  },
+};
+
 const silent = perFrame("silent", "says hello and nothing else", (frame) => {
   const message = decodeMessage(frame);
   return message.ok && message.value.type === "hello" ? undefined : [];
@@ -259,6 +289,7 @@ export const adversaries: readonly Adversary[] = [
   equivocator,
   mutator,
   inventor,
+  impostor,
   voter,
   futurist,
   silent,

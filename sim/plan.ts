@@ -34,6 +34,7 @@ export const adversaryNames = [
   "equivocator",
   "mutator",
   "inventor",
+  "impostor",
   "voter",
   "futurist",
   "silent",
