@@ -1,5 +1,6 @@
 // Plants bugs one by one in a copy of the build and says what notices: simulated seeds first, then the unit tests.
-// npm run test:mutants [-- --only TEXT[,TEXT…]] [--seeds N] [--quick]   (--quick: seeds alone, and no run without a bug)
+// npm run test:mutants [-- --only TEXT[,TEXT…]] [--from K] [--seeds N] [--quick]
+// (--from: the K-th and later ones; --quick: seeds alone, and no run without a bug)
 import { spawn, spawnSync } from "node:child_process";
 import {
   cpSync,
@@ -21,6 +22,7 @@ const { values } = parseArgs({
   options: {
     only: { type: "string", default: "" },
     seeds: { type: "string", default: "40" },
+    from: { type: "string", default: "1" },
     list: { type: "boolean", default: false },
     quick: { type: "boolean", default: false },
   },
@@ -78,7 +80,10 @@ function unitFiles(directory) {
 
 /** Tests that are near to a file of the sources, the quickest first: they are tried before the others. */
 const near = [
-  [/acceptance|quorum/, ["dag-figures", "dag-mutants", "dag-attacks", "dag-order"]],
+  [
+    /acceptance|quorum/,
+    ["block-validity", "order-time", "dag-figures", "dag-mutants", "dag-attacks", "dag-order"],
+  ],
   [/core\/host/, ["catch-up-signing", "dag-attacks", "execute"]],
   [/core\/mirror/, ["execute", "mirror"]],
   [/core\/(codec|crypto|base)/, ["foundation", "mirror"]],
@@ -124,7 +129,9 @@ if (!values.list && !values.quick) {
   console.log("without a bug: all seeds and tests pass");
 }
 const wanted = values.only.split(",");
-const chosen = mutants.filter(({ says }) => wanted.some((text) => says.includes(text)));
+const chosen = mutants
+  .slice(Number(values.from) - 1)
+  .filter(({ says }) => wanted.some((text) => says.includes(text)));
 const rows = [];
 for (const [i, mutant] of chosen.entries()) {
   const mends = [plant(mutant)];
