@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promis
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type Net, startNet } from "../support/net.ts";
 
 describe("the walking path, with real processes", () => {
@@ -98,5 +99,16 @@ describe("the walking path, with real processes", () => {
       net.host("r0").http,
     );
     assert.equal(tail, "1\tworld\n2\tagain\n");
+  });
+
+  test("a host that is told to stop does not wait for readers that wait for news", async () => {
+    for (const { http } of net.writers) {
+      const signal = AbortSignal.timeout(60_000);
+      void fetch(`${http}/.smalti/head?after=1000000&wait=30`, { signal }).catch(() => undefined);
+    }
+    const ended = net.writers.map((writer) => writer.end());
+    const late = sleep(10_000, "late", { ref: false });
+    const first = await Promise.race([Promise.all(ended), late]);
+    assert.deepEqual(first, [0, 0, 0, 0]);
   });
 });
