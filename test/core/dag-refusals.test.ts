@@ -1,0 +1,63 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import {
+  type DagEffect,
+  refKey,
+  segmentOf,
+  type VerifiedBlock,
+} from "../../src/core/acceptance/index.ts";
+import { Author } from "../../src/core/base/index.ts";
+import { configOf, freshRecovery, machineOf } from "../support/dag-forge.ts";
+import { cheaterWorld, twinChain } from "../support/dag-siege.ts";
+import { ruleOf } from "../support/dag-world.ts";
+
+const three = ruleOf("three", 4, 1);
+const all = (authors: readonly number[]): ReadonlySet<Author> => new Set(authors.map(Author));
+const pushed = (block: VerifiedBlock) =>
+  ({ type: "block", block, from: block.ref.author, how: "pushed" }) as const;
+const fetched = (block: VerifiedBlock, from: number) =>
+  ({ type: "block", block, from: Author(from), how: "fetched" }) as const;
+const released = (effects: readonly DagEffect[]): VerifiedBlock[] =>
+  effects.flatMap((effect) => (effect.type === "broadcast" ? [effect.block] : []));
+
+test("what stands on a refused twin is not asked for again and again", () => {
+  const world = cheaterWorld(30);
+  const machine = machineOf(world.config, 0, { ...freshRecovery, maySign: false });
+  for (const block of world.honest.flat()) machine.step(fetched(block, 1), 1);
+  const [shown, hidden] = [twinChain(world, 1, 1), twinChain(world, 30, 2)];
+  for (const block of shown) machine.step(pushed(block), 2);
+  // The cheater goes on upon the twin that it did not show, and answers whatever it is asked.
+  const known = new Map(hidden.map((block) => [refKey(block.ref), block]));
+  let asked = 0;
+  for (const block of hidden.slice(1)) {
+    const queue: VerifiedBlock[] = [];
+    const ask = (effects: readonly DagEffect[]): void => {
+      for (const effect of effects)
+        if (effect.type === "missing")
+          for (const ref of effect.refs) queue.push(known.get(refKey(ref)) as VerifiedBlock);
+    };
+    ask(machine.step(pushed(block), 3));
+    for (let next = queue.shift(); next !== undefined && asked < 1000; next = queue.shift()) {
+      asked++;
+      ask(machine.step(fetched(next, 3), 3));
+    }
+    // What is still missing is asked for again after a while.
+    for (const ref of machine.missing()) queue.push(known.get(refKey(ref)) as VerifiedBlock);
+    for (const again of queue) {
+      asked++;
+      machine.step(fetched(again, 3), 3);
+    }
+  }
+  assert.ok(asked <= 2 * hidden.length, `${asked} blocks were asked for, of ${hidden.length}`);
+});
+
+test("a writer that nobody listens to signs nothing", () => {
+  const machine = machineOf(configOf(three), 0);
+  const segment = segmentOf(0, [Buffer.from("a message")]);
+  machine.step({ type: "submit", ticket: 1, segment }, 1);
+  for (const few of [[], [1]]) {
+    machine.step({ type: "reachable", authors: all(few) }, 2);
+    assert.deepEqual(released(machine.step({ type: "tick" }, 1000)), [], `${few.length} listen`);
+  }
+  assert.equal(released(machine.step({ type: "reachable", authors: all([1, 2]) }, 2000)).length, 1);
+});
