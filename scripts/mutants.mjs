@@ -82,7 +82,16 @@ function unitFiles(directory) {
 const near = [
   [
     /acceptance|quorum/,
-    ["block-validity", "order-time", "dag-figures", "dag-mutants", "dag-attacks", "dag-order"],
+    [
+      "block-validity",
+      "order-time",
+      "dag-figures",
+      "dag-mutants",
+      "commit-range",
+      "dag-refusals",
+      "dag-attacks",
+      "dag-order",
+    ],
   ],
   [/core\/host/, ["catch-up-signing", "dag-attacks", "execute"]],
   [/core\/mirror/, ["execute", "mirror"]],
