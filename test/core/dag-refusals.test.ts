@@ -61,3 +61,22 @@ test("a writer that nobody listens to signs nothing", () => {
   }
   assert.equal(released(machine.step({ type: "reachable", authors: all([1, 2]) }, 2000)).length, 1);
 });
+
+test("a writer that may have signed more than it knows signs nothing, until it is told", () => {
+  const machine = machineOf(configOf(three), 0, { ...freshRecovery, maySign: false });
+  const segment = segmentOf(0, [Buffer.from("a message")]);
+  machine.step({ type: "reachable", authors: all([1, 2, 3]) }, 1);
+  assert.deepEqual(released(machine.step({ type: "submit", ticket: 1, segment }, 2)), []);
+  assert.deepEqual(released(machine.step({ type: "tick" }, 5000)), []);
+  const [block] = released(machine.step({ type: "resume", minRound: 1 }, 6000));
+  assert.equal(block?.ref.round, 1);
+});
+
+test("a block is in the log and its round in the guard before anybody hears of it", () => {
+  const machine = machineOf(configOf(three), 0);
+  const segment = segmentOf(0, [Buffer.from("a message")]);
+  machine.step({ type: "reachable", authors: all([1, 2, 3]) }, 1);
+  const effects = machine.step({ type: "submit", ticket: 1, segment }, 2);
+  const order = effects.map(({ type }) => type).filter((type) => type !== "wake");
+  assert.deepEqual(order, ["persist-block", "guard", "broadcast"]);
+});
