@@ -96,7 +96,7 @@ const near = [
   [/core\/host/, ["catch-up-signing", "dag-attacks", "execute"]],
   [/core\/mirror/, ["execute", "mirror"]],
   [/core\/(codec|crypto|base)/, ["foundation", "mirror"]],
-  [/^io|^app/, ["guard-file", "record-log", "state-store", "blob-store", "ports"]],
+  [/^io|^app/, ["host-store", "guard-file", "record-log", "state-store", "blob-store", "ports"]],
 ];
 
 /** The first test that goes red, if any does. */
