@@ -93,7 +93,7 @@ const near = [
       "dag-order",
     ],
   ],
-  [/core\/host/, ["catch-up-signing", "dag-attacks", "execute"]],
+  [/core\/host/, ["host-parts", "catch-up-signing", "execute", "dag-attacks"]],
   [/core\/mirror/, ["execute", "mirror"]],
   [/core\/(codec|crypto|base)/, ["foundation", "mirror"]],
   [/^io|^app/, ["host-store", "guard-file", "record-log", "state-store", "blob-store", "ports"]],

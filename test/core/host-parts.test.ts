@@ -1,0 +1,152 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { planOf, World } from "../../sim/index.ts";
+import type { Ref } from "../../src/core/acceptance/index.ts";
+import { Author, Digest, Prng, Round } from "../../src/core/base/index.ts";
+import { cosign, verifyNote } from "../../src/core/crypto/index.ts";
+import { CatchUp } from "../../src/core/host/catch-up.ts";
+import {
+  type CosignEffect,
+  Cosigning,
+  type SizedCosignature,
+} from "../../src/core/host/cosigning.ts";
+import { SafeReturn } from "../../src/core/host/safe-return.ts";
+import type { DueRecord } from "../../src/core/mirror/index.ts";
+
+const refOf = (round: number, author: number): Ref => ({
+  round: Round(round),
+  author: Author(author),
+  digest: Digest("ab".repeat(32)),
+});
+
+describe("safe return (dag.md §12)", () => {
+  const seesAll = (): boolean => true;
+  const returning = (claims: readonly (readonly [number, number, number])[]): SafeReturn => {
+    const back = new SafeReturn(3, true);
+    for (const [peer, mine, theirs] of claims)
+      back.claim(Author(peer), { mine: refOf(mine, 0), theirs: refOf(theirs, peer) });
+    return back;
+  };
+
+  test("it waits for a quorum of answers, and one peer has one", () => {
+    const back = returning([
+      [1, 4, 9],
+      [2, 4, 9],
+      [2, 4, 9],
+    ]);
+    assert.equal(back.resume(seesAll), undefined);
+    assert.ok(back.isOpen);
+    back.claim(Author(3), { mine: undefined, theirs: undefined });
+    assert.equal(back.resume(seesAll), 11);
+    assert.ok(!back.isOpen);
+  });
+
+  test("two rounds above everything that anybody has, own blocks included", () => {
+    const claims = [
+      [1, 4, 9],
+      [2, 17, 8],
+      [3, 5, 3],
+    ] as const;
+    assert.equal(returning(claims).resume(seesAll), 19);
+  });
+
+  test("a peer whose newest block this host has not seen does not count yet", () => {
+    const back = returning([
+      [1, 4, 9],
+      [2, 4, 9],
+      [3, 4, 90],
+    ]);
+    assert.equal(
+      back.resume((ref) => ref.round < 50),
+      undefined,
+    );
+    assert.equal(back.resume(seesAll), 92);
+  });
+});
+
+describe("catching up (dag.md §11)", () => {
+  const state = (reachable: readonly number[]) => ({
+    lastIndex: 10,
+    quorumIndex: 500,
+    reachable: new Set(reachable.map(Author)),
+  });
+
+  test("an answer is owed once, by the one that was asked", () => {
+    const catchUp = new CatchUp(new Prng(1));
+    assert.equal(catchUp.answered(Author(2)), false);
+    assert.equal(catchUp.next(state([2]), 1000), 2);
+    assert.equal(catchUp.answered(Author(1)), false);
+    assert.equal(catchUp.answered(Author(2)), true);
+    assert.equal(catchUp.answered(Author(2)), false);
+  });
+
+  test("with nobody to ask it does not wake without a pause", () => {
+    const catchUp = new CatchUp(new Prng(1));
+    for (const nowMs of [1000, 2000, 90_000]) {
+      assert.equal(catchUp.next(state([]), nowMs), undefined);
+      assert.ok((catchUp.wakeAtMs(nowMs) ?? 0) >= nowMs + 20);
+    }
+  });
+});
+
+describe("cosigning (dag.md §13)", () => {
+  const world = new World(planOf(1, { n: 4 }));
+  const { network, signatures } = world;
+  const { verifier } = signatures;
+  const root = Buffer.alloc(32, 1);
+  const rival = Buffer.alloc(32, 2);
+  const due = (size: number, of: Uint8Array = root): DueRecord =>
+    ({ size, root: of, height: 1, tsMs: 1 }) as unknown as DueRecord;
+
+  const cosigning = (guardSize = 0): Cosigning =>
+    new Cosigning({
+      network,
+      verifier,
+      self: { author: Author(0), signer: signatures.signer("w0 cosign") },
+      guard: { size: guardSize, root },
+    });
+
+  function by(author: number, size: number, of: Uint8Array = root): SizedCosignature {
+    const signer = signatures.signer(`w${author} cosign`);
+    const checkpoint = { origin: network.origin, size, root: of };
+    const { timeS, signature } = cosign(checkpoint, { name: `w${author}`, signer, timeS: 7 });
+    return { size, root: of, timeS, signature };
+  }
+
+  const types = (effects: readonly CosignEffect[]): string[] => effects.map(({ type }) => type);
+
+  test("certified by a quorum of writers, each once, early ones included", () => {
+    const some = cosigning();
+    assert.deepEqual(some.onCosignature(Author(1), by(1, 5)), [], "before this host is there");
+    assert.deepEqual(types(some.onDue(due(5), 1000)), ["guard-checkpoint", "cosigned"]);
+    assert.deepEqual(some.onCosignature(Author(1), by(1, 5)), []);
+    const effects = some.onCosignature(Author(2), by(2, 5));
+    assert.deepEqual(types(effects), ["certified"]);
+    const [certified] = effects;
+    assert.ok(certified?.type === "certified");
+    const { origin, cosigners, quorum } = network;
+    assert.ok(verifyNote(certified.note, { origin, cosigners, quorum, verifier }).ok);
+  });
+
+  test("a size is signed once, and never a smaller one", () => {
+    assert.deepEqual(types(cosigning(5).onDue(due(5), 1)), ["guard-checkpoint", "cosigned"]);
+    assert.deepEqual(cosigning(5).onDue(due(5, rival), 1), []);
+    assert.deepEqual(cosigning(5).onDue(due(4), 1), []);
+  });
+
+  test("another root is told and does not count; two roots of one writer are a proof", () => {
+    const some = cosigning();
+    some.onDue(due(5), 1);
+    assert.deepEqual(types(some.onCosignature(Author(1), by(1, 5, rival))), ["other-root"]);
+    assert.deepEqual(types(some.onCosignature(Author(2), by(2, 5))), []);
+    assert.deepEqual(types(some.onCosignature(Author(1), by(1, 5))), ["contradiction"]);
+    assert.deepEqual(types(some.onCosignature(Author(3), by(3, 5))), ["certified"]);
+  });
+
+  test("what another writer signed is not one's own", () => {
+    const some = cosigning();
+    some.onDue(due(5), 1);
+    for (const author of [1, 2, 3])
+      assert.deepEqual(some.onCosignature(Author(author), by((author % 3) + 1, 5)), []);
+  });
+});
