@@ -80,3 +80,12 @@ test("a block is in the log and its round in the guard before anybody hears of i
   const order = effects.map(({ type }) => type).filter((type) => type !== "wake");
   assert.deepEqual(order, ["persist-block", "guard", "broadcast"]);
 });
+
+test("no round is signed that the guard knows of, whatever the log has", () => {
+  const machine = machineOf(configOf(three), 0, { ...freshRecovery, signedRound: 1 });
+  const segment = segmentOf(0, [Buffer.from("a message")]);
+  machine.step({ type: "reachable", authors: all([1, 2, 3]) }, 1);
+  assert.deepEqual(released(machine.step({ type: "submit", ticket: 1, segment }, 2)), []);
+  assert.deepEqual(released(machine.step({ type: "tick" }, 5000)), []);
+  assert.equal(machine.signedRound, 1);
+});
