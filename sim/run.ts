@@ -132,7 +132,7 @@ async function heal(world: World, clients: Clients, goesOn: () => boolean): Prom
   for (const host of hosts) void host.boot();
   await scheduler.run(scheduler.nowMs + 6000, goesOn);
   await goOn(world, clients, { core, goesOn });
-  await scheduler.run(scheduler.nowMs + 8000, goesOn);
+  await scheduler.run(Math.max(scheduler.nowMs + 8000, plan.stormMs + plan.healMs), goesOn);
   if (world.check.failure === undefined) converged(world, hosts);
 }
 
