@@ -34,8 +34,7 @@ export interface RuleView<V extends Vertex = Vertex> {
  */
 export function decideFrom<V extends Vertex>(view: RuleView<V>, cursor: SlotPlace): Decision<V>[] {
   const decisions: Decision<V>[] = [];
-  // A slot is decided by blocks of the next round at the earliest.
-  for (let round = view.graph.highestRound - 1; round >= cursor.round; round--) {
+  for (let round = highestDecidable(view); round >= cursor.round; round--) {
     const slots = leadersOf(round, view.rule.n, view.leadersPerRound);
     for (const slot of slots.toReversed()) {
       if (slot.round === cursor.round && slot.rank <= cursor.rank) continue;
@@ -44,6 +43,16 @@ export function decideFrom<V extends Vertex>(view: RuleView<V>, cursor: SlotPlac
   }
   const open = decisions.findIndex((decision) => decision.kind === "undecided");
   return open < 0 ? decisions : decisions.slice(0, open);
+}
+
+/**
+ * The highest round of which some slot may be decided: there are enough blocks in the round above it. Slots above
+ * it are undecided, and an anchor that is not there decides as little as one that is undecided.
+ */
+function highestDecidable<V extends Vertex>({ graph, rule }: RuleView<V>): number {
+  let round = graph.highestRound - 1;
+  while (round > 0 && graph.atRound(round + 1).length < leastQuorum(rule)) round--;
+  return round;
 }
 
 /** Decides one slot, given the decisions of all later slots in slot order. */
@@ -76,8 +85,6 @@ function decideDirect<V extends Vertex>(
   slot: Slot,
 ): Decision<V> | undefined {
   const voters = graph.atRound(slot.round + 1);
-  // Most blocks decide nothing: every way to decide needs as many votes, or blocks without one, as some quorum.
-  if (voters.length < leastQuorum(rule)) return undefined;
   const candidates = graph.atSlot(slot.round, slot.author);
   if (
     authorCount(voters) >= rule.skipQuorum &&
@@ -102,6 +109,7 @@ function isFastCommitted(
   return fastQuorum !== undefined && authorCount(votersFor(voters, block)) >= fastQuorum;
 }
 
+/** Every way to decide needs so many votes, or blocks without one. */
 function leastQuorum({ skipQuorum, fastQuorum, certificateQuorum }: CommitRule): number {
   return Math.min(skipQuorum, fastQuorum ?? skipQuorum, certificateQuorum ?? skipQuorum);
 }
