@@ -228,9 +228,9 @@ export const mutants = [
   },
   {
     file: "app/host/host-loop.js",
-    find: "effects.every(isOnlyForDisk)",
-    put: '!effects.some(({ type }) => type === "guard-checkpoint")',
-    says: "what must go out waits like what need not",
+    find: "this.#deferred = kept;",
+    put: "this.#deferred = [];",
+    says: "what waits for the next sync is forgotten",
   },
   {
     file: "app/host/host-store.js",
