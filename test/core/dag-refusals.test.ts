@@ -6,8 +6,15 @@ import {
   segmentOf,
   type VerifiedBlock,
 } from "../../src/core/acceptance/index.ts";
-import { Author } from "../../src/core/base/index.ts";
-import { configOf, freshRecovery, machineOf } from "../support/dag-forge.ts";
+import { Author, Digest } from "../../src/core/base/index.ts";
+import {
+  configOf,
+  forge,
+  freshRecovery,
+  fullRounds,
+  machineOf,
+  ownFirst,
+} from "../support/dag-forge.ts";
 import { cheaterWorld, twinChain } from "../support/dag-siege.ts";
 import { ruleOf } from "../support/dag-world.ts";
 
@@ -88,4 +95,21 @@ test("no round is signed that the guard knows of, whatever the log has", () => {
   assert.deepEqual(released(machine.step({ type: "submit", ticket: 1, segment }, 2)), []);
   assert.deepEqual(released(machine.step({ type: "tick" }, 5000)), []);
   assert.equal(machine.signedRound, 1);
+});
+
+test("a quorum certifies another commit than the one that this host made: it stops for good", () => {
+  const config = configOf(three);
+  const machine = machineOf(config, 0, { ...freshRecovery, maySign: false });
+  const rounds = fullRounds(config, 8);
+  for (const block of rounds.flat()) machine.step(pushed(block), 1);
+  const { index } = machine.lastCommit;
+  assert.ok(index > 3);
+  const below = (rounds.at(-1) ?? []).map(({ ref }) => ref);
+  const commitVotes = [{ index, digest: Digest("cd".repeat(32)) }];
+  const said = [1, 2, 3].flatMap((author) => {
+    const parents = ownFirst(below, author);
+    return machine.step(pushed(forge(config, { author, round: 9, parents, commitVotes })), 2);
+  });
+  assert.ok(said.some(({ type }) => type === "violation"));
+  assert.deepEqual(machine.step({ type: "tick" }, 3), [], "nothing is done any more");
 });
