@@ -1,0 +1,104 @@
+import assert from "node:assert/strict";
+import { beforeEach, describe, test } from "node:test";
+import { planOf, World } from "../../sim/index.ts";
+import { segmentOf } from "../../src/core/acceptance/index.ts";
+import { Author, limits } from "../../src/core/base/index.ts";
+import {
+  encodeMessage,
+  type HostEffect,
+  initialState,
+  type PeerMessage,
+  WriterHost,
+} from "../../src/core/host/index.ts";
+
+const world = new World(planOf(1, { n: 4 }));
+const { network, signatures } = world;
+
+const hello: PeerMessage = {
+  type: "hello",
+  group: network.group,
+  epoch: network.epoch,
+  fromRound: 0,
+  lastCommit: 0,
+  newestOfYou: undefined,
+  newestOfMe: undefined,
+};
+
+describe("what a writer says to whom, and what it takes from whom", () => {
+  let host: WriterHost;
+  let nowMs: number;
+
+  beforeEach(() => {
+    nowMs = 1000;
+    host = new WriterHost({
+      network,
+      author: Author(0),
+      blockSigner: signatures.signer("w0 block"),
+      cosignSigner: signatures.signer("w0 cosign"),
+      verifier: signatures.verifier,
+      view: { get: () => undefined, changes: () => undefined },
+      pacing: { leaderTimeoutMs: 250, minRoundMs: 0 },
+      recovery: {
+        blocks: [],
+        commits: [],
+        state: initialState(network),
+        due: undefined,
+        guard: { round: 0, checkpoint: { size: 0, root: new Uint8Array(32) } },
+        maySign: true,
+      },
+      seed: 1,
+    });
+  });
+
+  const step = (input: Parameters<WriterHost["step"]>[0]): readonly HostEffect[] =>
+    host.step(input, nowMs++);
+  const up = (peer: number, session = 1): readonly HostEffect[] =>
+    step({ type: "peer-up", peer: Author(peer), session });
+  const says = (peer: number, message: PeerMessage): readonly HostEffect[] =>
+    step({ type: "message", peer: Author(peer), frame: encodeMessage(message) });
+  const drops = (effects: readonly HostEffect[]): string[] =>
+    effects.flatMap((effect) => (effect.type === "dropped" ? [effect.code] : []));
+
+  test("hello comes first, on each link, and what is sent names the link", () => {
+    for (const session of [7, 9]) {
+      const [first] = up(1, session);
+      assert.ok(first?.type === "send");
+      assert.deepEqual(first.link, { peer: 1, session });
+      step({ type: "peer-down", peer: Author(1) });
+    }
+    up(1, 11);
+    assert.deepEqual(drops(says(1, { type: "nudge" })), ["NO_HELLO"]);
+    assert.deepEqual(drops(says(1, hello)), []);
+    assert.deepEqual(drops(says(1, hello)), ["SECOND_HELLO"]);
+  });
+
+  test("blocks go to those that said hello, and to nobody else", () => {
+    for (const peer of [1, 2, 3]) up(peer, peer * 10);
+    for (const peer of [1, 2]) says(peer, hello);
+    const segment = segmentOf(0, [Buffer.from("a message")]);
+    const effects = step({ type: "submit", ticket: 1, segment });
+    const said = effects.flatMap((effect) => (effect.type === "broadcast" ? [effect.links] : []));
+    assert.deepEqual(said, [
+      [
+        { peer: 1, session: 10 },
+        { peer: 2, session: 20 },
+      ],
+    ]);
+  });
+
+  test("an answer that was not asked for is not looked at", () => {
+    up(1);
+    says(1, hello);
+    const range = { commits: [], voters: [] };
+    assert.deepEqual(drops(says(1, { type: "range", range })), ["NOT_ASKED"]);
+  });
+
+  test("a peer that goes on with faults is cut off, and heard no more", () => {
+    up(1);
+    says(1, hello);
+    const effects = Array.from({ length: limits.peerFaultsMax + 5 }, () => says(1, hello)).flat();
+    const cuts = effects.filter(({ type }) => type === "disconnect");
+    assert.equal(cuts.length, 1);
+    assert.equal(drops(effects).length, limits.peerFaultsMax + 1);
+  });
+});
