@@ -88,7 +88,7 @@ function update(
   replica: Replica,
   signer: Signer,
   changes: readonly Change[],
-  tree = "tree",
+  { tree = "tree", tooLong = 0 } = {},
 ): { id: Digest; message: OrderedMessage } {
   const bytes = encodeChanges({ tree, baseHeight: 0, changes });
   replica.changes.set(changesDigest(bytes), bytes);
@@ -96,7 +96,7 @@ function update(
     group,
     publisher: signer.publicKey,
     tree,
-    changes: { digest: changesDigest(bytes), bytes: bytes.length },
+    changes: { digest: changesDigest(bytes), bytes: bytes.length + tooLong },
     nonce: (nonce++).toString(16).padStart(32, "0"),
   };
   const signed = signUpdate(record, signer);
@@ -156,7 +156,7 @@ describe("the mirror state machine", () => {
     const stranger = update(replica, bob, [put("a", "1")]);
     replica.run([stranger.message]);
     assert.deepEqual(replica.outcomes(), ["not-permitted"]);
-    const wrongTree = update(replica, alice, [put("a", "1")], "other");
+    const wrongTree = update(replica, alice, [put("a", "1")], { tree: "other" });
     replica.run([wrongTree.message]);
     const { id, message } = update(replica, alice, [put("a", "1")]);
     replica.run([message]);
@@ -228,12 +228,15 @@ describe("the mirror state machine", () => {
     const bad = update(replica, alice, [put("../x", "1")]);
     replica.run([bad.message, held(0, bad.id), held(1, bad.id), held(2, bad.id)]);
     assert.deepEqual(replica.outcomes(), ["malformed"]);
+    const wrong = update(replica, alice, [put("x", "1")], { tooLong: 1 });
+    replica.run([wrong.message, held(0, wrong.id), held(1, wrong.id), held(2, wrong.id)]);
+    assert.deepEqual(replica.outcomes(), ["malformed", "malformed"], "a list of another length");
     const slow = update(replica, alice, [put("a", "1")]);
     replica.run([slow.message]);
     replica.run([], replica.state.tsMs + limits.pendingUpdateMs);
     assert.equal(replica.state.pending.size, 1);
     replica.run([], replica.state.tsMs + 1);
-    assert.deepEqual(replica.outcomes(), ["malformed", "expired"]);
+    assert.deepEqual(replica.outcomes(), ["malformed", "malformed", "expired"]);
     replica.run([held(0, slow.id), held(1, slow.id), held(2, slow.id)]);
     assert.equal(replica.state.height, 0);
   });
