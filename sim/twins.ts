@@ -82,6 +82,8 @@ export class TwinsScenario {
   readonly #queue: Carried[] = [];
   #held: Carried[] = [];
   #nowMs = 1000;
+  /** Something was accepted or proven: it may be over. */
+  #hasNews = false;
 
   /** `twin`: which author runs twice; authors are numbered from it on, so that leaders differ. */
   constructor(config: DagConfig, splits: readonly number[], twin: number) {
@@ -134,8 +136,9 @@ export class TwinsScenario {
   /** Delivers, then lets time-outs fire, then heals the lowest divided round; false when nothing is left. */
   #goOn(): boolean {
     for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
+      this.#hasNews = false;
       this.#deliver(next);
-      if (this.#isOver) return false;
+      if (this.#hasNews && this.#isOver) return false;
     }
     const woken = this.#instances.flatMap((instance, i) => (instance.isWoken ? [i] : []));
     if (woken.length > 0) {
@@ -174,11 +177,13 @@ export class TwinsScenario {
         instance.isWoken = true;
         return;
       case "accept":
+        this.#hasNews = true;
         instance.digests.push(effect.batch.digest);
         for (const { segments } of effect.batch.payloads)
           for (const { data } of segments) instance.texts.push(Buffer.from(data).toString());
         return;
       case "equivocation":
+        this.#hasNews = true;
         instance.isAccuser = true;
         return;
       case "violation":

@@ -60,7 +60,7 @@ export function simulateCommand(program: Command): void {
       faultOf,
     )
     .option("--off <kinds>", `troubles to leave out: ${troubles.join(",")}`, troublesOf)
-    .option("--storm <s>", "seconds of trouble before the network heals (default 35)", natural)
+    .option("--storm <s>", "seconds of trouble before the network heals (default 25)", natural)
     .option("--timeline <file>", "draw hosts, messages, commits and faults as SVG")
     .option("--from <ms>", "where the drawing begins", natural, 0)
     .option("--to <ms>", "where it ends", natural, 2000)

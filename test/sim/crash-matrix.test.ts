@@ -6,8 +6,8 @@ import { campaign, commandOf, diskFaults, type Job, troubles } from "../../sim/i
 const every = (last: number): number[] => Array.from({ length: last }, (_, i) => i + 1);
 
 const rows = [
-  { host: "w0", says: "a writer", steps: [...every(24), 31, 40, 55, 77, 120] },
-  { host: "r0", says: "a reader", steps: [...every(12), 20] },
+  { host: "w0", says: "a writer", steps: [...every(20), 31, 55, 120] },
+  { host: "r0", says: "a reader", steps: [...every(10), 20] },
 ];
 
 /** A misdirected write may cost the disk: seeds have it, with an operator who gives an empty one. */
