@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { planOf, World } from "../../sim/index.ts";
-import type { Ref } from "../../src/core/acceptance/index.ts";
+import type { AcceptedBatch, Ref } from "../../src/core/acceptance/index.ts";
 import { Author, Digest, Prng, Round } from "../../src/core/base/index.ts";
 import { cosign, verifyNote } from "../../src/core/crypto/index.ts";
 import { CatchUp } from "../../src/core/host/catch-up.ts";
@@ -10,6 +10,8 @@ import {
   Cosigning,
   type SizedCosignature,
 } from "../../src/core/host/cosigning.ts";
+import { Executor } from "../../src/core/host/executor.ts";
+import { initialState, mirrorConfigOf } from "../../src/core/host/index.ts";
 import { SafeReturn } from "../../src/core/host/safe-return.ts";
 import type { DueRecord } from "../../src/core/mirror/index.ts";
 
@@ -149,4 +151,21 @@ describe("cosigning (dag.md §13)", () => {
     for (const author of [1, 2, 3])
       assert.deepEqual(some.onCosignature(Author(author), by((author % 3) + 1, 5)), []);
   });
+});
+
+test("a batch that the state has already, or that waits, is not executed again", () => {
+  const { network, signatures } = new World(planOf(1, { n: 4 }));
+  const view = { get: () => undefined, changes: () => undefined };
+  const config = mirrorConfigOf(network, signatures.verifier);
+  const executor = new Executor(initialState(network), config, view);
+  const batch = (index: number): AcceptedBatch => ({
+    index,
+    digest: Digest("ab".repeat(32)),
+    tsMs: network.genesis.timeMs + index,
+    payloads: [],
+  });
+  assert.ok(executor.accept(batch(1)).some(({ type }) => type === "executed"));
+  assert.deepEqual(executor.accept(batch(1)), []);
+  assert.ok(executor.accept(batch(2)).length > 0);
+  assert.equal(executor.state.commit.index, 2);
 });
