@@ -1,0 +1,49 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { planOf, World } from "../../sim/index.ts";
+import { cosign, writeNote } from "../../src/core/crypto/index.ts";
+import { FollowerHost, initialState } from "../../src/core/host/index.ts";
+import type { DueRecord } from "../../src/core/mirror/index.ts";
+
+const { network, signatures } = new World(planOf(1, { n: 4 }));
+const own = Buffer.alloc(32, 1);
+const size = 5;
+
+/** A reader that has executed up to a log of five leaves, and computed `own` as its root. */
+function reader(): FollowerHost {
+  const state = { ...initialState(network), log: { size, hashes: [own, own] } };
+  return new FollowerHost({
+    network,
+    verifier: signatures.verifier,
+    view: { get: () => undefined, changes: () => undefined },
+    recovery: {
+      blocks: [],
+      commits: [],
+      state,
+      due: { size, root: own } as unknown as DueRecord,
+      guard: { round: 0, checkpoint: { size: 0, root: own } },
+      maySign: false,
+    },
+  });
+}
+
+function noteOf(root: Uint8Array, writers: readonly number[]): string {
+  const checkpoint = { origin: network.origin, size, root };
+  const lines = writers.map((author) => {
+    const name = network.cosigners[author]?.name ?? "";
+    return cosign(checkpoint, { name, signer: signatures.signer(`w${author} cosign`), timeS: 9 });
+  });
+  return writeNote(checkpoint, lines, network.cosigners);
+}
+
+const saidOf = (note: string): string => {
+  const said = reader().onCheckpoint(note);
+  return said.ok ? said.value.map(({ type }) => type).join() : said.error.code;
+};
+
+test("a reader takes what a quorum cosigned and it computed too, and nothing else", () => {
+  assert.equal(saidOf(noteOf(own, [0, 1, 2])), "certified");
+  assert.equal(saidOf(noteOf(own, [0, 1])), "NO_QUORUM");
+  assert.equal(saidOf(noteOf(own, [0, 1, 1])), "NO_QUORUM");
+  assert.equal(saidOf(noteOf(Buffer.alloc(32, 2), [0, 1, 2])), "STATE_DIVERGED");
+});
