@@ -93,7 +93,10 @@ const near = [
       "dag-order",
     ],
   ],
-  [/core\/host/, ["host-parts", "catch-up-signing", "execute", "dag-attacks"]],
+  [
+    /core\/host/,
+    ["host-parts", "writer-host", "follower", "catch-up-signing", "execute", "dag-attacks"],
+  ],
   [/core\/mirror/, ["execute", "mirror"]],
   [/core\/(codec|crypto|base)/, ["foundation", "mirror"]],
   [/^io|^app/, ["host-store", "guard-file", "record-log", "state-store", "blob-store", "ports"]],

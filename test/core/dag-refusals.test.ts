@@ -6,7 +6,7 @@ import {
   segmentOf,
   type VerifiedBlock,
 } from "../../src/core/acceptance/index.ts";
-import { Author, Digest } from "../../src/core/base/index.ts";
+import { Author, Digest, limits, Round } from "../../src/core/base/index.ts";
 import {
   configOf,
   forge,
@@ -112,4 +112,20 @@ test("a quorum certifies another commit than the one that this host made: it sto
   });
   assert.ok(said.some(({ type }) => type === "violation"));
   assert.deepEqual(machine.step({ type: "tick" }, 3), [], "nothing is done any more");
+});
+
+test("a block of the far future is dropped, and its author asked for it later", () => {
+  const config = configOf(three);
+  const machine = machineOf(config, 0, { ...freshRecovery, maySign: false });
+  const ahead = (round: number): readonly DagEffect[] => {
+    const parents = ownFirst(
+      (fullRounds(config, 1)[0] ?? []).map(({ ref }) => ({ ...ref, round: Round(round - 1) })),
+      1,
+    );
+    return machine.step(pushed(forge(config, { author: 1, round, parents })), 1);
+  };
+  const codes = (effects: readonly DagEffect[]): string[] =>
+    effects.flatMap((effect) => (effect.type === "dropped" ? [effect.code] : []));
+  assert.deepEqual(codes(ahead(limits.roundsAheadMax)), []);
+  assert.deepEqual(codes(ahead(limits.roundsAheadMax + 2)), ["FAR_FUTURE"]);
 });

@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { beforeEach, describe, test } from "node:test";
 import { planOf, World } from "../../sim/index.ts";
-import { segmentOf } from "../../src/core/acceptance/index.ts";
+import { commitDigest, segmentOf } from "../../src/core/acceptance/index.ts";
 import { Author, limits } from "../../src/core/base/index.ts";
 import {
   encodeMessage,
   type HostEffect,
+  type HostRecovery,
   initialState,
   type PeerMessage,
   WriterHost,
@@ -101,4 +102,44 @@ describe("what a writer says to whom, and what it takes from whom", () => {
     assert.equal(cuts.length, 1);
     assert.equal(drops(effects).length, limits.peerFaultsMax + 1);
   });
+});
+
+test("what the log has and the state has not is executed first, whatever comes first", () => {
+  const alone = new World(planOf(1, { n: 1 }));
+  const hostOf = (blocks: HostRecovery["blocks"], commits: HostRecovery["commits"]): WriterHost =>
+    new WriterHost({
+      network: alone.network,
+      author: Author(0),
+      blockSigner: alone.signatures.signer("w0 block"),
+      cosignSigner: alone.signatures.signer("w0 cosign"),
+      verifier: alone.signatures.verifier,
+      view: { get: () => undefined, changes: () => undefined },
+      pacing: { leaderTimeoutMs: 250, minRoundMs: 0 },
+      recovery: {
+        blocks,
+        commits,
+        state: initialState(alone.network),
+        due: undefined,
+        guard: { round: blocks.length, checkpoint: { size: 0, root: new Uint8Array(32) } },
+        maySign: true,
+      },
+      seed: 1,
+    });
+  const submit = { type: "submit", ticket: 1, segment: segmentOf(0, [Buffer.from("m")]) } as const;
+  const first = hostOf([], []).step(submit, 1000);
+  const blocks = first.flatMap((effect) => (effect.type === "persist-block" ? [effect.block] : []));
+  const commits = first.flatMap((effect) =>
+    effect.type === "persist-commit"
+      ? [{ commit: effect.commit, digest: commitDigest(effect.bytes) }]
+      : [],
+  );
+  assert.ok(commits.length > 0);
+  const executed = hostOf(blocks, commits)
+    .step(submit, 2000)
+    .flatMap((effect) => (effect.type === "executed" ? [effect.commit] : []));
+  assert.deepEqual(
+    executed,
+    Array.from({ length: executed.length }, (_, i) => i + 1),
+  );
+  assert.ok(executed.length > commits.length);
 });

@@ -2,10 +2,12 @@ import assert from "node:assert/strict";
 import { beforeEach, describe, test } from "node:test";
 import { planOf, SimBlobStore, SimDisk, SimStateStore, World } from "../../sim/index.ts";
 import { type HostStore, openHostStore } from "../../src/app/host/index.ts";
-import { Author } from "../../src/core/base/index.ts";
+import { Author, limits } from "../../src/core/base/index.ts";
 import type { HostRecovery } from "../../src/core/host/index.ts";
 import { createGuard } from "../../src/io/files/index.ts";
 import type { BlobStore } from "../../src/io/ports/index.ts";
+import { configOf, fullRounds } from "../support/dag-forge.ts";
+import { ruleOf } from "../support/dag-world.ts";
 
 const { network } = new World(planOf(1, { n: 4 }));
 const checkpoint = (size: number) => ({ size, root: Buffer.alloc(32, size) });
@@ -96,5 +98,23 @@ describe("a host's disk and what it says of what was signed", () => {
     assert.equal(still.maySign, false);
     await signed(third, 0);
     assert.equal((await opened()).found.maySign, true);
+  });
+
+  test("blocks are given to others for one more horizon, and then no more", async () => {
+    const { store } = await opened();
+    const config = configOf(ruleOf("three", 4, 1));
+    const [block] = fullRounds(config, 1)[0] ?? [];
+    assert.ok(block !== undefined);
+    store.appendBlock(block);
+    await store.sync();
+    for (const [horizon, given] of [
+      [1, 1],
+      [limits.gcRounds, 1],
+      [limits.gcRounds + 1, 0],
+    ] as const) {
+      store.writeState([], 0, horizon);
+      const wires = await store.blocks([block.ref], () => undefined);
+      assert.equal(wires.length, given, `at horizon ${horizon}`);
+    }
   });
 });
