@@ -116,6 +116,12 @@ function boundsHold(world: World): void {
   }
 }
 
+/** Who is well again, and what is looked at after every event. */
+interface Healed {
+  readonly core: readonly SimWriter[];
+  readonly goesOn: () => boolean;
+}
+
 /** The storm is over for a core of n − f honest writers and all readers; the rest of the honest ones are gone. */
 async function heal(world: World, clients: Clients, goesOn: () => boolean): Promise<void> {
   const { scheduler, links, plan } = world;
@@ -137,11 +143,7 @@ async function heal(world: World, clients: Clients, goesOn: () => boolean): Prom
 }
 
 /** One writer too few of all that there are: whatever the others do, what they are asked for now is not accepted. */
-async function starve(
-  world: World,
-  clients: Clients,
-  on: { readonly core: readonly SimWriter[]; readonly goesOn: () => boolean },
-): Promise<void> {
+async function starve(world: World, clients: Clients, on: Healed): Promise<void> {
   const { scheduler, check, network } = world;
   const { parentQuorum, fastQuorum, certificateQuorum, commitQuorum, n } = network.rule;
   const quorums = [parentQuorum, fastQuorum, certificateQuorum, commitQuorum];
@@ -169,11 +171,7 @@ function leave(writer: SimWriter): void {
 }
 
 /** I24: more is asked for until enough is accepted: a request to a writer that is still coming back is no request. */
-async function goOn(
-  world: World,
-  clients: Clients,
-  on: { readonly core: readonly SimWriter[]; readonly goesOn: () => boolean },
-): Promise<void> {
+async function goOn(world: World, clients: Clients, on: Healed): Promise<void> {
   const { scheduler, check, plan } = world;
   const before = { messages: check.messages.length, updates: check.published.size };
   const enough = (): boolean =>

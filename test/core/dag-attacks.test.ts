@@ -14,13 +14,17 @@ import {
 import { Author, Digest, limits, Round } from "../../src/core/base/index.ts";
 import { decode, encode } from "../../src/core/codec/index.ts";
 import {
+  authorsOf,
   configOf,
+  fetched,
   forge,
   freshRecovery,
   fullRounds,
   genesisParents,
   machineOf,
   ownFirst,
+  pushed,
+  released,
 } from "../support/dag-forge.ts";
 import { DagNet } from "../support/dag-net.ts";
 import { cheaterWorld, ranNet, twinChain } from "../support/dag-siege.ts";
@@ -28,13 +32,6 @@ import { storm } from "../support/dag-storm.ts";
 import { fakeVerifier, ruleOf } from "../support/dag-world.ts";
 
 const three = ruleOf("three", 4, 1);
-const all = (authors: readonly number[]): ReadonlySet<Author> => new Set(authors.map(Author));
-const pushed = (block: VerifiedBlock) =>
-  ({ type: "block", block, from: block.ref.author, how: "pushed" }) as const;
-const fetched = (block: VerifiedBlock, from: number) =>
-  ({ type: "block", block, from: Author(from), how: "fetched" }) as const;
-const released = (effects: readonly DagEffect[]): VerifiedBlock[] =>
-  effects.flatMap((effect) => (effect.type === "broadcast" ? [effect.block] : []));
 
 test("nested CBOR of any depth is a fault of the peer, never a throw", () => {
   for (let depth = 500; depth <= 30_000; depth += 500) {
@@ -157,7 +154,7 @@ test("a clock that steps back does not stop a committee from going on without a 
   const machine = machineOf(config, 0);
   const rounds = fullRounds(config, 2);
   const now = 10_000_000;
-  machine.step({ type: "reachable", authors: all([1, 2, 3]) }, now);
+  machine.step({ type: "reachable", authors: authorsOf([1, 2, 3]) }, now);
   machine.step({ type: "submit", ticket: 1, segment: segmentOf(0, [Buffer.from("x")]) }, now);
   // Leader of round 1 is writer 1, whose block never comes.
   for (const author of [2, 3]) {
@@ -210,7 +207,7 @@ test("a returning writer does not build on an own block of which it has only hea
   const { config, honest } = cheaterWorld(6);
   const refs = (round: number): Ref[] => honest[round - 1]?.map((block) => block.ref) ?? [];
   const machine = machineOf(config, 3, { ...freshRecovery, maySign: false });
-  machine.step({ type: "reachable", authors: all([0, 1, 2]) }, 1);
+  machine.step({ type: "reachable", authors: authorsOf([0, 1, 2]) }, 1);
   for (const block of honest.flat()) machine.step(pushed(block), 1);
   machine.step({ type: "submit", ticket: 1, segment: segmentOf(0, [Buffer.from("x")]) }, 2);
   machine.step({ type: "resume", minRound: 7 }, 3);
@@ -235,7 +232,7 @@ test("a writer that lost its last rounds does not sign them anew while its old b
   const config = configOf(three);
   const rounds = fullRounds(config, 4);
   const machine = machineOf(config, 3, freshRecovery);
-  machine.step({ type: "reachable", authors: all([0, 1, 2]) }, 1);
+  machine.step({ type: "reachable", authors: authorsOf([0, 1, 2]) }, 1);
   const old = rounds[3]?.[3];
   assert.ok(old !== undefined);
   // The peers show it its own newest block first; its parents follow in order.
@@ -325,7 +322,7 @@ test("a segment that the machine takes never makes a block that nobody else acce
   let effects: readonly DagEffect[] = [];
   try {
     machine.step({ type: "submit", ticket: 1, segment }, 1);
-    effects = machine.step({ type: "reachable", authors: all([1, 2, 3]) }, 1);
+    effects = machine.step({ type: "reachable", authors: authorsOf([1, 2, 3]) }, 1);
   } catch {
     return; // Refusing loudly is an answer.
   }
@@ -368,7 +365,7 @@ test("a writer that jumped ahead does not wait for its own block of the round it
   for (const block of fullRounds(config, 1).flat())
     if (block.ref.author !== 1) machine.step(pushed(block), 1000);
   machine.step({ type: "submit", ticket: 1, segment: segmentOf(0, [Buffer.from("x")]) }, 1000);
-  const reached = machine.step({ type: "reachable", authors: all([0, 2, 3]) }, 1000);
+  const reached = machine.step({ type: "reachable", authors: authorsOf([0, 2, 3]) }, 1000);
   assert.equal(
     released(reached).length,
     1,

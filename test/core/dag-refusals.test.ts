@@ -6,26 +6,23 @@ import {
   segmentOf,
   type VerifiedBlock,
 } from "../../src/core/acceptance/index.ts";
-import { Author, Digest, limits, Round } from "../../src/core/base/index.ts";
+import { Digest, limits, Round } from "../../src/core/base/index.ts";
 import {
+  authorsOf,
   configOf,
+  fetched,
   forge,
   freshRecovery,
   fullRounds,
   machineOf,
   ownFirst,
+  pushed,
+  released,
 } from "../support/dag-forge.ts";
 import { cheaterWorld, twinChain } from "../support/dag-siege.ts";
 import { ruleOf } from "../support/dag-world.ts";
 
 const three = ruleOf("three", 4, 1);
-const all = (authors: readonly number[]): ReadonlySet<Author> => new Set(authors.map(Author));
-const pushed = (block: VerifiedBlock) =>
-  ({ type: "block", block, from: block.ref.author, how: "pushed" }) as const;
-const fetched = (block: VerifiedBlock, from: number) =>
-  ({ type: "block", block, from: Author(from), how: "fetched" }) as const;
-const released = (effects: readonly DagEffect[]): VerifiedBlock[] =>
-  effects.flatMap((effect) => (effect.type === "broadcast" ? [effect.block] : []));
 
 test("what stands on a refused twin is not asked for again and again", () => {
   const world = cheaterWorld(30);
@@ -63,16 +60,19 @@ test("a writer that nobody listens to signs nothing", () => {
   const segment = segmentOf(0, [Buffer.from("a message")]);
   machine.step({ type: "submit", ticket: 1, segment }, 1);
   for (const few of [[], [1]]) {
-    machine.step({ type: "reachable", authors: all(few) }, 2);
+    machine.step({ type: "reachable", authors: authorsOf(few) }, 2);
     assert.deepEqual(released(machine.step({ type: "tick" }, 1000)), [], `${few.length} listen`);
   }
-  assert.equal(released(machine.step({ type: "reachable", authors: all([1, 2]) }, 2000)).length, 1);
+  assert.equal(
+    released(machine.step({ type: "reachable", authors: authorsOf([1, 2]) }, 2000)).length,
+    1,
+  );
 });
 
 test("a writer that may have signed more than it knows signs nothing, until it is told", () => {
   const machine = machineOf(configOf(three), 0, { ...freshRecovery, maySign: false });
   const segment = segmentOf(0, [Buffer.from("a message")]);
-  machine.step({ type: "reachable", authors: all([1, 2, 3]) }, 1);
+  machine.step({ type: "reachable", authors: authorsOf([1, 2, 3]) }, 1);
   assert.deepEqual(released(machine.step({ type: "submit", ticket: 1, segment }, 2)), []);
   assert.deepEqual(released(machine.step({ type: "tick" }, 5000)), []);
   const [block] = released(machine.step({ type: "resume", minRound: 1 }, 6000));
@@ -82,7 +82,7 @@ test("a writer that may have signed more than it knows signs nothing, until it i
 test("a block is in the log and its round in the guard before anybody hears of it", () => {
   const machine = machineOf(configOf(three), 0);
   const segment = segmentOf(0, [Buffer.from("a message")]);
-  machine.step({ type: "reachable", authors: all([1, 2, 3]) }, 1);
+  machine.step({ type: "reachable", authors: authorsOf([1, 2, 3]) }, 1);
   const effects = machine.step({ type: "submit", ticket: 1, segment }, 2);
   const order = effects.map(({ type }) => type).filter((type) => type !== "wake");
   assert.deepEqual(order, ["persist-block", "guard", "broadcast"]);
@@ -91,7 +91,7 @@ test("a block is in the log and its round in the guard before anybody hears of i
 test("no round is signed that the guard knows of, whatever the log has", () => {
   const machine = machineOf(configOf(three), 0, { ...freshRecovery, signedRound: 1 });
   const segment = segmentOf(0, [Buffer.from("a message")]);
-  machine.step({ type: "reachable", authors: all([1, 2, 3]) }, 1);
+  machine.step({ type: "reachable", authors: authorsOf([1, 2, 3]) }, 1);
   assert.deepEqual(released(machine.step({ type: "submit", ticket: 1, segment }, 2)), []);
   assert.deepEqual(released(machine.step({ type: "tick" }, 5000)), []);
   assert.equal(machine.signedRound, 1);

@@ -11,6 +11,8 @@ import {
 } from "../../src/core/acceptance/dag/block.ts";
 import {
   DagAcceptance,
+  type DagEffect,
+  type DagInput,
   type DagRecovery,
   encodePayload,
   segmentOf,
@@ -125,3 +127,29 @@ export function fullRounds(config: DagConfig, rounds: number): VerifiedBlock[][]
   }
   return all;
 }
+
+export const authorsOf = (authors: readonly number[]): ReadonlySet<Author> =>
+  new Set(authors.map(Author));
+
+/** A block as its author pushes it. */
+export const pushed = (block: VerifiedBlock): Extract<DagInput, { type: "block" }> => ({
+  type: "block",
+  block,
+  from: block.ref.author,
+  how: "pushed",
+});
+
+/** A block as another writer answers with it. */
+export const fetched = (
+  block: VerifiedBlock,
+  from: number,
+): Extract<DagInput, { type: "block" }> => ({
+  type: "block",
+  block,
+  from: Author(from),
+  how: "fetched",
+});
+
+/** The own blocks that a machine releases. */
+export const released = (effects: readonly DagEffect[]): VerifiedBlock[] =>
+  effects.flatMap((effect) => (effect.type === "broadcast" ? [effect.block] : []));

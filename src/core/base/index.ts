@@ -24,6 +24,7 @@ export {
   utf8,
 } from "./bytes.ts";
 export { limits } from "./limits.ts";
+export type { LinkName } from "./link.ts";
 export { MonotonicClock } from "./monotonic-clock.ts";
 export { Prng } from "./prng.ts";
 export { type Fault, fail, ok, type Result } from "./result.ts";

@@ -7,15 +7,9 @@ import type {
   SignedHeader,
   VerifiedBlock,
 } from "../acceptance/index.ts";
-import type { Author, Digest } from "../base/index.ts";
+import type { Author, Digest, LinkName } from "../base/index.ts";
 import type { DueRecord, MirrorEvent } from "../mirror/index.ts";
 import type { CosignGuard, SizedCosignature } from "./cosigning.ts";
-
-/** One of the links that there were with a peer: what was meant for an earlier one must not go out on a later one. */
-export interface LinkName {
-  readonly peer: Author;
-  readonly session: number;
-}
 
 /** What reaches a host from the world. */
 export type HostInput =

@@ -1,5 +1,5 @@
 export type { CosignGuard } from "./cosigning.ts";
-export type { HostEffect, HostEvidence, HostInput, LinkName } from "./effects.ts";
+export type { HostEffect, HostEvidence, HostInput } from "./effects.ts";
 export { FollowerHost, type FollowerOptions } from "./follower.ts";
 export { decodeMessage, encodeMessage, type PeerMessage } from "./messages.ts";
 export { dagConfigOf, initialState, mirrorConfigOf } from "./network-config.ts";

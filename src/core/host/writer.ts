@@ -17,6 +17,7 @@ import {
 import {
   type Author,
   type Digest,
+  type LinkName,
   limits,
   MonotonicClock,
   Prng,
@@ -26,7 +27,7 @@ import type { Signer, Verifier } from "../crypto/index.ts";
 import type { Network } from "../membership/index.ts";
 import { encodeHeld, type MirrorState, type MirrorView, messageKinds } from "../mirror/index.ts";
 import { CatchUp } from "./catch-up.ts";
-import type { HostEffect, HostInput, LinkName, WriterVitals } from "./effects.ts";
+import type { HostEffect, HostInput, WriterVitals } from "./effects.ts";
 import { GapFiller } from "./gap-filler.ts";
 import { decodeMessage, encodeMessage, type PeerMessage } from "./messages.ts";
 import { dagConfigOf } from "./network-config.ts";

@@ -1,7 +1,7 @@
 import type { Socket } from "node:net";
 import { connect, createServer, type Server, type TLSSocket } from "node:tls";
 import type { Author, PublicKey } from "../../core/base/index.ts";
-import { limits } from "../../core/base/index.ts";
+import { type LinkName, limits } from "../../core/base/index.ts";
 import { type Certificate, rawKeyOf, selfSigned } from "./certificate.ts";
 import { FrameReader, framed } from "./frames.ts";
 
@@ -27,12 +27,6 @@ const firstBackoffMs = 100;
 const longestBackoffMs = 5000;
 const strangersMax = 64;
 const protocol = "smalti/1";
-
-/** One of the links that there were with a peer. */
-export interface LinkName {
-  readonly peer: Author;
-  readonly session: number;
-}
 
 interface Link {
   readonly socket: TLSSocket;
