@@ -80,6 +80,7 @@ export class SimWriter extends SimHost {
       clock: {
         nowMs: () => this.wallMs(),
         after: (ms, then) => this.later(ms, then),
+        arrived: () => Promise.resolve(),
       },
       perform: (effect) => {
         if (life === this.life) this.#perform(effect);

@@ -3,7 +3,7 @@ import { beforeEach, describe, test } from "node:test";
 import { planOf, SimBlobStore, SimDisk, SimStateStore, World } from "../../sim/index.ts";
 import { type HostStore, openHostStore } from "../../src/app/host/index.ts";
 import { Author, limits } from "../../src/core/base/index.ts";
-import type { HostRecovery } from "../../src/core/host/index.ts";
+import { type HostRecovery, initialState } from "../../src/core/host/index.ts";
 import { createGuard } from "../../src/io/files/index.ts";
 import type { BlobStore } from "../../src/io/ports/index.ts";
 import { configOf, fullRounds } from "../support/dag-forge.ts";
@@ -112,7 +112,7 @@ describe("a host's disk and what it says of what was signed", () => {
       [limits.gcRounds, 1],
       [limits.gcRounds + 1, 0],
     ] as const) {
-      store.writeState([], 0, horizon);
+      store.writeState([], initialState(network), horizon);
       const wires = await store.blocks([block.ref], () => undefined);
       assert.equal(wires.length, given, `at horizon ${horizon}`);
     }

@@ -1,4 +1,5 @@
 import type { HostEffect, HostInput } from "../../core/host/index.ts";
+import type { MirrorState } from "../../core/mirror/index.ts";
 import type { HostStore } from "./host-store.ts";
 
 /** Inputs stepped before one sync; more wait for the next one. */
@@ -11,12 +12,14 @@ const deferredMax = 1024;
 export interface LoopClock {
   readonly nowMs: () => number;
   readonly after: (ms: number, then: () => void) => () => void;
+  /** Resolves when everything that has arrived by now was pushed. */
+  readonly arrived: () => Promise<void>;
 }
 
 /** The machine behind the loop. */
 export interface LoopHost {
   readonly horizon: number;
-  readonly state: { readonly commit: { readonly index: number } };
+  readonly state: MirrorState;
   step(input: HostInput, nowMs: number): readonly HostEffect[];
   stateWritten(): void;
 }
@@ -65,7 +68,7 @@ export function writeState(
     if (effect.type === "state") for (const [key, value] of effect.writes) writes.set(key, value);
   }
   if (writes.size === 0 && !hasCommits) return;
-  store.writeState(writes, host.state.commit.index, host.horizon);
+  store.writeState(writes, host.state, host.horizon);
   host.stateWritten();
 }
 
@@ -148,10 +151,11 @@ export class HostLoop {
   async #run(): Promise<void> {
     this.#isRunning = true;
     try {
-      // Inputs of the same turn are stepped together: one sync serves them all.
-      await Promise.resolve();
-      while (this.#queue.length > 0 && !this.#isStopped)
+      while (this.#queue.length > 0 && !this.#isStopped) {
+        // What arrived together is stepped together: one sync serves it all.
+        await this.#clock.arrived();
         await this.#turn(this.#queue.splice(0, batchInputsMax));
+      }
     } catch (error) {
       this.#isStopped = true;
       await this.#onFatal(error);

@@ -20,7 +20,14 @@ import {
 import { read } from "../../core/codec/index.ts";
 import { type Guard, type HostRecovery, initialState } from "../../core/host/index.ts";
 import type { Network } from "../../core/membership/index.ts";
-import { type DueRecord, decodeDue, decodeState, stateKeys } from "../../core/mirror/index.ts";
+import {
+  type DueRecord,
+  decodeDue,
+  decodeState,
+  encodeState,
+  type MirrorState,
+  stateKeys,
+} from "../../core/mirror/index.ts";
 import type { GuardFile } from "../../io/files/index.ts";
 import {
   type BlobStore,
@@ -200,13 +207,13 @@ export class HostStore {
 
   // ── after the sync ──
 
-  /** Writes the state of executed batches with where a restart must read from, in one batch. */
+  /** Writes the state and what came with it, and where a restart must read from, in one batch. */
   writeState(
     writes: Iterable<readonly [string, Uint8Array]>,
-    executedCommit: number,
+    state: MirrorState,
     horizon: number,
   ): void {
-    this.#unexecuted = this.#unexecuted.filter(({ index }) => index > executedCommit);
+    this.#unexecuted = this.#unexecuted.filter(({ index }) => index > state.commit.index);
     for (const round of this.#rounds.keys())
       if (round <= horizon - servedRounds) this.#rounds.delete(round);
     let from = this.#oldestBlock() ?? this.#log.end;
@@ -216,6 +223,7 @@ export class HostStore {
     this.state.write([
       ...commits,
       ...writes,
+      [stateKeys.mirror, encodeState(state)],
       [metaKeys.replayFrom, positionBytes(from)],
       [metaKeys.logEnd, positionBytes(this.#log.end)],
     ]);

@@ -34,6 +34,7 @@ const systemClock: LoopClock = {
     const timer = setTimeout(then, ms);
     return () => clearTimeout(timer);
   },
+  arrived: () => new Promise((resolve) => setImmediate(resolve)),
 };
 
 const firstBanMs = 5_000;

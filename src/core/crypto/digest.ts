@@ -1,5 +1,5 @@
 import { createHash, hash } from "node:crypto";
-import { type Digest, fromHex, utf8 } from "../base/index.ts";
+import { concatBytes, type Digest, fromHex, toHex, utf8 } from "../base/index.ts";
 
 /** SHA-256 of `bytes`, as hex. */
 export function sha256(bytes: Uint8Array): Digest {
@@ -8,10 +8,20 @@ export function sha256(bytes: Uint8Array): Digest {
 
 /** SHA-256 of the concatenation of `parts`, as 32 bytes. */
 export function sha256Bytes(...parts: readonly Uint8Array[]): Uint8Array {
-  if (parts.length === 1) return hash("sha256", parts[0] as Uint8Array, "buffer");
+  const joined = joinedIfShort(parts);
+  if (joined !== undefined) return hash("sha256", joined, "buffer");
   const state = createHash("sha256");
   for (const part of parts) state.update(part);
   return state.digest();
+}
+
+/** Up to here copying costs less than a hash object does. */
+const joinedMax = 4096;
+
+function joinedIfShort(parts: readonly Uint8Array[]): Uint8Array | undefined {
+  if (parts.length === 1) return parts[0];
+  const length = parts.reduce((sum, part) => sum + part.length, 0);
+  return length <= joinedMax ? concatBytes(parts) : undefined;
 }
 
 /** Everything we hash or sign has a kind; no bytes of one kind can be taken for another's. */
@@ -41,10 +51,7 @@ function prefix(kind: Kind): Uint8Array {
 
 /** Domain-separated SHA-256: `H("smalti/<kind>/v1\n" || bytes)`. */
 export function taggedDigest(kind: Kind, bytes: Uint8Array): Digest {
-  const state = createHash("sha256");
-  state.update(prefix(kind));
-  state.update(bytes);
-  return state.digest("hex") as Digest;
+  return toHex(sha256Bytes(prefix(kind), bytes)) as Digest;
 }
 
 /** What a signature of `kind` over `digest` really signs. */

@@ -1,7 +1,6 @@
 import { type AcceptedBatch, messageCount, messagesOf } from "../acceptance/index.ts";
 import type { Digest } from "../base/index.ts";
 import {
-  encodeState,
   execute,
   type MirrorConfig,
   type MirrorEvent,
@@ -10,7 +9,6 @@ import {
   messageKinds,
   type OrderedBatch,
   type OrderedMessage,
-  stateKeys,
 } from "../mirror/index.ts";
 
 export type ExecutorEffect =
@@ -61,16 +59,6 @@ export class Executor {
 
   /** Executes as far as it goes; to be called again when a change list has arrived. */
   run(): readonly ExecutorEffect[] {
-    const effects = this.#executeAll();
-    if (effects.length === 0) return effects;
-    // The state itself is written once for all batches: the last one is all that a restart needs.
-    return [
-      { type: "state", writes: new Map([[stateKeys.mirror, encodeState(this.#state)]]) },
-      ...effects,
-    ];
-  }
-
-  #executeAll(): ExecutorEffect[] {
     const effects: ExecutorEffect[] = [];
     for (let batch = this.#queue[0]; batch !== undefined; batch = this.#queue[0]) {
       const done = execute(this.#state, batch, { view: this.#view, config: this.#config });

@@ -2,6 +2,7 @@ import { constants } from "node:fs";
 import { mkdir, open, readdir, rename, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { FileSystem } from "../ports/index.ts";
+import { NodeFile } from "./node-file.ts";
 
 /** Makes the names in a directory durable. */
 export async function syncDirectory(directory: string): Promise<void> {
@@ -34,7 +35,7 @@ export async function replaceFile(
 
 /** The machine's own file system: files 0600, directories 0700, symbolic links not followed. */
 export const nodeFiles: FileSystem = {
-  open: (path, flags) => open(path, flags | constants.O_NOFOLLOW, 0o600),
+  open: async (path, flags) => new NodeFile(await open(path, flags | constants.O_NOFOLLOW, 0o600)),
   mkdir: async (path) => void (await mkdir(path, { recursive: true, mode: 0o700 })),
   readdir: (path) => readdir(path),
   unlink: (path) => unlink(path),

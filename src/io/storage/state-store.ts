@@ -40,7 +40,7 @@ export async function openStateStore(directory: string): Promise<LmdbStateStore>
 
 /** Entries that wait for the next transaction at most, and how long they wait, milliseconds. */
 const pendingMax = 4096;
-const pendingMs = 200;
+const pendingMs = 1000;
 
 /**
  * Batches are visible at once and reach LMDB together a little later: a transaction costs more than what most

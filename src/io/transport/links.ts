@@ -128,9 +128,12 @@ export class Links {
     const length = parts.reduce((sum, part) => sum + part.length, 0);
     if (link.socket.writableLength + length > limits.peerQueueBytesMax)
       return this.#drop(link, "the peer is too slow");
-    link.socket.cork();
+    // What is written in one turn leaves together.
+    if (link.socket.writableCorked === 0) {
+      link.socket.cork();
+      process.nextTick(() => link.socket.uncork());
+    }
     for (const part of parts) link.socket.write(part);
-    process.nextTick(() => link.socket.uncork());
   }
 
   /** The queue for this peer is short again. */

@@ -15,6 +15,7 @@ export interface CommitCertificate {
 export class CommitVotes {
   readonly #quorum: number;
   readonly #highest: number[];
+  #quorumIndex = 0;
   /** index → digest → author → header */
   readonly #votes = new Map<number, Map<Digest, Map<Author, SignedHeader>>>();
   #certified: CommitCertificate | undefined;
@@ -28,7 +29,7 @@ export class CommitVotes {
 
   /** Largest index that a quorum of writers has voted at or beyond: a hint that drives catching up. */
   get quorumIndex(): number {
-    return this.#highest.toSorted((a, b) => b - a)[this.#quorum - 1] ?? 0;
+    return this.#quorumIndex;
   }
 
   /** The newest commit with a quorum of votes on one digest. */
@@ -43,6 +44,8 @@ export class CommitVotes {
       this.#highest[author] = Math.max(this.#highest[author] ?? 0, vote.index);
       this.#record(vote, author, block.signed);
     }
+    if (block.header.commitVotes.length > 0)
+      this.#quorumIndex = this.#highest.toSorted((a, b) => b - a)[this.#quorum - 1] ?? 0;
   }
 
   #record(vote: CommitVote, author: Author, header: SignedHeader): void {
