@@ -37,8 +37,9 @@ export {
   formatGenesis,
   loadGenesis,
   parseGenesis,
+  version,
 } from "./app/config/index.ts";
-export { type RunningNode, startNode, version } from "./app/node/index.ts";
+export { type RunningNode, startNode } from "./app/node/index.ts";
 export { createTestnet, type Testnet, type TestnetOptions } from "./app/setup/index.ts";
 export { Ed25519Verifier, type Signer, type Verifier } from "./core/crypto/index.ts";
 export type { Genesis, Network } from "./core/membership/index.ts";

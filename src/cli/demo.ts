@@ -104,8 +104,9 @@ class Demo {
     const local = await scanDirectory(directory);
     const client = this.client([this.host(writer).http]);
     const head = await client.newestHead().catch(() => undefined);
-    const remote = head === undefined ? new Map() : await client.leaves(head, tree);
-    const plan = planPublish({ tree, baseHeight: head?.height ?? 0, local, remote, delete: true });
+    const differences = await client.differences(head, tree, local);
+    const baseHeight = head?.height ?? 0;
+    const plan = planPublish({ tree, baseHeight, differences, delete: true });
     const { signer } = await loadKeyFile(this.#net.publisherKey, "publisher");
     const bar = progressBar("upload");
     const published = await publishChanges({

@@ -11,9 +11,9 @@ import {
   loadConfig,
   loadGenesis,
   parseWriterEntry,
+  version,
 } from "../app/config/index.ts";
 import type { HostStatus } from "../app/gateway/index.ts";
-import { startNode, version } from "../app/node/index.ts";
 import {
   checkedGenesis,
   createHome,
@@ -213,6 +213,8 @@ function genesisCommand(program: Command): void {
 function startCommand(program: Command): void {
   withHome(program.command("start").description("run the host of a home until SIGTERM")).action(
     async (options: CommonOptions) => {
+      // The service is loaded by the verb that runs it: the others start in half the time.
+      const { startNode } = await import("../app/node/index.ts");
       const node = await startNode(homeDirectory(options));
       const stop = new Promise<undefined>((done) => {
         process.once("SIGTERM", () => done(undefined));

@@ -1,12 +1,11 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from "commander";
 import pc from "picocolors";
-import { version } from "../app/node/index.ts";
+import { version } from "../app/config/index.ts";
 import { hostCommands } from "./host-commands.ts";
 import { logCommands } from "./log-commands.ts";
 import { exitCodeOf, exitCodes, note } from "./output.ts";
 import { publishCommands } from "./publish-commands.ts";
-import { simulateCommand } from "./simulate-command.ts";
 import { treeCommands } from "./tree-commands.ts";
 
 const program = new Command("smalti")
@@ -22,7 +21,9 @@ hostCommands(program);
 publishCommands(program);
 treeCommands(program);
 logCommands(program);
-simulateCommand(program);
+// The simulated world is large: it is loaded for its own verb, and where all verbs are listed.
+if (!program.commands.some((command) => command.name() === process.argv[2]))
+  (await import("./simulate-command.ts")).simulateCommand(program);
 for (const command of program.commands) inheritExit(command);
 
 /** Subcommands report usage errors like the program itself. */

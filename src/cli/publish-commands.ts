@@ -1,4 +1,6 @@
+import { existsSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import type { Command } from "commander";
 import pc from "picocolors";
 import {
@@ -7,15 +9,16 @@ import {
   type Plan,
   planPublish,
   publishChanges,
+  ScanCache,
   scanDirectory,
   type VerifiedHead,
 } from "../app/client/index.ts";
 import { ConfigError } from "../app/config/index.ts";
 import { isPublicKey } from "../core/base/index.ts";
-import type { Leaf } from "../core/mirror/index.ts";
 import {
   type CommonOptions,
   clientOf,
+  homeDirectory,
   keyOf,
   serversOf,
   trustOf,
@@ -33,6 +36,7 @@ export function publishCommands(program: Command): void {
 interface PublishFlags extends CommonOptions {
   readonly dryRun?: boolean;
   readonly delete?: boolean;
+  readonly checksum?: boolean;
   readonly receipt?: string;
 }
 
@@ -47,6 +51,7 @@ function publishCommand(program: Command): void {
     .option("--key <file>", "the publisher's key")
     .option("--dry-run", "show what would change")
     .option("--delete", "also delete what is not in the directory")
+    .option("--checksum", "read every file, also those that look unchanged since the last time")
     .option("--receipt <file>", "keep the receipt")
     .action(publish);
 }
@@ -54,15 +59,19 @@ function publishCommand(program: Command): void {
 async function publish(directory: string, tree: string, options: PublishFlags): Promise<void> {
   const { trust, client } = await clientOf(options);
   const bar = progressBar("reading");
-  const local = await scanDirectory(directory, (done, total) => bar.update(done, total));
+  const found = client.newestHead().catch(() => undefined);
+  const cache = await cacheOf(directory, options);
+  const local = await scanDirectory(directory, {
+    onFile: (done, total) => bar.update(done, total),
+    ...(cache === undefined ? {} : { cache }),
+  });
+  await cache?.save();
   bar.stop();
-  const head = await client.newestHead().catch(() => undefined);
-  const remote = head === undefined ? new Map<string, Leaf>() : await client.leaves(head, tree);
+  const head = await found;
   const plan = planPublish({
     tree,
     baseHeight: head?.height ?? 0,
-    local,
-    remote,
+    differences: await client.differences(head, tree, local),
     delete: options.delete === true,
   });
   if (options.dryRun === true) return showPlan(plan, options);
@@ -103,6 +112,12 @@ async function publish(directory: string, tree: string, options: PublishFlags): 
   say(
     `receipt verified: ${verified.signers.length} of ${trust.network.writers.length} writers cosigned it`,
   );
+}
+
+/** What earlier runs read of a directory; not with `--checksum`, nor where there is no such directory. */
+async function cacheOf(directory: string, options: PublishFlags): Promise<ScanCache | undefined> {
+  if (options.checksum === true || !existsSync(directory)) return undefined;
+  return ScanCache.open(join(homeDirectory(options), "cache"), directory);
 }
 
 function countsText({ added, changed, deleted, kept }: Plan): string {

@@ -5,7 +5,11 @@ declare module "node:crypto" {
     export(options: { format: "jwk" }): { x?: string; d?: string };
   }
   export function hash(algorithm: "sha256", data: Uint8Array, encoding: "hex"): string;
-  export function hash(algorithm: "sha256", data: Uint8Array, encoding: "buffer"): Uint8Array;
+  export function hash(
+    algorithm: "sha256",
+    data: Uint8Array | string,
+    encoding: "buffer",
+  ): Uint8Array;
   export function createHash(algorithm: "sha256"): {
     update(data: Uint8Array): unknown;
     digest(): Uint8Array;

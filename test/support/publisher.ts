@@ -43,8 +43,9 @@ export class Publisher {
     const client = this.client(this.#writers);
     const local = await scanDirectory(directory);
     const head = await client.newestHead().catch(() => undefined);
-    const remote = head === undefined ? new Map() : await client.leaves(head, tree);
-    const plan = planPublish({ tree, baseHeight: head?.height ?? 0, local, remote, delete: true });
+    const differences = await client.differences(head, tree, local);
+    const baseHeight = head?.height ?? 0;
+    const plan = planPublish({ tree, baseHeight, differences, delete: true });
     const { trust, key } = this;
     const { verified } = await publishChanges({ trust, writers, signer: key.signer, plan, local });
     return verified.height;

@@ -229,8 +229,7 @@ describe("hostile servers against the client", () => {
     const plan = planPublish({
       tree: "pub",
       baseHeight: 0,
-      local,
-      remote: new Map(),
+      differences: [...local].map(([path, { leaf }]) => ({ path, before: undefined, after: leaf })),
       delete: false,
     });
     const changes = plan.changes.map((change) => ({ ...change, expect: "anything" as const }));

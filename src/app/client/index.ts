@@ -17,6 +17,7 @@ export {
   publishChanges,
   RefusedError,
 } from "./publish.ts";
+export { ScanCache } from "./scan-cache.ts";
 export {
   ask,
   askBulk,

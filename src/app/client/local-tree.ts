@@ -1,11 +1,12 @@
 import { createHash } from "node:crypto";
-import { createReadStream, lstatSync, readFileSync, readlinkSync } from "node:fs";
+import { createReadStream, lstatSync, readFileSync, readlinkSync, type Stats } from "node:fs";
 import { lstat } from "node:fs/promises";
 import { relative, sep } from "node:path";
 import { fdir } from "fdir";
 import { compareText, type Digest, limits } from "../../core/base/index.ts";
 import { sha256 } from "../../core/crypto/index.ts";
 import { type Leaf, parsePath } from "../../core/mirror/index.ts";
+import type { ScanCache } from "./scan-cache.ts";
 
 /** A leaf of a local directory, with the file it came from. */
 export interface LocalLeaf {
@@ -25,12 +26,16 @@ const wholeBytesMax = 1024 * 1024;
 
 /**
  * The leaves of a directory by path: files with their digests, links as they are, nothing followed. Sockets,
- * pipes and devices are refused. `onFile` is told of progress.
+ * pipes and devices are refused. `onFile` is told of progress. Files that `cache` knows are not read again.
  */
 export async function scanDirectory(
   directory: string,
-  onFile: (done: number, total: number) => void = () => undefined,
+  options: {
+    readonly onFile?: (done: number, total: number) => void;
+    readonly cache?: ScanCache;
+  } = {},
 ): Promise<ReadonlyMap<string, LocalLeaf>> {
+  const { onFile, cache } = options;
   if (!(await lstat(directory).catch(() => undefined))?.isDirectory()) {
     throw new LocalTreeError(`${directory} is not a directory`);
   }
@@ -49,27 +54,48 @@ export async function scanDirectory(
       const path = relative(directory, file).split(sep).join("/");
       const names = parsePath(path);
       if (!names.ok) throw new LocalTreeError(names.error.detail);
-      leaves.set(path, { leaf: await leafOf(file), file });
-      onFile(++done, files.length);
+      const leaf = leafOf(file, cache && { cache, path });
+      leaves.set(path, { leaf: leaf instanceof Promise ? await leaf : leaf, file });
+      onFile?.(++done, files.length);
     }
   };
   await Promise.all(Array.from({ length: parallel }, work));
   return new Map([...leaves].sort(([a], [b]) => compareText(a, b)));
 }
 
-function leafOf(file: string): Promise<Leaf> | Leaf {
+function leafOf(file: string, known?: Known): Promise<Leaf> | Leaf {
   const stat = lstatSync(file);
   if (stat.isSymbolicLink()) return { kind: "link", target: readlinkSync(file) };
   if (!stat.isFile())
     throw new LocalTreeError(`${file} is neither a file nor a link; leave it out`);
   const executable = (stat.mode & 0o111) !== 0;
-  if (stat.size > wholeBytesMax) return hashLarge(file, executable);
+  const digest = known?.cache.digestOf(known.path, stat);
+  if (digest !== undefined) return { kind: "file", digest, size: stat.size, executable };
+  if (stat.size > wholeBytesMax)
+    return hashLarge(file, executable).then((leaf) => noted(known, stat, leaf));
   // Small files are read at once: a stream, or a trip through the thread pool, costs more than the reading.
   const bytes = readFileSync(file);
-  return { kind: "file", digest: sha256(bytes), size: bytes.length, executable };
+  return noted(known, stat, {
+    kind: "file",
+    digest: sha256(bytes),
+    size: bytes.length,
+    executable,
+  });
 }
 
-async function hashLarge(file: string, executable: boolean): Promise<Leaf> {
+interface Known {
+  readonly cache: ScanCache;
+  readonly path: string;
+}
+
+type FileLeaf = Extract<Leaf, { kind: "file" }>;
+
+function noted(known: Known | undefined, stat: Stats, leaf: FileLeaf): FileLeaf {
+  if (leaf.size === stat.size) known?.cache.note(known.path, stat, leaf.digest);
+  return leaf;
+}
+
+async function hashLarge(file: string, executable: boolean): Promise<FileLeaf> {
   const hash = createHash("sha256");
   let size = 0;
   for await (const piece of createReadStream(file, { highWaterMark: limits.blobChunkBytes })) {

@@ -1,8 +1,12 @@
 import type { Hash } from "node:crypto";
-import { type Digest, limits, type Result } from "../../core/base/index.ts";
+import { assert, type Digest, limits, type Result } from "../../core/base/index.ts";
 import {
+  applyChanges,
+  type Change,
+  type Difference,
   type DirectoryNode,
   DirectoryStore,
+  differences,
   type Entry,
   type Leaf,
   leavesOf,
@@ -166,6 +170,24 @@ export class MirrorClient {
     return leaves;
   }
 
+  /**
+   * What differs between a tree, which may be absent, and local leaves, in path order: `before` is the tree's. Only
+   * those directories of the tree are fetched that the local one does not have alike.
+   */
+  async differences(
+    head: VerifiedHead | undefined,
+    tree: string,
+    local: ReadonlyMap<string, { readonly leaf: Leaf }>,
+  ): Promise<readonly Difference[]> {
+    const own = new Map<Digest, Uint8Array>();
+    const after = rootOfLeaves(local, own);
+    for (const [digest, node] of own) this.#nodes.set(digest, node);
+    const entry = head && (await this.#withNodes((store) => lookup(store, head.trees, [tree])));
+    const before = entry?.kind === "directory" ? entry.root : undefined;
+    await this.#load(before, true, (digest) => own.has(digest));
+    return [...differences(this.#store, { before, after })];
+  }
+
   get #store(): DirectoryStore {
     return new DirectoryStore(
       (root) => this.#nodes.get(root),
@@ -185,16 +207,23 @@ export class MirrorClient {
     }
   }
 
-  /** Fetches a directory's nodes level by level, many at a time; `deep` goes into subdirectories too. */
-  async #load(root: Digest | undefined, deep: boolean): Promise<void> {
-    let level: Digest[] = root === undefined ? [] : [root];
+  /**
+   * Fetches a directory's nodes level by level, many at a time; `deep` goes into subdirectories too, but not below what
+   * `isWhole` says is here with all that is below it.
+   */
+  async #load(
+    root: Digest | undefined,
+    deep: boolean,
+    isWhole: (digest: Digest) => boolean = () => false,
+  ): Promise<void> {
+    let level: Digest[] = root === undefined || isWhole(root) ? [] : [root];
     while (level.length > 0) {
       const missing = level.filter((digest) => !this.#nodes.has(digest));
       for (let i = 0; i < missing.length; i += bulkCount)
         await this.#fetchNodes(missing.slice(i, i + bulkCount));
       const next: Digest[] = [];
       for (const digest of level) next.push(...childrenOf(this.#nodes.get(digest), deep));
-      level = next;
+      level = next.filter((digest) => !isWhole(digest));
     }
   }
 
@@ -333,6 +362,22 @@ async function fill(
   if (at < blob.size)
     throw new ServerError(server, 200, "CUT_SHORT", `only ${at} of ${blob.size} bytes came`);
   return undefined;
+}
+
+/** The root of the tree that local leaves make; its nodes go into `nodes`. */
+function rootOfLeaves(
+  leaves: ReadonlyMap<string, { readonly leaf: Leaf }>,
+  nodes: Map<Digest, Uint8Array>,
+): Digest | undefined {
+  const store = new DirectoryStore(
+    (root) => nodes.get(root),
+    (root, node) => nodes.set(root, node),
+  );
+  const changes: Change[] = [];
+  for (const [path, { leaf }] of leaves) changes.push({ path, leaf, expect: "anything" });
+  const made = applyChanges(store, undefined, changes);
+  assert(made.kind === "applied", "a directory's paths do not collide");
+  return made.root;
 }
 
 function wrong(detail: string): Result<never> {

@@ -6,11 +6,10 @@ import type { Signer } from "../../core/crypto/index.ts";
 import {
   type Change,
   changesDigest,
+  type Difference,
   encodeChanges,
   fingerprint,
-  type Leaf,
   type SignedUpdate,
-  sameLeaf,
   signPolicy,
   signUpdate,
 } from "../../core/mirror/index.ts";
@@ -30,31 +29,35 @@ export interface Plan {
   readonly changes: readonly Change[];
 }
 
-/** Compares a local directory with a tree. Without `delete`, paths that are only in the tree stay. */
+/**
+ * What makes a tree (`before`) what a local directory is (`after`). Without `delete`, paths that are only in the tree
+ * stay.
+ */
 export function planPublish(options: {
   readonly tree: string;
   readonly baseHeight: number;
-  readonly local: ReadonlyMap<string, LocalLeaf>;
-  readonly remote: ReadonlyMap<string, Leaf>;
+  readonly differences: Iterable<Difference>;
   readonly delete: boolean;
 }): Plan {
-  const { tree, baseHeight, local, remote } = options;
+  const { tree, baseHeight } = options;
   const added: string[] = [];
   const changed: string[] = [];
+  const deleted: string[] = [];
   const changes: Change[] = [];
-  for (const [path, { leaf }] of local) {
-    const before = remote.get(path);
-    if (before !== undefined && sameLeaf(before, leaf)) continue;
-    (before === undefined ? added : changed).push(path);
-    changes.push({ path, leaf, expect: before === undefined ? "absent" : fingerprint(before) });
+  let kept = 0;
+  for (const { path, before, after } of options.differences) {
+    if (after === undefined && !options.delete) {
+      kept++;
+      continue;
+    }
+    (after === undefined ? deleted : before === undefined ? added : changed).push(path);
+    changes.push({
+      path,
+      leaf: after,
+      expect: before === undefined ? "absent" : fingerprint(before),
+    });
   }
-  const gone = [...remote].filter(([path]) => !local.has(path));
-  const deleted = options.delete ? gone.map(([path]) => path) : [];
-  if (options.delete) {
-    for (const [path, before] of gone)
-      changes.push({ path, leaf: undefined, expect: fingerprint(before) });
-  }
-  return { tree, baseHeight, added, changed, deleted, kept: gone.length - deleted.length, changes };
+  return { tree, baseHeight, added, changed, deleted, kept, changes };
 }
 
 /** Somebody else changed the same paths first; nothing of this update was applied and nothing is lost. */
@@ -258,12 +261,17 @@ class Upload {
       this.#onProgress({ phase: "upload", doneBytes: this.doneBytes, totalBytes, writer });
     };
     const small = missing.filter(({ size }) => size <= limits.packedBlobBytesMax);
-    for (const batch of batches(small)) {
-      const body = this.#bulk(batch);
-      const headers = { "content-type": "application/vnd.smalti.stream" };
-      await askJson(`${url}/blobs`, { method: "POST", body, headers, patienceMs: settleMs });
-      report(batch.reduce((sum, { size }) => sum + size, 0));
-    }
+    const queue = batches(small);
+    const work = async (): Promise<void> => {
+      for (const batch of queue) {
+        const body = this.#bulk(batch);
+        const headers = { "content-type": "application/vnd.smalti.stream" };
+        await askJson(`${url}/blobs`, { method: "POST", body, headers, patienceMs: settleMs });
+        report(batch.reduce((sum, { size }) => sum + size, 0));
+      }
+    };
+    // One is read while the other is on its way.
+    await Promise.all([work(), work()]);
     for (const blob of missing)
       if (blob.size > limits.packedBlobBytesMax) await this.#sendLarge(url, blob, report);
   }

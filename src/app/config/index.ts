@@ -10,3 +10,4 @@ export {
 } from "./config.ts";
 export { ConfigError } from "./config-error.ts";
 export { formatGenesis, loadGenesis, parseGenesis, parseWriterEntry } from "./genesis-file.ts";
+export { version } from "./version.ts";

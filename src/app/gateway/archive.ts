@@ -9,11 +9,10 @@ import {
   type Entry,
   encodeStateBody,
   type HeightRecord,
-  historyPrefix,
+  hashedPath,
   lookup,
   type NodeReader,
   type OutcomeRecord,
-  padded,
   stateKeys,
 } from "../../core/mirror/index.ts";
 import type { StateStore } from "../../io/ports/index.ts";
@@ -131,8 +130,9 @@ export class Archive {
 
   /** Order time, milliseconds, at which a path last changed as of `height`. */
   changedMs(tree: string, path: string, height: number): number | undefined {
-    const prefix = historyPrefix(tree, path);
-    const range = { start: prefix, end: `${prefix}${padded(height + 1)}`, reverse: true, limit: 1 };
+    const hashed = hashedPath(tree, path);
+    const start = stateKeys.history(hashed, 0);
+    const range = { start, end: stateKeys.history(hashed, height + 1), reverse: true, limit: 1 };
     for (const [, value] of this.#state.range(range)) return readBigEndian(value);
     return undefined;
   }

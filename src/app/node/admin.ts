@@ -1,8 +1,8 @@
 import Fastify, { type FastifyInstance } from "fastify";
 import { limits } from "../../core/base/index.ts";
-import { splitEndpoint } from "../config/index.ts";
+import { splitEndpoint, version } from "../config/index.ts";
 import type { GatewayHost } from "../gateway/index.ts";
-import { type Engine, type Parts, version } from "./parts.ts";
+import type { Engine, Parts } from "./parts.ts";
 
 /** Health, readiness and metrics; never public. */
 export async function openAdmin(

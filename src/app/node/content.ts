@@ -11,6 +11,9 @@ export interface ChangesRef {
   readonly bytes: number;
 }
 
+/** Change lists kept at hand, bytes; what was read of one takes ten times the room. */
+const listsBytesMax = 4 * 1024 * 1024;
+const completeKept = 1024;
 const bulkCount = 512;
 const bulkParallel = 3;
 const storeBatchBytes = 4 * 1024 * 1024;
@@ -33,6 +36,10 @@ export class ContentFetcher {
   readonly #log: Log;
   readonly #random = new Prng(Math.floor(Math.random() * 2 ** 32));
   readonly #running = new Map<Digest, Promise<Uint8Array | undefined>>();
+  /** Change lists that were used lately: what was read of them stays read. */
+  readonly #lists = new Map<Digest, Uint8Array>();
+  /** Change lists of which everything was here. */
+  readonly #complete = new Set<Digest>();
   readonly #stop = new AbortController();
   readonly #onBytes: (source: string, bytes: number) => void;
 
@@ -58,8 +65,29 @@ export class ContentFetcher {
 
   /** The bytes of a change list, fetched if they are not here. Retries until it has them or is stopped. */
   async changes(ref: ChangesRef, hint?: string): Promise<Uint8Array> {
+    const known = this.#lists.get(ref.digest);
+    if (known !== undefined) return known;
     await this.#persist([[ref.digest, ref.bytes]], hint);
-    return this.#blobs.read(ref.digest);
+    const bytes = await this.#blobs.read(ref.digest);
+    this.keepAtHand(ref.digest, bytes);
+    return bytes;
+  }
+
+  /** A change list that is in the store and will be asked for again soon. */
+  keepAtHand(digest: Digest, bytes: Uint8Array): void {
+    this.#lists.set(digest, bytes);
+    let total = 0;
+    for (const list of this.#lists.values()) total += list.length;
+    for (const [oldest, list] of this.#lists) {
+      if (total <= listsBytesMax) return;
+      this.#lists.delete(oldest);
+      total -= list.length;
+    }
+  }
+
+  /** Whether a change list and every blob that it names are here; fetches what is not. False if stopped before. */
+  async complete(ref: ChangesRef): Promise<boolean> {
+    return this.#complete.has(ref.digest) || (await this.ensure(ref)) !== undefined;
   }
 
   /** The change list, once it and every blob it names are here and durable; `undefined` if stopped before. */
@@ -81,7 +109,14 @@ export class ContentFetcher {
     const changes = decodeChanges(bytes);
     // A malformed list names no blobs; execution will refuse it, on every host alike.
     if (changes.ok) await this.#persist([...blobsOf(changes.value)], hint);
+    if (!this.isStopped) this.#noteComplete(ref.digest);
     return bytes;
+  }
+
+  #noteComplete(digest: Digest): void {
+    this.#complete.add(digest);
+    if (this.#complete.size > completeKept)
+      for (const oldest of this.#complete) return void this.#complete.delete(oldest);
   }
 
   #unlessStopped(error: unknown): undefined {

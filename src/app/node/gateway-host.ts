@@ -1,7 +1,8 @@
 import { type Digest, fail, toBase64 } from "../../core/base/index.ts";
 import { decodeLeaf } from "../../core/mirror/index.ts";
+import { version } from "../config/index.ts";
 import type { GatewayHost, HostStatus } from "../gateway/index.ts";
-import { type Engine, type Parts, version } from "./parts.ts";
+import type { Engine, Parts } from "./parts.ts";
 import { Desk } from "./publish-desk.ts";
 
 /** The host as its HTTP service sees it. */
@@ -13,7 +14,15 @@ export function hostOf(parts: Parts, engine: Engine): GatewayHost {
     genesisText,
     archive: core.archive,
     blobs: store.blobs,
-    desk: writer && new Desk({ network, verifier: parts.verifier, blobs: store.blobs, writer }),
+    desk:
+      writer &&
+      new Desk({
+        network,
+        verifier: parts.verifier,
+        blobs: store.blobs,
+        writer,
+        keepAtHand: (digest, bytes) => core.content.keepAtHand(digest, bytes),
+      }),
     appendBy: writer === undefined ? "nobody" : config.log.append,
     isLying: config.unsafe.lie === "flip-a-byte",
     get head() {

@@ -1,3 +1,2 @@
 export { type Log, openLog, silent } from "./log.ts";
 export { type RunningNode, startNode } from "./node.ts";
-export { version } from "./parts.ts";

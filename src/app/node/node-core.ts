@@ -255,7 +255,7 @@ export class NodeCore {
       if (record === undefined) return;
       if (record.changes !== undefined) {
         const ref = { digest: record.changes, bytes: record.changesBytes };
-        if ((await this.content.ensure(ref)) === undefined) return;
+        if (!(await this.content.complete(ref))) return;
       }
       this.#complete = record.height;
       this.store.state.write([[completeKey, bigEndian(this.#complete, 6)]]);

@@ -9,8 +9,6 @@ import type { NodeCore } from "./node-core.ts";
 import type { ReaderNode } from "./reader-node.ts";
 import type { WriterNode } from "./writer-node.ts";
 
-export const version = "0.1.0";
-
 /** What a host is put together from. */
 export interface Parts {
   readonly config: Config;

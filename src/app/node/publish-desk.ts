@@ -42,6 +42,7 @@ export class Desk implements PublishDesk {
   readonly #verifier: Verifier;
   readonly #blobs: BlobStore;
   readonly #writer: DeskWriter;
+  readonly #keepAtHand: (digest: Digest, bytes: Uint8Array) => void;
   readonly #open = new Map<Digest, Open>();
 
   constructor(options: {
@@ -49,11 +50,14 @@ export class Desk implements PublishDesk {
     readonly verifier: Verifier;
     readonly blobs: BlobStore;
     readonly writer: DeskWriter;
+    /** Told of change lists that are in the store now. */
+    readonly keepAtHand: (digest: Digest, bytes: Uint8Array) => void;
   }) {
     this.#network = options.network;
     this.#verifier = options.verifier;
     this.#blobs = options.blobs;
     this.#writer = options.writer;
+    this.#keepAtHand = options.keepAtHand;
   }
 
   async open(
@@ -96,7 +100,11 @@ export class Desk implements PublishDesk {
     content: AsyncIterable<Uint8Array>,
   ): Promise<Result<{ readonly blobs: number }>> {
     const found = this.#find(id);
-    return found.ok ? takeChanges(found.value, content, this.#blobs) : found;
+    if (!found.ok) return found;
+    const bytes = await takeChanges(found.value, content, this.#blobs);
+    if (!bytes.ok) return bytes;
+    this.#keepAtHand(found.value.update.record.changes.digest, bytes.value);
+    return ok({ blobs: found.value.blobs?.size ?? 0 });
   }
 
   async missing(
@@ -211,7 +219,7 @@ async function takeChanges(
   found: Open,
   content: AsyncIterable<Uint8Array>,
   blobs: BlobStore,
-): Promise<Result<{ readonly blobs: number }>> {
+): Promise<Result<Uint8Array>> {
   const { changes, tree } = found.update.record;
   const max = Math.min(changes.bytes, limits.changeListBytesMax);
   const read = await refusing(async () => ok(await readAll(content, max, "change list")));
@@ -227,7 +235,7 @@ async function takeChanges(
   return refusing(async () => {
     await keep(blobs, changes.digest, bytes);
     found.blobs = blobsOf(decoded.value);
-    return ok({ blobs: found.blobs.size });
+    return ok(bytes);
   });
 }
 

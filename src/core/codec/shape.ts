@@ -60,7 +60,13 @@ export function optional<T>(shape: Shape<T>): Shape<T | null> {
 export function list<T>(shape: Shape<T>, max: number): Shape<readonly T[]> {
   return (value, what) => {
     if (!isArray(value) || value.length > max) return refuse(`${what} is a list of at most ${max}`);
-    return value.map((item, i) => shape(item, `${what}[${i}]`));
+    try {
+      return value.map((item) => shape(item, what));
+    } catch (error) {
+      if (!(error instanceof ShapeError)) throw error;
+      // Only now the items get their names, so that long lists are read without making any.
+      return value.map((item, i) => shape(item, `${what}[${i}]`));
+    }
   };
 }
 

@@ -6,6 +6,11 @@ export function sha256(bytes: Uint8Array): Digest {
   return hash("sha256", bytes, "hex") as Digest;
 }
 
+/** SHA-256 of a text in UTF-8, as 32 bytes. */
+export function sha256Text(text: string): Uint8Array {
+  return hash("sha256", text, "buffer");
+}
+
 /** SHA-256 of the concatenation of `parts`, as 32 bytes. */
 export function sha256Bytes(...parts: readonly Uint8Array[]): Uint8Array {
   const joined = joinedIfShort(parts);

@@ -10,7 +10,14 @@ export {
   verifyNote,
   writeNote,
 } from "./checkpoint.ts";
-export { type Kind, sha256, sha256Bytes, signingBytes, taggedDigest } from "./digest.ts";
+export {
+  type Kind,
+  sha256,
+  sha256Bytes,
+  sha256Text,
+  signingBytes,
+  taggedDigest,
+} from "./digest.ts";
 export {
   append,
   consistencyProof,

@@ -1,4 +1,4 @@
-import { assert, compareText, type Digest, defined, fromHex, limits, utf8 } from "../base/index.ts";
+import { assert, compareText, type Digest, defined, fromHex, limits } from "../base/index.ts";
 import {
   digest,
   encode,
@@ -11,7 +11,7 @@ import {
   type Shape,
   type Value,
 } from "../codec/index.ts";
-import { sha256Bytes, taggedDigest } from "../crypto/index.ts";
+import { sha256Text, taggedDigest } from "../crypto/index.ts";
 import { type Entry, entryShape, entryValue, type NamedEntry } from "./entry.ts";
 
 /**
@@ -87,9 +87,12 @@ function nibble(hash: Uint8Array, depth: number): number {
   return depth % 2 === 0 ? byte >> 4 : byte & 15;
 }
 
-interface Edit {
+interface Named {
   readonly name: string;
   readonly hash: Uint8Array;
+}
+
+interface Edit extends Named {
   /** `undefined` removes the name. */
   readonly entry: Entry | undefined;
 }
@@ -106,7 +109,7 @@ export class DirectoryStore {
 
   /** The entry called `name`, or `undefined`. Throws {@link MissingNodeError}. */
   get(root: Digest | undefined, name: string): Entry | undefined {
-    const hash = sha256Bytes(utf8(name));
+    const hash = sha256Text(name);
     let at = root;
     for (let depth = 0; at !== undefined; depth++) {
       const node = load(at, this.#read);
@@ -114,6 +117,32 @@ export class DirectoryStore {
       at = node.children[nibble(hash, depth)]?.root;
     }
     return undefined;
+  }
+
+  /** Those of `names` that are there, found in one walk: a node that holds many of them is read once. */
+  getMany(root: Digest | undefined, names: Iterable<string>): ReadonlyMap<string, Entry> {
+    const found = new Map<string, Entry>();
+    const wanted = Array.from(names, (name) => ({ name, hash: sha256Text(name) }));
+    if (root !== undefined && wanted.length > 0) this.#find(root, { wanted, depth: 0 }, found);
+    return found;
+  }
+
+  #find(
+    root: Digest,
+    { wanted, depth }: { readonly wanted: readonly Named[]; readonly depth: number },
+    found: Map<string, Entry>,
+  ): void {
+    const node = load(root, this.#read);
+    if (node.kind === "bucket") {
+      const names = new Set(wanted.map(({ name }) => name));
+      for (const { name, entry } of node.entries) if (names.has(name)) found.set(name, entry);
+      return;
+    }
+    for (const [slot, group] of groupByNibble(wanted, depth)) {
+      const child = node.children[slot];
+      if (child !== null && child !== undefined)
+        this.#find(child.root, { wanted: group, depth: depth + 1 }, found);
+    }
   }
 
   /** All entries of a directory, in name order. */
@@ -126,7 +155,7 @@ export class DirectoryStore {
   /** The directory with `edits` made; `undefined` once it is empty. */
   edit(root: Digest | undefined, edits: ReadonlyMap<string, Entry | undefined>): Child | undefined {
     const list: Edit[] = [];
-    for (const [name, entry] of edits) list.push({ name, hash: sha256Bytes(utf8(name)), entry });
+    for (const [name, entry] of edits) list.push({ name, hash: sha256Text(name), entry });
     if (list.length === 0)
       return root === undefined ? undefined : { root, count: this.#count(root) };
     return this.#update(root, list, 0);
@@ -163,7 +192,7 @@ export class DirectoryStore {
   ): Child | undefined {
     const merged = new Map<string, Edit>();
     for (const { name, entry } of entries)
-      merged.set(name, { name, entry, hash: sha256Bytes(utf8(name)) });
+      merged.set(name, { name, entry, hash: sha256Text(name) });
     for (const edit of edits) merged.set(edit.name, edit);
     const kept = [...merged.values()].filter((edit) => edit.entry !== undefined);
     return this.#build(kept, depth);
@@ -211,13 +240,13 @@ export class DirectoryStore {
   }
 }
 
-function groupByNibble(edits: readonly Edit[], depth: number): Map<number, Edit[]> {
-  const groups = new Map<number, Edit[]>();
-  for (const edit of edits) {
-    const slot = nibble(edit.hash, depth);
+function groupByNibble<T extends Named>(items: readonly T[], depth: number): Map<number, T[]> {
+  const groups = new Map<number, T[]>();
+  for (const item of items) {
+    const slot = nibble(item.hash, depth);
     const group = groups.get(slot);
-    if (group === undefined) groups.set(slot, [edit]);
-    else group.push(edit);
+    if (group === undefined) groups.set(slot, [item]);
+    else group.push(item);
   }
   return groups;
 }

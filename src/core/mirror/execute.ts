@@ -10,7 +10,7 @@ import {
 import { append, rootOf, type Verifier } from "../crypto/index.ts";
 import { type ChangeList, decodeChanges } from "./changes.ts";
 import { DirectoryStore, type NodeReader } from "./directory.ts";
-import { stateKeys } from "./keys.ts";
+import { hashedPath, stateKeys } from "./keys.ts";
 import { encodeLeaf, type LogLeaf, type OutcomeCode, stateBodyOf, stateDigest } from "./leaves.ts";
 import { isTreeName } from "./path.ts";
 import { changePolicy, mayWrite, policyDigest } from "./policy.ts";
@@ -266,12 +266,13 @@ class Execution {
    */
   #recordHistory({ tree, changes }: ChangeList): void {
     for (const { path } of changes) {
-      const latest = this.#get(stateKeys.lastChange(tree, path));
+      const hashed = hashedPath(tree, path);
+      const latest = this.#get(stateKeys.lastChange(hashed));
       const floorMs =
         latest === undefined ? 0 : (Math.floor(readBigEndian(latest) / 1000) + 1) * 1000;
       const stamp = bigEndian(Math.max(this.#state.tsMs, floorMs), 6);
-      this.#writes.set(stateKeys.history(tree, path, this.#state.height), stamp);
-      this.#writes.set(stateKeys.lastChange(tree, path), stamp);
+      this.#writes.set(stateKeys.history(hashed, this.#state.height), stamp);
+      this.#writes.set(stateKeys.lastChange(hashed), stamp);
     }
   }
 

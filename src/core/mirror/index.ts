@@ -25,7 +25,7 @@ export {
   type OrderedBatch,
   type OrderedMessage,
 } from "./execute.ts";
-export { historyPrefix, padded, stateKeys } from "./keys.ts";
+export { hashedPath, padded, stateKeys } from "./keys.ts";
 export {
   decodeLeaf,
   decodeStateBody,

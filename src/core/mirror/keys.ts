@@ -1,5 +1,5 @@
-import { type Digest, type Height, utf8 } from "../base/index.ts";
-import { sha256 } from "../crypto/index.ts";
+import { type Digest, type Height, toHex } from "../base/index.ts";
+import { sha256Text } from "../crypto/index.ts";
 
 /**
  * The names under which the mirror keeps its state in the ordered key–value store. Numbers are fixed-width
@@ -19,11 +19,10 @@ export const stateKeys = {
   leaf: (index: number): string => `l/${padded(index)}`,
   hash: (level: number, index: number): string =>
     `m/${level.toString(16).padStart(2, "0")}/${padded(index)}`,
-  /** When a path last changed, as of each height that changed it. */
-  history: (tree: string, path: string, height: Height | number): string =>
-    `${historyPrefix(tree, path)}${padded(height)}`,
+  /** When a path last changed, as of each height that changed it; `path` as {@link hashedPath} gives it. */
+  history: (path: string, height: Height | number): string => `p/${path}/${padded(height)}`,
   /** When a path last changed, at the newest height. */
-  lastChange: (tree: string, path: string): string => `q/${historyPrefix(tree, path).slice(2)}`,
+  lastChange: (path: string): string => `q/${path}/`,
   /** Size and root at which a checkpoint is due. */
   due: (size: number): string => `s/${padded(size)}`,
   /** A certified checkpoint, as a note. */
@@ -32,6 +31,7 @@ export const stateKeys = {
   messages: (index: number): string => `a/${padded(index)}`,
 } as const;
 
-export function historyPrefix(tree: string, path: string): string {
-  return `p/${sha256(utf8(`${tree}/${path}`)).slice(0, 40)}/`;
+/** Stands for a path of a tree in keys. */
+export function hashedPath(tree: string, path: string): string {
+  return toHex(sha256Text(`${tree}/${path}`).subarray(0, 20));
 }

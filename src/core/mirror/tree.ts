@@ -121,8 +121,9 @@ class Application {
       groups.set(name, group);
     }
     const edits = new Map<string, Entry | undefined>();
+    const present = this.#store.getMany(root, groups.keys());
     for (const [name, group] of groups) {
-      const old = this.#store.get(root, name);
+      const old = present.get(name);
       const now = this.#entry(old, group, depth);
       if (old !== undefined || now !== undefined) edits.set(name, now);
     }

@@ -9,6 +9,8 @@ import { type BlobStore, type Position, type StateStore, StorageError } from "..
 import { type FileRecordLog, openRecordLog } from "./record-log.ts";
 
 const packedType = 1;
+/** About 10 MB. */
+const placesKept = 65_536;
 const chunk = limits.blobChunkBytes;
 
 /** The disk changed a blob, or lost it. The blob is forgotten; a neighbour may have it. */
@@ -81,6 +83,8 @@ export class FileBlobStore implements BlobStore {
   readonly #index: StateStore;
   readonly #packs: FileRecordLog;
   readonly #writing = new Set<Digest>();
+  /** Places that were written or asked for lately: the index is slower. */
+  readonly #places = new Map<Digest, Place>();
 
   constructor(directory: string, index: StateStore, packs: FileRecordLog) {
     this.#directory = directory;
@@ -110,9 +114,19 @@ export class FileBlobStore implements BlobStore {
   }
 
   #place(digest: Digest): Place | undefined {
+    const known = this.#places.get(digest);
+    if (known !== undefined) return known;
     const bytes = this.#index.get(indexKey(digest));
     // An empty value marks a blob that was forgotten.
-    return bytes === undefined || bytes.length === 0 ? undefined : decodePlace(bytes);
+    if (bytes === undefined || bytes.length === 0) return undefined;
+    const place = decodePlace(bytes);
+    this.#remember(digest, place);
+    return place;
+  }
+
+  #remember(digest: Digest, place: Place): void {
+    if (this.#places.size >= placesKept) this.#places.clear();
+    this.#places.set(digest, place);
   }
 
   has(digest: Digest): boolean {
@@ -126,18 +140,23 @@ export class FileBlobStore implements BlobStore {
   async putSmall(
     blobs: readonly { readonly digest: Digest; readonly bytes: Uint8Array }[],
   ): Promise<void> {
-    const entries = new Map<string, Uint8Array>();
+    const places = new Map<Digest, Place>();
     for (const { digest, bytes } of blobs) {
       if (sha256(bytes) !== digest)
         throw new BlobError("BLOB_CORRUPT", digest, `the bytes are not blob ${digest}`);
-      if (this.has(digest) || entries.has(indexKey(digest))) continue;
+      if (places.has(digest) || this.has(digest)) continue;
       const position = this.#packs.append(packedType, bytes);
-      entries.set(indexKey(digest), encodePlace({ kind: "packed", position, size: bytes.length }));
+      places.set(digest, { kind: "packed", position, size: bytes.length });
     }
-    if (entries.size === 0) return;
+    if (places.size === 0) return;
     const mark = this.#mark();
     await this.#packs.sync();
-    this.#index.write([...entries, mark]);
+    const entries: [string, Uint8Array][] = [mark];
+    for (const [digest, place] of places) {
+      this.#remember(digest, place);
+      entries.push([indexKey(digest), encodePlace(place)]);
+    }
+    this.#index.write(entries);
   }
 
   #largePath(digest: Digest): string {
@@ -345,6 +364,7 @@ export class FileBlobStore implements BlobStore {
   #damaged(digest: Digest, error: unknown): unknown {
     const code = error instanceof Error && "code" in error ? error.code : undefined;
     if (!(error instanceof BlobError) && !damageCodes.has(String(code))) return error;
+    this.#places.delete(digest);
     this.#index.write([[indexKey(digest), new Uint8Array(0)]]);
     if (error instanceof BlobError) return error;
     return new BlobError("BLOB_CORRUPT", digest, `blob ${digest}: ${String(error)}`);

@@ -1,0 +1,2 @@
+/** Of this program, as `smalti --version` says. */
+export const version = "0.1.0";
