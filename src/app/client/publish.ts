@@ -270,10 +270,13 @@ class Upload {
         report(batch.reduce((sum, { size }) => sum + size, 0));
       }
     };
-    // One is read while the other is on its way.
+    // One is read, or made durable there, while the other is on its way.
     await Promise.all([work(), work()]);
-    for (const blob of missing)
-      if (blob.size > limits.packedBlobBytesMax) await this.#sendLarge(url, blob, report);
+    const large = missing.filter(({ size }) => size > limits.packedBlobBytesMax).values();
+    const sendNext = async (): Promise<void> => {
+      for (const blob of large) await this.#sendLarge(url, blob, report);
+    };
+    await Promise.all([sendNext(), sendNext()]);
   }
 
   #file(digest: Digest): string {

@@ -29,6 +29,12 @@ function checkSize(digest: Digest, present: number, said: number): void {
   throw new WrongSizeError(`blob ${digest} has ${present} bytes; an update says ${said}`);
 }
 
+/** All of them, or the first failure, once none is under way any more. */
+async function allOf(work: readonly Promise<void>[]): Promise<void> {
+  for (const result of await Promise.allSettled(work))
+    if (result.status === "rejected") throw result.reason;
+}
+
 /** Fetches content by hash from whoever has it; nothing is kept that is not what its name says. */
 export class ContentFetcher {
   readonly #blobs: BlobStore;
@@ -180,11 +186,15 @@ export class ContentFetcher {
     const small = [...missing].filter(([, size]) => isSmall(size)).map(([digest]) => digest);
     try {
       await this.#fetchSmall(source, small, missing);
-      for (const [digest, size] of [...missing]) {
-        if (isSmall(size)) continue;
-        await this.#fetchLarge(source, digest, size);
-        if (this.#blobs.has(digest)) missing.delete(digest);
-      }
+      const large = [...missing].filter(([, size]) => !isSmall(size)).values();
+      const work = async (): Promise<void> => {
+        for (const [digest, size] of large) {
+          await this.#fetchLarge(source, digest, size);
+          if (this.#blobs.has(digest)) missing.delete(digest);
+        }
+      };
+      // One is made durable while the other is on its way.
+      await allOf([work(), work()]);
     } catch (error) {
       if (error instanceof StorageError || error instanceof WrongSizeError) throw error;
       if (error instanceof BlobError)

@@ -1,29 +1,15 @@
-import { createHash, type Hash } from "node:crypto";
-import { constants } from "node:fs";
-import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { bigEndian, type Digest, isDigest, limits, readBigEndian } from "../../core/base/index.ts";
-import { sha256, sha256Bytes } from "../../core/crypto/index.ts";
-import { syncDirectory } from "../files/index.ts";
-import { type BlobStore, type Position, type StateStore, StorageError } from "../ports/index.ts";
+import { bigEndian, type Digest, readBigEndian } from "../../core/base/index.ts";
+import { sha256 } from "../../core/crypto/index.ts";
+import type { BlobStore, Position, StateStore } from "../ports/index.ts";
+import { BlobError } from "./blob-error.ts";
+import { type LargeBlobs, openLargeBlobs } from "./large-blobs.ts";
 import { type FileRecordLog, openRecordLog } from "./record-log.ts";
 
 const packedType = 1;
 /** About 10 MB. */
 const placesKept = 65_536;
-const chunk = limits.blobChunkBytes;
-
-/** The disk changed a blob, or lost it. The blob is forgotten; a neighbour may have it. */
-export class BlobError extends Error {
-  override readonly name = "BlobError";
-  readonly code: "BLOB_CORRUPT" | "BLOB_MISSING";
-  readonly digest: Digest;
-  constructor(code: "BLOB_CORRUPT" | "BLOB_MISSING", digest: Digest, message: string) {
-    super(message);
-    this.code = code;
-    this.digest = digest;
-  }
-}
 
 type Place =
   | { readonly kind: "packed"; readonly position: Position; readonly size: number }
@@ -61,9 +47,7 @@ function decodePlace(bytes: Uint8Array): Place {
  * the hashes of their chunks beside them so that every piece is checked before it is handed out.
  */
 export async function openBlobStore(directory: string, index: StateStore): Promise<FileBlobStore> {
-  for (const name of ["packs", "large", "partial"]) {
-    await mkdir(join(directory, name), { recursive: true, mode: 0o700 });
-  }
+  await mkdir(join(directory, "packs"), { recursive: true, mode: 0o700 });
   const mark = index.get(packedUntil);
   const durable =
     mark === undefined
@@ -73,23 +57,22 @@ export async function openBlobStore(directory: string, index: StateStore): Promi
           offset: readBigEndian(mark.subarray(4, 10)),
         };
   const packs = await openRecordLog({ directory: join(directory, "packs"), durable });
-  const store = new FileBlobStore(directory, index, packs);
+  const store = new FileBlobStore(index, packs, await openLargeBlobs(directory));
   await store.reindex(durable);
   return store;
 }
 
 export class FileBlobStore implements BlobStore {
-  readonly #directory: string;
   readonly #index: StateStore;
   readonly #packs: FileRecordLog;
-  readonly #writing = new Set<Digest>();
+  readonly #large: LargeBlobs;
   /** Places that were written or asked for lately: the index is slower. */
   readonly #places = new Map<Digest, Place>();
 
-  constructor(directory: string, index: StateStore, packs: FileRecordLog) {
-    this.#directory = directory;
+  constructor(index: StateStore, packs: FileRecordLog, large: LargeBlobs) {
     this.#index = index;
     this.#packs = packs;
+    this.#large = large;
   }
 
   /** Adds what was packed or completed after the index was last durable. */
@@ -100,10 +83,10 @@ export class FileBlobStore implements BlobStore {
       const place: Place = { kind: "packed", position, size: bytes.length };
       entries.push([indexKey(sha256(bytes)), encodePlace(place)]);
     }
-    for (const name of await readdir(join(this.#directory, "large"))) {
-      if (!isDigest(name) || this.#index.get(indexKey(name)) !== undefined) continue;
-      const { size } = await stat(this.#largePath(name));
-      entries.push([indexKey(name), encodePlace({ kind: "large", size })]);
+    for (const digest of await this.#large.all()) {
+      if (this.#index.get(indexKey(digest)) !== undefined) continue;
+      const size = await this.#large.size(digest);
+      entries.push([indexKey(digest), encodePlace({ kind: "large", size })]);
     }
     if (entries.length > 0) this.#index.write([...entries, this.#mark()]);
   }
@@ -159,106 +142,19 @@ export class FileBlobStore implements BlobStore {
     this.#index.write(entries);
   }
 
-  #largePath(digest: Digest): string {
-    return join(this.#directory, "large", digest);
-  }
-
-  #partialPath(digest: Digest): string {
-    return join(this.#directory, "partial", digest);
-  }
-
-  async partialSize(digest: Digest): Promise<number> {
-    try {
-      return (await stat(this.#partialPath(digest))).size;
-    } catch {
-      return 0;
-    }
+  partialSize(digest: Digest): Promise<number> {
+    return this.#large.partialSize(digest);
   }
 
   async putLarge(
     blob: { readonly digest: Digest; readonly size: number; readonly offset: number },
     content: AsyncIterable<Uint8Array>,
   ): Promise<boolean> {
-    const { digest } = blob;
+    const { digest, size } = blob;
     if (this.has(digest)) return true;
-    if (this.#writing.has(digest))
-      throw new BlobError("BLOB_MISSING", digest, `blob ${digest} is being written already`);
-    this.#writing.add(digest);
-    try {
-      return await this.#receive(blob, content);
-    } catch (error) {
-      if (error instanceof BlobError || !isDiskError(error)) throw error;
-      throw new StorageError(
-        "STORAGE_WRITE_FAILED",
-        `cannot write blob ${digest}: ${String(error)}`,
-        { cause: error },
-      );
-    } finally {
-      this.#writing.delete(digest);
-    }
-  }
-
-  async #receive(
-    blob: { readonly digest: Digest; readonly size: number; readonly offset: number },
-    content: AsyncIterable<Uint8Array>,
-  ): Promise<boolean> {
-    const { digest, size, offset } = blob;
-    const path = this.#partialPath(digest);
-    const handle = await open(
-      path,
-      constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW,
-      0o600,
-    );
-    try {
-      const present = (await handle.stat()).size;
-      if (offset > present)
-        throw new BlobError(
-          "BLOB_MISSING",
-          digest,
-          `only ${present} bytes are there, not ${offset}`,
-        );
-      let at = offset;
-      for await (const piece of content) {
-        if (at + piece.length > size)
-          throw new BlobError("BLOB_CORRUPT", digest, `more than the ${size} bytes announced`);
-        await writeFully(handle, piece, at);
-        at += piece.length;
-      }
-      if (at < size) return false;
-      await handle.truncate(size);
-      await this.#complete(blob, handle);
-      return true;
-    } finally {
-      await handle.close();
-    }
-  }
-
-  /** Verifies the whole file, then gives it its name: contents, chunk hashes and names are durable before the index knows. */
-  async #complete(
-    { digest, size }: { readonly digest: Digest; readonly size: number },
-    handle: FileHandle,
-  ): Promise<void> {
-    const whole = createHash("sha256");
-    const chunks = await chunkHashes(handle, size, whole);
-    if (whole.digest("hex") !== digest) {
-      await rm(this.#partialPath(digest), { force: true });
-      throw new BlobError(
-        "BLOB_CORRUPT",
-        digest,
-        `the ${size} bytes received are not blob ${digest}`,
-      );
-    }
-    await handle.sync();
-    const outboard = await open(`${this.#largePath(digest)}.chunks`, "w", 0o600);
-    try {
-      await outboard.writeFile(Buffer.concat([chunks, sha256Bytes(chunks)]));
-      await outboard.sync();
-    } finally {
-      await outboard.close();
-    }
-    await rename(this.#partialPath(digest), this.#largePath(digest));
-    await syncDirectory(join(this.#directory, "large"));
+    if (!(await this.#large.put(blob, content))) return false;
     this.#index.write([[indexKey(digest), encodePlace({ kind: "large", size })]]);
+    return true;
   }
 
   async read(digest: Digest): Promise<Uint8Array> {
@@ -303,7 +199,7 @@ export class FileBlobStore implements BlobStore {
     try {
       if (place.kind === "packed")
         yield (await this.#readPacked(digest, place.position)).subarray(start, end);
-      else yield* this.#streamLarge(digest, place.size, { start, end });
+      else yield* this.#large.stream(digest, place.size, { start, end });
     } catch (error) {
       throw this.#damaged(digest, error);
     }
@@ -314,50 +210,6 @@ export class FileBlobStore implements BlobStore {
     if (sha256(bytes) !== digest)
       throw new BlobError("BLOB_CORRUPT", digest, `blob ${digest} is damaged in its pack`);
     return bytes;
-  }
-
-  async *#streamLarge(
-    digest: Digest,
-    size: number,
-    { start, end }: { readonly start: number; readonly end: number },
-  ): AsyncGenerator<Uint8Array> {
-    const hashes = await this.#chunkHashes(digest, size);
-    const handle = await open(this.#largePath(digest), constants.O_RDONLY | constants.O_NOFOLLOW);
-    try {
-      for (let i = Math.floor(start / chunk); i * chunk < end; i++) {
-        const buffer = Buffer.allocUnsafe(Math.min(chunk, size - i * chunk));
-        const { bytesRead } = await handle.read(buffer, 0, buffer.length, i * chunk);
-        const expected = hashes.subarray(32 * i, 32 * i + 32);
-        if (bytesRead !== buffer.length || Buffer.compare(sha256Bytes(buffer), expected) !== 0) {
-          throw new BlobError(
-            "BLOB_CORRUPT",
-            digest,
-            `${this.#largePath(digest)} is damaged near byte ${i * chunk}`,
-          );
-        }
-        yield buffer.subarray(
-          Math.max(0, start - i * chunk),
-          Math.min(buffer.length, end - i * chunk),
-        );
-      }
-    } finally {
-      await handle.close();
-    }
-  }
-
-  async #chunkHashes(digest: Digest, size: number): Promise<Buffer> {
-    const path = `${this.#largePath(digest)}.chunks`;
-    const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
-    try {
-      const content = await handle.readFile();
-      const hashes = content.subarray(0, 32 * Math.ceil(size / chunk));
-      if (Buffer.compare(sha256Bytes(hashes), content.subarray(hashes.length)) !== 0) {
-        throw new BlobError("BLOB_CORRUPT", digest, `${path} is damaged`);
-      }
-      return hashes;
-    } finally {
-      await handle.close();
-    }
   }
 
   /** A blob that cannot be read as it was written is forgotten, so that it will be fetched again. */
@@ -406,27 +258,4 @@ function* runsOf(items: readonly PackedBlob[]): Generator<PackedBlob[]> {
 
 function missing(digest: Digest): BlobError {
   return new BlobError("BLOB_MISSING", digest, `blob ${digest} is not here`);
-}
-
-function isDiskError(error: unknown): boolean {
-  return error instanceof Error && "code" in error && "syscall" in error;
-}
-
-async function writeFully(handle: FileHandle, piece: Uint8Array, at: number): Promise<void> {
-  let done = 0;
-  while (done < piece.length) {
-    const { bytesWritten } = await handle.write(piece, done, piece.length - done, at + done);
-    done += bytesWritten;
-  }
-}
-
-async function chunkHashes(handle: FileHandle, size: number, whole: Hash): Promise<Buffer> {
-  const hashes: Uint8Array[] = [];
-  for (let at = 0; at < size; at += chunk) {
-    const buffer = Buffer.allocUnsafe(Math.min(chunk, size - at));
-    await handle.read(buffer, 0, buffer.length, at);
-    whole.update(buffer);
-    hashes.push(sha256Bytes(buffer));
-  }
-  return Buffer.concat(hashes);
 }

@@ -1,3 +1,4 @@
-export { BlobError, type FileBlobStore, openBlobStore } from "./blob-store.ts";
+export { BlobError } from "./blob-error.ts";
+export { type FileBlobStore, openBlobStore } from "./blob-store.ts";
 export { type FileRecordLog, openRecordLog, type RecordLogOptions } from "./record-log.ts";
 export { type LmdbStateStore, openStateStore } from "./state-store.ts";
