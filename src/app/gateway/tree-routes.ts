@@ -34,10 +34,11 @@ function refuse(reply: FastifyReply, status: number, code: string, message: stri
 
 /** Trees over plain HTTP: `/TREE/path` is the newest state, `/@HEIGHT/TREE/path` any one before it. */
 export function treeRoutes(server: FastifyInstance, host: GatewayHost): void {
+  const answers = new Map<string, FileAnswer>();
   server.route({
     method: ["GET", "HEAD"],
     url: "/*",
-    handler: (request, reply) => serve(host, request, reply),
+    handler: (request, reply) => serve({ host, answers, request, reply }),
   });
   // Before a body is looked at, whatever its type.
   server.addHook("onRequest", async (request, reply) => {
@@ -56,12 +57,13 @@ export function treeRoutes(server: FastifyInstance, host: GatewayHost): void {
   });
 }
 
-async function serve(
-  host: GatewayHost,
-  request: FastifyRequest,
-  reply: FastifyReply,
-): Promise<FastifyReply> {
+async function serve(call: Call): Promise<FastifyReply> {
+  const { host, answers, request, reply } = call;
   const [rawPath = "/"] = (request.raw.url ?? "/").split("?");
+  // A height never changes, so what was found in it is found again.
+  const key = `${host.servedHeight} ${rawPath}`;
+  const known = answers.get(key);
+  if (known !== undefined) return sendFile(call, known);
   let path: string;
   try {
     path = decodeURIComponent(rawPath);
@@ -78,7 +80,7 @@ async function serve(
   const found = resolvePath(host, place);
   if ("status" in found)
     return refuse(reply, found.status, found.code, `${path}: ${found.message}`);
-  return serveEntry({ host, request, reply, path, rawPath }, { ...place, ...found }, found.entry);
+  return serveEntry({ ...call, path, rawPath, key }, { ...place, ...found }, found.entry);
 }
 
 interface Refusal {
@@ -117,10 +119,26 @@ function placeOf(host: GatewayHost, path: string): Place | Refusal {
   return { via: [], record, isPinned, tree, names, hasSlash };
 }
 
-interface Exchange {
+/** A file as it is answered with, but for ranges and conditions. */
+interface FileAnswer {
+  readonly file: File;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** Answers remembered; some 500 bytes each. */
+const answersMax = 16_384;
+
+interface Call {
   readonly host: GatewayHost;
+  /** By height and path. */
+  readonly answers: Map<string, FileAnswer>;
   readonly request: FastifyRequest;
   readonly reply: FastifyReply;
+}
+
+interface Exchange extends Call {
+  /** Of {@link Call.answers}. */
+  readonly key: string;
   /** Decoded. */
   readonly path: string;
   /** As the client wrote it. */
@@ -232,27 +250,41 @@ function serveFile(
   place: Place,
   file: File,
 ): FastifyReply | Promise<FastifyReply> {
-  const { host, request, reply } = exchange;
+  const { answers, key, host } = exchange;
+  const answer = { file, headers: headersOf(host, place, file) };
+  if (answers.size >= answersMax) answers.clear();
+  answers.set(key, answer);
+  return sendFile(exchange, answer);
+}
+
+function headersOf(host: GatewayHost, place: Place, file: File): Readonly<Record<string, string>> {
   const name = place.names.at(-1) ?? "";
   const paths = new Set([...place.via, place.names.join("/")]);
   const stamps = [...paths].map(
     (path) => host.archive.changedMs(place.tree, path, place.record.height) ?? 0,
   );
-  const changedMs = Math.max(...stamps) || undefined;
-  reply.header("etag", `"${file.digest}"`);
-  reply.header("repr-digest", `sha-256=:${toBase64(fromHex(file.digest))}:`);
-  reply.header("accept-ranges", "bytes");
-  reply.header("cache-control", cacheFor(place));
-  reply.header("x-content-type-options", "nosniff");
-  if (changedMs !== undefined) reply.header("last-modified", new Date(changedMs).toUTCString());
-  reply.type(mimeOf(name) ?? "application/octet-stream");
-  const validators = {
+  const changedMs = Math.max(...stamps);
+  const lastModified =
+    changedMs === 0 ? {} : { "last-modified": new Date(changedMs).toUTCString() };
+  return {
+    "smalti-height": String(place.record.height),
     etag: `"${file.digest}"`,
-    "last-modified": String(reply.getHeader("last-modified") ?? ""),
+    "repr-digest": `sha-256=:${toBase64(fromHex(file.digest))}:`,
+    "accept-ranges": "bytes",
+    "cache-control": cacheFor(place),
+    "x-content-type-options": "nosniff",
+    "content-type": mimeOf(name) ?? "application/octet-stream",
+    ...lastModified,
   };
-  if (fresh(request.headers, validators))
+}
+
+function sendFile(call: Call, { file, headers }: FileAnswer): FastifyReply | Promise<FastifyReply> {
+  const { request, reply } = call;
+  reply.headers(headers);
+  const { etag, "last-modified": lastModified = "" } = headers;
+  if (fresh(request.headers, { etag, "last-modified": lastModified }))
     return reply.code(304).removeHeader("content-type").send();
-  return sendBlob({ host, request, reply }, file);
+  return sendBlob(call, file);
 }
 
 /** The byte range that a request wants; `undefined` for all of it, `"unsatisfiable"` for a range past the end. */
@@ -333,7 +365,10 @@ async function sendWhole(
   try {
     const parts: Uint8Array[] = [];
     for await (const piece of pieces) parts.push(piece);
-    return reply.send(Buffer.concat(parts));
+    const [only] = parts;
+    // The bytes are the store's, and sent as they are.
+    const isOne = parts.length === 1 && only !== undefined;
+    return reply.send(isOne ? asBuffer(only) : Buffer.concat(parts));
   } catch (error) {
     host.wantBlob(blob);
     reply.removeHeader("content-length").removeHeader("etag").removeHeader("repr-digest");
@@ -344,6 +379,10 @@ async function sendWhole(
       `the disk damaged this content; it is being fetched again (${String(error)})`,
     );
   }
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 /** What a lying mirror does: one bit of the first piece is wrong. */

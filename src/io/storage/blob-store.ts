@@ -5,15 +5,19 @@ import { sha256 } from "../../core/crypto/index.ts";
 import type { BlobStore, Position, StateStore } from "../ports/index.ts";
 import { BlobError } from "./blob-error.ts";
 import { type LargeBlobs, openLargeBlobs } from "./large-blobs.ts";
+import { RecentBlobs } from "./recent-blobs.ts";
 import { type FileRecordLog, openRecordLog } from "./record-log.ts";
 
 const packedType = 1;
 /** About 10 MB. */
 const placesKept = 65_536;
 
-type Place =
-  | { readonly kind: "packed"; readonly position: Position; readonly size: number }
-  | { readonly kind: "large"; readonly size: number };
+interface PackedPlace {
+  readonly kind: "packed";
+  readonly position: Position;
+  readonly size: number;
+}
+type Place = PackedPlace | { readonly kind: "large"; readonly size: number };
 
 /** What says that the disk changed or lost something; a shortage (EMFILE, ENOMEM) does not. */
 const damageCodes: ReadonlySet<string> = new Set(["STORAGE_LOG_CORRUPT", "ENOENT", "EIO"]);
@@ -68,6 +72,7 @@ export class FileBlobStore implements BlobStore {
   readonly #large: LargeBlobs;
   /** Places that were written or asked for lately: the index is slower. */
   readonly #places = new Map<Digest, Place>();
+  readonly #recent = new RecentBlobs();
 
   constructor(index: StateStore, packs: FileRecordLog, large: LargeBlobs) {
     this.#index = index;
@@ -198,17 +203,20 @@ export class FileBlobStore implements BlobStore {
     if (place === undefined) throw missing(digest);
     try {
       if (place.kind === "packed")
-        yield (await this.#readPacked(digest, place.position)).subarray(start, end);
+        yield (await this.#readPacked(digest, place)).subarray(start, end);
       else yield* this.#large.stream(digest, place.size, { start, end });
     } catch (error) {
       throw this.#damaged(digest, error);
     }
   }
 
-  async #readPacked(digest: Digest, position: Position): Promise<Uint8Array> {
-    const { bytes } = await this.#packs.read(position);
-    if (sha256(bytes) !== digest)
+  async #readPacked(digest: Digest, { position, size }: PackedPlace): Promise<Uint8Array> {
+    const recent = this.#recent.get(digest);
+    if (recent !== undefined) return recent;
+    const [bytes] = await this.#packs.readRun([position], [size]);
+    if (bytes === undefined || sha256(bytes) !== digest)
       throw new BlobError("BLOB_CORRUPT", digest, `blob ${digest} is damaged in its pack`);
+    this.#recent.keep(digest, bytes);
     return bytes;
   }
 
