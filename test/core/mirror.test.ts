@@ -54,6 +54,13 @@ describe("directories", () => {
         }
         const fresh = new Memory().store.edit(undefined, twin);
         assert.equal(root, fresh?.root);
+        const asked = Array.from({ length: 80 }, (_, n) => `n${n}`);
+        assert.deepEqual(
+          new Map(memory.store.getMany(root, asked)),
+          new Map(asked.flatMap((name) => (twin.has(name) ? [[name, twin.get(name)]] : []))),
+        );
+        for (const name of asked.slice(0, 5))
+          assert.deepEqual(memory.store.get(root, name), twin.get(name));
         assert.deepEqual(
           memory.store.list(root).map(({ name, entry }) => [name, entry]),
           [...twin].sort(([a], [b]) => (a < b ? -1 : 1)),

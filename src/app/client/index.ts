@@ -7,13 +7,12 @@ export {
 export { ExportError, type ExportResult, exportTree } from "./export-tree.ts";
 export { type LocalLeaf, LocalTreeError, scanDirectory } from "./local-tree.ts";
 export { AbsentError, type Lie, MirrorClient, NoHonestServerError } from "./mirror-client.ts";
+export { askSums, type BlobSums, type Overlap, overlapOf, type ReadLocal } from "./overlap.ts";
+export { type Plan, planPublish } from "./plan.ts";
 export {
   ConflictError,
   changePublisher,
-  type Plan,
   type Published,
-  type PublishProgress,
-  planPublish,
   publishChanges,
   RefusedError,
 } from "./publish.ts";
@@ -35,3 +34,4 @@ export {
   verifyHead,
   verifyReceipt,
 } from "./trust.ts";
+export type { PublishProgress } from "./upload.ts";

@@ -1,64 +1,19 @@
 import { randomBytes } from "node:crypto";
-import { createReadStream, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Digest, limits } from "../../core/base/index.ts";
+import type { Digest } from "../../core/base/index.ts";
 import type { Signer } from "../../core/crypto/index.ts";
 import {
-  type Change,
   changesDigest,
-  type Difference,
   encodeChanges,
-  fingerprint,
   type SignedUpdate,
   signPolicy,
   signUpdate,
 } from "../../core/mirror/index.ts";
 import { filesByDigest, type LocalLeaf } from "./local-tree.ts";
-import { ask, askJson, bulkHead, ServerError } from "./transfer.ts";
+import type { Plan } from "./plan.ts";
+import { askJson, ServerError } from "./transfer.ts";
 import { type Trust, type VerifiedReceipt, verifyReceipt } from "./trust.ts";
-
-/** What publishing would change. */
-export interface Plan {
-  readonly tree: string;
-  readonly baseHeight: number;
-  readonly added: readonly string[];
-  readonly changed: readonly string[];
-  readonly deleted: readonly string[];
-  /** Paths that are in the tree and not in the directory, and stay. */
-  readonly kept: number;
-  readonly changes: readonly Change[];
-}
-
-/**
- * What makes a tree (`before`) what a local directory is (`after`). Without `delete`, paths that are only in the tree
- * stay.
- */
-export function planPublish(options: {
-  readonly tree: string;
-  readonly baseHeight: number;
-  readonly differences: Iterable<Difference>;
-  readonly delete: boolean;
-}): Plan {
-  const { tree, baseHeight } = options;
-  const added: string[] = [];
-  const changed: string[] = [];
-  const deleted: string[] = [];
-  const changes: Change[] = [];
-  let kept = 0;
-  for (const { path, before, after } of options.differences) {
-    if (after === undefined && !options.delete) {
-      kept++;
-      continue;
-    }
-    (after === undefined ? deleted : before === undefined ? added : changed).push(path);
-    changes.push({
-      path,
-      leaf: after,
-      expect: before === undefined ? "absent" : fingerprint(before),
-    });
-  }
-  return { tree, baseHeight, added, changed, deleted, kept, changes };
-}
+import { type PublishProgress, settleMs, Upload } from "./upload.ts";
 
 /** Somebody else changed the same paths first; nothing of this update was applied and nothing is lost. */
 export class ConflictError extends Error {
@@ -85,13 +40,6 @@ export class RefusedError extends Error {
   }
 }
 
-export interface PublishProgress {
-  readonly phase: "upload" | "order" | "done";
-  readonly doneBytes: number;
-  readonly totalBytes: number;
-  readonly writer: string;
-}
-
 /** A receipt as JSON, and what it proves. */
 export interface Published {
   readonly receipt: unknown;
@@ -101,9 +49,7 @@ export interface Published {
   readonly uploadedBytes: number;
 }
 
-const bulkBytes = 8 * 1024 * 1024;
 const waitS = 20;
-const settleMs = 120_000;
 /** Between two questions, should a writer answer without waiting. */
 const settlePauseMs = 100;
 
@@ -115,7 +61,7 @@ export async function publishChanges(options: {
   readonly trust: Trust;
   readonly writers: readonly string[];
   readonly signer: Signer;
-  readonly plan: Pick<Plan, "tree" | "baseHeight" | "changes">;
+  readonly plan: Pick<Plan, "tree" | "baseHeight" | "changes"> & Partial<Pick<Plan, "bases">>;
   readonly local: ReadonlyMap<string, LocalLeaf>;
   readonly onProgress?: (progress: PublishProgress) => void;
 }): Promise<Published> {
@@ -133,6 +79,7 @@ export async function publishChanges(options: {
     update,
     changes,
     files: filesByDigest(options.local),
+    bases: plan.bases ?? new Map(),
     onProgress: options.onProgress,
   });
   const published = await throughAny(options.writers, async (writer) => {
@@ -179,158 +126,6 @@ function isRefusal(error: unknown): boolean {
 function causeOf(error: unknown): string {
   const { cause } = error as { cause?: { code?: string } };
   return cause?.code ?? String(error);
-}
-
-class Upload {
-  readonly #update: SignedUpdate;
-  readonly #changes: Uint8Array;
-  readonly #files: ReadonlyMap<Digest, string>;
-  readonly #onProgress: (progress: PublishProgress) => void;
-  doneBytes = 0;
-
-  constructor(options: {
-    readonly update: SignedUpdate;
-    readonly changes: Uint8Array;
-    readonly files: ReadonlyMap<Digest, string>;
-    readonly onProgress: ((progress: PublishProgress) => void) | undefined;
-  }) {
-    this.#update = options.update;
-    this.#changes = options.changes;
-    this.#files = options.files;
-    this.#onProgress = options.onProgress ?? (() => undefined);
-  }
-
-  async to(writer: string): Promise<void> {
-    const base = `${writer}/.smalti/v1/updates`;
-    const binary = { "content-type": "application/octet-stream" };
-    const opened = await askJson<{ state: string }>(base, {
-      method: "POST",
-      body: this.#update.wire,
-      headers: binary,
-    });
-    if (opened.state === "ordered") return;
-    const url = `${base}/${this.#update.id}`;
-    const stream = { "content-type": "application/vnd.smalti.stream" };
-    if (opened.state === "needs-changes") {
-      await askJson(`${url}/changes`, {
-        method: "PUT",
-        body: this.#changes,
-        headers: stream,
-        patienceMs: settleMs,
-      });
-    }
-    await this.#sendMissing(url, writer);
-    this.#onProgress({
-      phase: "order",
-      doneBytes: this.doneBytes,
-      totalBytes: this.doneBytes,
-      writer,
-    });
-    await askJson(`${url}/submit`, { method: "POST" });
-  }
-
-  /** Sends what the writer says it lacks; a writer that goes on lacking the same has had its chance. */
-  async #sendMissing(url: string, writer: string): Promise<void> {
-    let last = "";
-    for (;;) {
-      const { missing } = await askJson<{ missing: { digest: Digest; size: number }[] }>(
-        `${url}/missing`,
-      );
-      if (missing.length === 0) return;
-      const now = JSON.stringify(missing);
-      if (now === last)
-        throw new ServerError(
-          writer,
-          200,
-          "INCOMPLETE",
-          "the writer does not keep what it is sent",
-        );
-      last = now;
-      await this.#send(url, missing, writer);
-    }
-  }
-
-  async #send(
-    url: string,
-    missing: readonly { digest: Digest; size: number }[],
-    writer: string,
-  ): Promise<void> {
-    const totalBytes = this.doneBytes + missing.reduce((sum, { size }) => sum + size, 0);
-    const report = (bytes: number): void => {
-      this.doneBytes += bytes;
-      this.#onProgress({ phase: "upload", doneBytes: this.doneBytes, totalBytes, writer });
-    };
-    const small = missing.filter(({ size }) => size <= limits.packedBlobBytesMax);
-    const queue = batches(small);
-    const work = async (): Promise<void> => {
-      for (const batch of queue) {
-        const body = this.#bulk(batch);
-        const headers = { "content-type": "application/vnd.smalti.stream" };
-        await askJson(`${url}/blobs`, { method: "POST", body, headers, patienceMs: settleMs });
-        report(batch.reduce((sum, { size }) => sum + size, 0));
-      }
-    };
-    // One is read, or made durable there, while the other is on its way.
-    await Promise.all([work(), work()]);
-    const large = missing.filter(({ size }) => size > limits.packedBlobBytesMax).values();
-    const sendNext = async (): Promise<void> => {
-      for (const blob of large) await this.#sendLarge(url, blob, report);
-    };
-    await Promise.all([sendNext(), sendNext()]);
-  }
-
-  #file(digest: Digest): string {
-    const file = this.#files.get(digest);
-    if (file === undefined) throw new Error(`no local file has the content ${digest}`);
-    return file;
-  }
-
-  #bulk(batch: readonly { digest: Digest; size: number }[]): Uint8Array {
-    const parts = batch.flatMap(({ digest }) => {
-      const bytes = readFileSync(this.#file(digest));
-      return [bulkHead(digest, bytes.length), bytes];
-    });
-    return Buffer.concat(parts);
-  }
-
-  /** Goes on where an interrupted upload stopped. */
-  async #sendLarge(
-    url: string,
-    { digest, size }: { digest: Digest; size: number },
-    report: (bytes: number) => void,
-  ): Promise<void> {
-    const { offset } = await askJson<{ offset: number }>(`${url}/blobs/${digest}`);
-    const start = offset < size ? offset : 0;
-    const body = createReadStream(this.#file(digest), {
-      start,
-      highWaterMark: limits.blobChunkBytes,
-    });
-    const headers = { "content-type": "application/vnd.smalti.stream" };
-    body.on("data", (piece) => report(piece.length));
-    await ask(`${url}/blobs/${digest}?offset=${start}`, {
-      method: "PUT",
-      body,
-      headers,
-      patienceMs: settleMs,
-    }).then(({ body: answer }) => answer.dump());
-  }
-}
-
-function* batches(
-  blobs: readonly { digest: Digest; size: number }[],
-): Generator<{ digest: Digest; size: number }[]> {
-  let batch: { digest: Digest; size: number }[] = [];
-  let bytes = 0;
-  for (const blob of blobs) {
-    if (bytes + blob.size > bulkBytes && batch.length > 0) {
-      yield batch;
-      batch = [];
-      bytes = 0;
-    }
-    batch.push(blob);
-    bytes += blob.size;
-  }
-  if (batch.length > 0) yield batch;
 }
 
 /** Waits until an update's outcome is certified, and verifies the receipt. */

@@ -1,9 +1,8 @@
 import { createHash } from "node:crypto";
 import { realpathSync, type Stats } from "node:fs";
-import { mkdir, readFile } from "node:fs/promises";
+import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { type Digest, isDigest } from "../../core/base/index.ts";
-import { replaceFile } from "../../io/files/index.ts";
 
 /** size, mtime, ctime, inode, digest; times in milliseconds with their fraction. */
 type Row = readonly [number, number, number, number, string];
@@ -65,7 +64,10 @@ export class ScanCache {
     if (!this.#hasNews && Object.keys(this.#seen).length === this.#known.size) return;
     await mkdir(dirname(this.#file), { recursive: true, mode: 0o700 });
     const text = JSON.stringify({ version, writtenMs: Date.now(), files: this.#seen });
-    await replaceFile(this.#file, text);
+    // Not synced: what a power cut takes is read again.
+    const temporary = `${this.#file}.${process.pid}.tmp`;
+    await writeFile(temporary, text, { mode: 0o600 });
+    await rename(temporary, this.#file);
   }
 }
 

@@ -1,7 +1,7 @@
 import { Readable } from "node:stream";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { messageCount, segmentShape, segmentValue } from "../../core/acceptance/index.ts";
-import { type Digest, isDigest, limits, type Result } from "../../core/base/index.ts";
+import { type Digest, isDigest, limits, type Result, toBase64 } from "../../core/base/index.ts";
 import { encode, read } from "../../core/codec/index.ts";
 import { messageKinds } from "../../core/mirror/index.ts";
 import { bulkHead } from "../client/index.ts";
@@ -220,6 +220,17 @@ function bulkRoutes(server: FastifyInstance, host: GatewayHost): void {
         .type("application/octet-stream");
       return sendBlob({ host, request, reply }, { digest, size });
     },
+  });
+  server.get("/.smalti/v1/blobs/:digest/sums", async (request, reply) => {
+    const { digest } = request.params as { digest: string };
+    const size = isDigest(digest) ? host.blobs.size(digest) : undefined;
+    const found = isDigest(digest) ? await host.blobs.sums(digest) : undefined;
+    if (found === undefined || size === undefined)
+      return refuse(reply, "NOT_FOUND", "no such large blob here");
+    const { chunkBytes, sums } = found;
+    return reply
+      .header("cache-control", "no-store")
+      .send({ size, chunkBytes, sums: toBase64(sums) });
   });
   server.post("/.smalti/v1/blobs", async (request, reply) => {
     const digests = digestsOf(request);

@@ -30,6 +30,13 @@ export interface HostStatus {
   readonly version: string;
 }
 
+/** A blob that is here, of which another one has the first and the last bytes too. */
+export interface BlobBase {
+  readonly digest: Digest;
+  readonly prefix: number;
+  readonly suffix: number;
+}
+
 /** What a writer offers to publishers. Faults carry stable codes (docs/reference/errors.md). */
 export interface PublishDesk {
   /** Opens (or finds again) a publisher's signed update. */
@@ -49,9 +56,10 @@ export interface PublishDesk {
     id: Digest,
     content: AsyncIterable<Uint8Array>,
   ): Promise<Result<{ readonly stored: number }>>;
+  /** With `base`, what comes stands between the first and last bytes of that blob. */
   putLarge(
     id: Digest,
-    blob: { digest: Digest; offset: number },
+    blob: { digest: Digest; offset: number; base?: BlobBase },
     content: AsyncIterable<Uint8Array>,
   ): Promise<Result<{ readonly complete: boolean }>>;
   offset(id: Digest, digest: Digest): Promise<Result<number>>;

@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { type Digest, isDigest, limits } from "../../core/base/index.ts";
 import { answer, refuse } from "./api-routes.ts";
-import type { PublishDesk } from "./host-api.ts";
+import type { BlobBase, PublishDesk } from "./host-api.ts";
 
 type Handler = (request: FastifyRequest, reply: FastifyReply) => Promise<FastifyReply>;
 /** A handler that has a desk and an update's id. */
@@ -66,9 +66,26 @@ function contentRoutes(server: FastifyInstance, on: (handle: DeskHandler) => Han
       if (!Number.isSafeInteger(offset) || offset < 0) {
         return refuse(reply, "BAD_REQUEST", "offset is a number of bytes");
       }
-      return answer(reply, await desk.putLarge(id, { digest, offset }, request.raw));
+      const base = baseOf(request.query as Record<string, string>);
+      if (base === "bad")
+        return refuse(reply, "BAD_REQUEST", "base is a digest, prefix and suffix are bytes of it");
+      const blob = { digest, offset, ...(base === undefined ? {} : { base }) };
+      return answer(reply, await desk.putLarge(id, blob, request.raw));
     }),
   );
+}
+
+function baseOf({
+  base,
+  prefix,
+  suffix,
+}: Record<string, string | undefined>): BlobBase | "bad" | undefined {
+  if (base === undefined) return undefined;
+  const [first, last] = [Number(prefix), Number(suffix)];
+  const isBytes = (count: number): boolean => Number.isSafeInteger(count) && count >= 0;
+  return isDigest(base) && isBytes(first) && isBytes(last)
+    ? { digest: base, prefix: first, suffix: last }
+    : "bad";
 }
 
 function withDesk(desk: PublishDesk | undefined, handle: DeskHandler): Handler {

@@ -1,9 +1,11 @@
+import { Readable } from "node:stream";
 import { type Digest, limits, Prng } from "../../core/base/index.ts";
-import { blobsOf, decodeChanges } from "../../core/mirror/index.ts";
+import { blobsOf, type ChangeList, decodeChanges } from "../../core/mirror/index.ts";
 import { type BlobStore, StorageError } from "../../io/ports/index.ts";
 import { BlobError } from "../../io/storage/index.ts";
-import { ask, askBulk } from "../client/index.ts";
+import { ask, askBulk, askSums, overlapOf, readAll } from "../client/index.ts";
 import type { Log } from "./log.ts";
+import { upon } from "./upon.ts";
 
 /** A change list by name. */
 export interface ChangesRef {
@@ -11,9 +13,21 @@ export interface ChangesRef {
   readonly bytes: number;
 }
 
+/** By the digest of a blob, that of one which is probably much alike and here. */
+type Bases = ReadonlyMap<Digest, Digest>;
+/** The content of a path before an update, if a file was there. */
+export type Before = (tree: string, path: string) => Digest | undefined;
+
+/** What helps to bring an update's content: who has it surely, and what was there before. */
+export interface Origin {
+  readonly hint?: string | undefined;
+  readonly before?: Before | undefined;
+}
+
 /** Change lists kept at hand, bytes; what was read of one takes ten times the room. */
 const listsBytesMax = 4 * 1024 * 1024;
 const completeKept = 1024;
+const noBases: Bases = new Map();
 const bulkCount = 512;
 const bulkParallel = 3;
 const storeBatchBytes = 4 * 1024 * 1024;
@@ -73,7 +87,7 @@ export class ContentFetcher {
   async changes(ref: ChangesRef, hint?: string): Promise<Uint8Array> {
     const known = this.#lists.get(ref.digest);
     if (known !== undefined) return known;
-    await this.#persist([[ref.digest, ref.bytes]], hint);
+    await this.#persist([[ref.digest, ref.bytes]], { hint });
     const bytes = await this.#blobs.read(ref.digest);
     this.keepAtHand(ref.digest, bytes);
     return bytes;
@@ -92,29 +106,32 @@ export class ContentFetcher {
   }
 
   /** Whether a change list and every blob that it names are here; fetches what is not. False if stopped before. */
-  async complete(ref: ChangesRef): Promise<boolean> {
-    return this.#complete.has(ref.digest) || (await this.ensure(ref)) !== undefined;
+  async complete(ref: ChangesRef, from: Origin): Promise<boolean> {
+    return this.#complete.has(ref.digest) || (await this.ensure(ref, from)) !== undefined;
   }
 
   /** The change list, once it and every blob it names are here and durable; `undefined` if stopped before. */
-  async ensure(ref: ChangesRef, hint?: string): Promise<Uint8Array | undefined> {
+  async ensure(ref: ChangesRef, from: Origin = {}): Promise<Uint8Array | undefined> {
     let running = this.#running.get(ref.digest);
     if (running === undefined) {
-      running = this.#ensure(ref, hint).finally(() => this.#running.delete(ref.digest));
+      running = this.#ensure(ref, from).finally(() => this.#running.delete(ref.digest));
       this.#running.set(ref.digest, running);
     }
     const bytes = await running;
     return this.isStopped ? undefined : bytes;
   }
 
-  async #ensure(ref: ChangesRef, hint: string | undefined): Promise<Uint8Array | undefined> {
+  async #ensure(ref: ChangesRef, { hint, before }: Origin): Promise<Uint8Array | undefined> {
     const bytes = await this.changes(ref, hint).catch((error: unknown) =>
       this.#unlessStopped(error),
     );
     if (bytes === undefined) return undefined;
     const changes = decodeChanges(bytes);
     // A malformed list names no blobs; execution will refuse it, on every host alike.
-    if (changes.ok) await this.#persist([...blobsOf(changes.value)], hint);
+    if (changes.ok) {
+      const bases = before === undefined ? noBases : basesOf(changes.value, before);
+      await this.#persist([...blobsOf(changes.value)], { hint, bases });
+    }
     if (!this.isStopped) this.#noteComplete(ref.digest);
     return bytes;
   }
@@ -132,13 +149,13 @@ export class ContentFetcher {
 
   /** One blob that a client asked for and that is not here. */
   async one(digest: Digest, size: number): Promise<void> {
-    await this.#persist([[digest, size]], undefined);
+    await this.#persist([[digest, size]], {});
   }
 
   /** Until all of `wanted` is here: from the hinted source first, then from the others in random order. */
   async #persist(
     wanted: readonly (readonly [Digest, number])[],
-    hint: string | undefined,
+    { hint, bases = noBases }: { readonly hint?: string | undefined; readonly bases?: Bases },
   ): Promise<void> {
     let backoff = retryMs.first;
     const missing = this.#missing(wanted);
@@ -146,7 +163,7 @@ export class ContentFetcher {
       const before = missing.size;
       for (const source of this.#order(hint)) {
         if (missing.size === 0 || this.isStopped) return;
-        await this.#fetchFrom(source, missing);
+        await this.#fetchFrom(source, missing, bases);
       }
       backoff = missing.size < before ? retryMs.first : Math.min(backoff * 2, retryMs.longest);
       if (missing.size > 0) await this.#sleep(backoff);
@@ -181,7 +198,7 @@ export class ContentFetcher {
   }
 
   /** Takes from `missing` what the source had and is durable now. */
-  async #fetchFrom(source: string, missing: Map<Digest, number>): Promise<void> {
+  async #fetchFrom(source: string, missing: Map<Digest, number>, bases: Bases): Promise<void> {
     const isSmall = (size: number): boolean => size <= limits.packedBlobBytesMax;
     const small = [...missing].filter(([, size]) => isSmall(size)).map(([digest]) => digest);
     try {
@@ -189,7 +206,7 @@ export class ContentFetcher {
       const large = [...missing].filter(([, size]) => !isSmall(size)).values();
       const work = async (): Promise<void> => {
         for (const [digest, size] of large) {
-          await this.#fetchLarge(source, digest, size);
+          await this.#fetchLarge(source, { digest, size, base: bases.get(digest) });
           if (this.#blobs.has(digest)) missing.delete(digest);
         }
       };
@@ -249,16 +266,71 @@ export class ContentFetcher {
     await store();
   }
 
-  async #fetchLarge(source: string, digest: Digest, size: number): Promise<void> {
+  async #fetchLarge(
+    source: string,
+    blob: { readonly digest: Digest; readonly size: number; readonly base: Digest | undefined },
+  ): Promise<void> {
+    const { digest, size, base } = blob;
     const offset = await this.#blobs.partialSize(digest);
-    const headers: Record<string, string> =
-      offset > 0 && offset < size ? { range: `bytes=${offset}-` } : {};
+    if (offset === 0 && base !== undefined && (await this.#fetchChanged(source, blob, base)))
+      return;
+    const { body, from } = await this.#bytesFrom(source, blob, { start: offset, end: size });
+    await this.#blobs.putLarge({ digest, size, offset: from }, body);
+    this.#onBytes(source, size - from);
+  }
+
+  /** Only what differs from a blob that is here; false if nothing is alike, or if the source's hints were wrong. */
+  async #fetchChanged(
+    source: string,
+    { digest, size }: { readonly digest: Digest; readonly size: number },
+    base: Digest,
+  ): Promise<boolean> {
+    const [sums, baseSize] = [await askSums(source, digest), this.#blobs.size(base)];
+    if (sums?.size !== size || baseSize === undefined) return false;
+    const read = (start: number, end: number): Promise<Uint8Array> =>
+      readAll(this.#blobs.stream(base, start, end), end - start, base);
+    const { prefix, suffix } = await overlapOf(sums, { size: baseSize, read });
+    if (prefix + suffix === 0) return false;
+    const end = size - suffix;
+    const middle =
+      end > prefix
+        ? (await this.#bytesFrom(source, { digest, size }, { start: prefix, end })).body
+        : Readable.from([]);
+    try {
+      const whole = upon(this.#blobs, { digest: base, prefix, suffix }, middle);
+      await this.#blobs.putLarge({ digest, size, offset: 0 }, whole);
+      this.#onBytes(source, end - prefix);
+      return true;
+    } catch (error) {
+      if (!(error instanceof BlobError)) throw error;
+      this.#log.debug({ source, digest }, "content: the parts did not make the whole");
+      return false;
+    }
+  }
+
+  /** The bytes of a blob from `start` to `end`, or all of them where the source knows no ranges. */
+  async #bytesFrom(
+    source: string,
+    { digest, size }: { readonly digest: Digest; readonly size: number },
+    { start, end }: { readonly start: number; readonly end: number },
+  ): Promise<{ readonly body: AsyncIterable<Uint8Array>; readonly from: number }> {
+    const isPart = (start > 0 && start < size) || end < size;
+    const headers: Record<string, string> = isPart ? { range: `bytes=${start}-${end - 1}` } : {};
     const { body, statusCode } = await ask(`${source}/.smalti/blob/sha256/${digest}`, {
       headers,
       signal: this.#stop.signal,
     });
-    const from = statusCode === 206 ? offset : 0;
-    await this.#blobs.putLarge({ digest, size, offset: from }, body);
-    this.#onBytes(source, size - from);
+    return { body, from: statusCode === 206 ? start : 0 };
   }
+}
+
+/** For each large file of an update, what stood at its path before: most of it may be the same. */
+function basesOf(changes: ChangeList, before: Before): Bases {
+  const bases = new Map<Digest, Digest>();
+  for (const { path, leaf } of changes.changes) {
+    if (leaf?.kind !== "file" || leaf.size <= limits.packedBlobBytesMax) continue;
+    const old = before(changes.tree, path);
+    if (old !== undefined && old !== leaf.digest) bases.set(leaf.digest, old);
+  }
+  return bases;
 }

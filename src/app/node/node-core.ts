@@ -14,6 +14,7 @@ import type { Verifier } from "../../core/crypto/index.ts";
 import type { HostEvidence } from "../../core/host/index.ts";
 import type { Network } from "../../core/membership/index.ts";
 import {
+  lookup,
   type MirrorEvent,
   type MirrorState,
   type MirrorView,
@@ -22,7 +23,7 @@ import {
 import { StorageError } from "../../io/ports/index.ts";
 import { Archive, type CertifiedHead } from "../gateway/index.ts";
 import type { HostStore, LaterEffect } from "../host/index.ts";
-import { ContentFetcher, WrongSizeError } from "./content.ts";
+import { type Before, ContentFetcher, WrongSizeError } from "./content.ts";
 import type { Log } from "./log.ts";
 import { MessageFeed } from "./message-feed.ts";
 import type { Metrics } from "./metrics.ts";
@@ -255,13 +256,22 @@ export class NodeCore {
       if (record === undefined) return;
       if (record.changes !== undefined) {
         const ref = { digest: record.changes, bytes: record.changesBytes };
-        if (!(await this.content.complete(ref))) return;
+        const before = this.before(this.archive.height(this.#complete)?.trees);
+        if (!(await this.content.complete(ref, { before }))) return;
       }
       this.#complete = record.height;
       this.store.state.write([[completeKey, bigEndian(this.#complete, 6)]]);
       this.metrics.height.set(this.servedHeight);
       this.news.notify();
     }
+  }
+
+  /** What stood at a path of the trees under `trees`. */
+  before(trees: Digest | undefined): Before {
+    return (tree, path) => {
+      const entry = lookup(this.archive.directories, trees, [tree, ...path.split("/")]);
+      return entry?.kind === "file" ? entry.digest : undefined;
+    };
   }
 
   startCompleting(): void {

@@ -13,7 +13,8 @@ import {
 import { type BlobStore, StorageError } from "../../io/ports/index.ts";
 import { BlobError } from "../../io/storage/index.ts";
 import { readAll, readBulk, ServerError } from "../client/index.ts";
-import type { PublishDesk } from "../gateway/index.ts";
+import type { BlobBase, PublishDesk } from "../gateway/index.ts";
+import { upon } from "./upon.ts";
 
 /** Updates that publishers are bringing at once; the one untouched for longest makes room. */
 const openMax = 256;
@@ -131,15 +132,22 @@ export class Desk implements PublishDesk {
 
   async putLarge(
     id: Digest,
-    { digest, offset }: { readonly digest: Digest; readonly offset: number },
+    {
+      digest,
+      offset,
+      base,
+    }: { readonly digest: Digest; readonly offset: number; readonly base?: BlobBase },
     content: AsyncIterable<Uint8Array>,
   ): Promise<Result<{ readonly complete: boolean }>> {
     const found = this.#find(id);
     if (!found.ok) return found;
     const size = found.value.blobs?.get(digest);
     if (size === undefined) return fail("NOT_NAMED", "the update does not name this blob");
+    if (base !== undefined && (this.#blobs.size(base.digest) ?? 0) < base.prefix + base.suffix)
+      return fail("INCOMPLETE", "the base is not here, or shorter than what is taken of it");
+    const whole = base === undefined ? content : upon(this.#blobs, base, content);
     return refusing(async () =>
-      ok({ complete: await this.#blobs.putLarge({ digest, size, offset }, content) }),
+      ok({ complete: await this.#blobs.putLarge({ digest, size, offset }, whole) }),
     );
   }
 

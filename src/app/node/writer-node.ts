@@ -210,7 +210,8 @@ export class WriterNode implements NodeRole, DeskWriter {
     const { digest } = record.changes;
     const hint = author === this.#self ? undefined : this.#core.network.writers[author]?.http;
     await this.#core.untilDone("hold an update", async () => {
-      const changes = await this.#core.content.ensure(record.changes, hint);
+      const before = this.#core.before(this.state.trees);
+      const changes = await this.#core.content.ensure(record.changes, { hint, before });
       if (changes === undefined) return;
       // It may have been published meanwhile, or another call may have been faster.
       if (this.#held.has(id) || this.#core.archive.outcome(id) !== undefined) return;

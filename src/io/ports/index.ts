@@ -104,6 +104,10 @@ export interface BlobStore {
   readMany(
     digests: readonly Digest[],
   ): AsyncGenerator<{ readonly digest: Digest; readonly bytes: Uint8Array }>;
+  /** CRC-32 of the chunks of a large blob, 4 bytes big-endian each; `undefined` for others. */
+  sums(
+    digest: Digest,
+  ): Promise<{ readonly chunkBytes: number; readonly sums: Uint8Array } | undefined>;
   /** Bytes `start` to `end` (exclusive), in verified pieces. */
   stream(digest: Digest, start: number, end: number): AsyncGenerator<Uint8Array>;
   close(): Promise<void>;

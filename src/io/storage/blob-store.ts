@@ -162,6 +162,18 @@ export class FileBlobStore implements BlobStore {
     return true;
   }
 
+  async sums(
+    digest: Digest,
+  ): Promise<{ readonly chunkBytes: number; readonly sums: Uint8Array } | undefined> {
+    const place = this.#place(digest);
+    if (place?.kind !== "large") return undefined;
+    try {
+      return await this.#large.sums(digest, place.size);
+    } catch (error) {
+      throw this.#damaged(digest, error);
+    }
+  }
+
   async read(digest: Digest): Promise<Uint8Array> {
     const size = this.size(digest);
     if (size === undefined) throw missing(digest);

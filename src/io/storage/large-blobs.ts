@@ -129,6 +129,15 @@ export class LargeBlobs {
     await syncDirectory(join(this.#directory, "large"));
   }
 
+  /** The checksums of the chunks. Throws as {@link stream}. */
+  async sums(
+    digest: Digest,
+    size: number,
+  ): Promise<{ readonly chunkBytes: number; readonly sums: Uint8Array }> {
+    const outboard = await readOutboard(digest, `${this.#path(digest)}.chunks`, size);
+    return { chunkBytes: chunk, sums: outboard.subarray(0, -checksumBytes) };
+  }
+
   /** Bytes `start` to `end` (exclusive), checked. Throws {@link BlobError}, or what the disk says. */
   async *stream(
     digest: Digest,

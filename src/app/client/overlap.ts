@@ -1,0 +1,79 @@
+import { crc32 } from "node:zlib";
+import { type Digest, fromBase64 } from "../../core/base/index.ts";
+import { askJson, ServerError } from "./transfer.ts";
+
+/**
+ * Checksums (CRC-32) of the chunks of a blob that a server holds, as it says: a hint where to look for equal bytes,
+ * never a proof. Whatever is put together with it must still have its digest.
+ */
+export interface BlobSums {
+  /** Bytes. */
+  readonly size: number;
+  readonly chunkBytes: number;
+  readonly sums: readonly number[];
+}
+
+/** How many of a blob's first and last bytes another one has too, at its beginning and end. */
+export interface Overlap {
+  readonly prefix: number;
+  readonly suffix: number;
+}
+
+/** Bytes `start` to `end` (exclusive) of a local blob. */
+export type ReadLocal = (start: number, end: number) => Promise<Uint8Array>;
+
+const chunkBounds = { least: 4096, most: 16 * 1024 * 1024 };
+
+/** What a server says of a blob; `undefined` if it says nothing that can be used. */
+export async function askSums(server: string, digest: Digest): Promise<BlobSums | undefined> {
+  try {
+    const answer = await askJson<Record<string, unknown>>(
+      `${server}/.smalti/v1/blobs/${digest}/sums`,
+    );
+    return sumsOf(answer);
+  } catch (error) {
+    if (error instanceof ServerError) return undefined;
+    throw error;
+  }
+}
+
+function sumsOf({ size, chunkBytes, sums }: Record<string, unknown>): BlobSums | undefined {
+  if (typeof size !== "number" || typeof chunkBytes !== "number" || typeof sums !== "string")
+    return undefined;
+  if (!Number.isSafeInteger(size) || size < 0 || !Number.isSafeInteger(chunkBytes))
+    return undefined;
+  if (chunkBytes < chunkBounds.least || chunkBytes > chunkBounds.most) return undefined;
+  const bytes = fromBase64(sums);
+  if (bytes?.length !== 4 * Math.ceil(size / chunkBytes)) return undefined;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const list = Array.from({ length: bytes.length / 4 }, (_, i) => view.getUint32(4 * i));
+  return { size, chunkBytes, sums: list };
+}
+
+/**
+ * Compares chunk by chunk from both ends: finds all of an append, of a cut, and of any change in one place; between two
+ * changes that are far apart, everything counts as changed.
+ */
+export async function overlapOf(
+  remote: BlobSums,
+  local: { readonly size: number; readonly read: ReadLocal },
+): Promise<Overlap> {
+  const { size, chunkBytes, sums } = remote;
+  const least = Math.min(size, local.size);
+  const isEqual = async (i: number, shift: number): Promise<boolean> => {
+    const start = i * chunkBytes;
+    const end = Math.min(start + chunkBytes, size);
+    return crc32(await local.read(start + shift, end + shift)) === sums[i];
+  };
+  let prefix = 0;
+  while (prefix + chunkBytes <= least && (await isEqual(prefix / chunkBytes, 0)))
+    prefix += chunkBytes;
+  const shift = local.size - size;
+  let from = size;
+  for (let i = sums.length - 1; i >= 0; i--) {
+    const start = i * chunkBytes;
+    if (start < prefix || start + shift < prefix || !(await isEqual(i, shift))) break;
+    from = start;
+  }
+  return { prefix, suffix: size - from };
+}

@@ -1,0 +1,228 @@
+import { createReadStream, readFileSync } from "node:fs";
+import { open } from "node:fs/promises";
+import { Readable } from "node:stream";
+import { type Digest, limits } from "../../core/base/index.ts";
+import type { SignedUpdate } from "../../core/mirror/index.ts";
+import { askSums, overlapOf, type ReadLocal } from "./overlap.ts";
+import { ask, askJson, bulkHead, ServerError } from "./transfer.ts";
+
+export interface PublishProgress {
+  readonly phase: "upload" | "order" | "done";
+  readonly doneBytes: number;
+  readonly totalBytes: number;
+  readonly writer: string;
+}
+
+const bulkBytes = 8 * 1024 * 1024;
+/** What a writer may take to make something durable, or to have it ordered, milliseconds. */
+export const settleMs = 120_000;
+
+/** Brings one signed update and its content to writers; what one has taken and another not, is sent again. */
+export class Upload {
+  readonly #update: SignedUpdate;
+  readonly #changes: Uint8Array;
+  readonly #files: ReadonlyMap<Digest, string>;
+  readonly #bases: ReadonlyMap<Digest, Digest>;
+  readonly #onProgress: (progress: PublishProgress) => void;
+  doneBytes = 0;
+
+  constructor(options: {
+    readonly update: SignedUpdate;
+    readonly changes: Uint8Array;
+    readonly files: ReadonlyMap<Digest, string>;
+    readonly bases: ReadonlyMap<Digest, Digest>;
+    readonly onProgress: ((progress: PublishProgress) => void) | undefined;
+  }) {
+    this.#update = options.update;
+    this.#changes = options.changes;
+    this.#files = options.files;
+    this.#bases = options.bases;
+    this.#onProgress = options.onProgress ?? (() => undefined);
+  }
+
+  async to(writer: string): Promise<void> {
+    const base = `${writer}/.smalti/v1/updates`;
+    const binary = { "content-type": "application/octet-stream" };
+    const opened = await askJson<{ state: string }>(base, {
+      method: "POST",
+      body: this.#update.wire,
+      headers: binary,
+    });
+    if (opened.state === "ordered") return;
+    const url = `${base}/${this.#update.id}`;
+    const stream = { "content-type": "application/vnd.smalti.stream" };
+    if (opened.state === "needs-changes") {
+      await askJson(`${url}/changes`, {
+        method: "PUT",
+        body: this.#changes,
+        headers: stream,
+        patienceMs: settleMs,
+      });
+    }
+    await this.#sendMissing(url, writer);
+    this.#onProgress({
+      phase: "order",
+      doneBytes: this.doneBytes,
+      totalBytes: this.doneBytes,
+      writer,
+    });
+    await askJson(`${url}/submit`, { method: "POST" });
+  }
+
+  /** Sends what the writer says it lacks; a writer that goes on lacking the same has had its chance. */
+  async #sendMissing(url: string, writer: string): Promise<void> {
+    let last = "";
+    for (;;) {
+      const { missing } = await askJson<{ missing: { digest: Digest; size: number }[] }>(
+        `${url}/missing`,
+      );
+      if (missing.length === 0) return;
+      const now = JSON.stringify(missing);
+      if (now === last)
+        throw new ServerError(
+          writer,
+          200,
+          "INCOMPLETE",
+          "the writer does not keep what it is sent",
+        );
+      last = now;
+      await this.#send(url, missing, writer);
+    }
+  }
+
+  async #send(
+    url: string,
+    missing: readonly { digest: Digest; size: number }[],
+    writer: string,
+  ): Promise<void> {
+    const totalBytes = this.doneBytes + missing.reduce((sum, { size }) => sum + size, 0);
+    const report = (bytes: number): void => {
+      this.doneBytes += bytes;
+      this.#onProgress({ phase: "upload", doneBytes: this.doneBytes, totalBytes, writer });
+    };
+    const small = missing.filter(({ size }) => size <= limits.packedBlobBytesMax);
+    const queue = batches(small);
+    const work = async (): Promise<void> => {
+      for (const batch of queue) {
+        const body = this.#bulk(batch);
+        const headers = { "content-type": "application/vnd.smalti.stream" };
+        await askJson(`${url}/blobs`, { method: "POST", body, headers, patienceMs: settleMs });
+        report(batch.reduce((sum, { size }) => sum + size, 0));
+      }
+    };
+    // One is read, or made durable there, while the other is on its way.
+    await Promise.all([work(), work()]);
+    const large = missing.filter(({ size }) => size > limits.packedBlobBytesMax).values();
+    const sendNext = async (): Promise<void> => {
+      for (const blob of large) await this.#sendLarge(url, blob, report);
+    };
+    await Promise.all([sendNext(), sendNext()]);
+  }
+
+  #file(digest: Digest): string {
+    const file = this.#files.get(digest);
+    if (file === undefined) throw new Error(`no local file has the content ${digest}`);
+    return file;
+  }
+
+  #bulk(batch: readonly { digest: Digest; size: number }[]): Uint8Array {
+    const parts = batch.flatMap(({ digest }) => {
+      const bytes = readFileSync(this.#file(digest));
+      return [bulkHead(digest, bytes.length), bytes];
+    });
+    return Buffer.concat(parts);
+  }
+
+  /** Goes on where an interrupted upload stopped; of a changed file only what differs is sent. */
+  async #sendLarge(
+    url: string,
+    blob: { digest: Digest; size: number },
+    report: (bytes: number) => void,
+  ): Promise<void> {
+    const { digest, size } = blob;
+    const { offset } = await askJson<{ offset: number }>(`${url}/blobs/${digest}`);
+    const base = this.#bases.get(digest);
+    if (
+      offset === 0 &&
+      base !== undefined &&
+      (await this.#sendChanged(url, { ...blob, base }, report))
+    )
+      return;
+    const start = offset < size ? offset : 0;
+    await this.#sendPart(
+      `${url}/blobs/${digest}?offset=${start}`,
+      digest,
+      { start, end: size },
+      report,
+    );
+  }
+
+  /** False if nothing is alike, or if what the writer made of it was not the file. */
+  async #sendChanged(
+    url: string,
+    { digest, size, base }: { digest: Digest; size: number; base: Digest },
+    report: (bytes: number) => void,
+  ): Promise<boolean> {
+    const sums = await askSums(new URL(url).origin, base);
+    if (sums === undefined) return false;
+    const handle = await open(this.#file(digest));
+    const read: ReadLocal = async (start, end) => {
+      const { buffer } = await handle.read(Buffer.alloc(end - start), 0, end - start, start);
+      return buffer;
+    };
+    const { prefix, suffix } = await overlapOf(sums, { size, read }).finally(() => handle.close());
+    if (prefix + suffix === 0) return false;
+    const part = { start: prefix, end: size - suffix };
+    const query = `base=${base}&prefix=${prefix}&suffix=${suffix}`;
+    try {
+      await this.#sendPart(`${url}/blobs/${digest}?${query}`, digest, part, report);
+      return true;
+    } catch (error) {
+      if (error instanceof ServerError && error.status < 500) return false;
+      throw error;
+    }
+  }
+
+  // biome-ignore lint/complexity/useMaxParams: where to, and which bytes of which file
+  async #sendPart(
+    url: string,
+    digest: Digest,
+    { start, end }: { readonly start: number; readonly end: number },
+    report: (bytes: number) => void,
+  ): Promise<void> {
+    const body =
+      end > start
+        ? createReadStream(this.#file(digest), {
+            start,
+            end: end - 1,
+            highWaterMark: limits.blobChunkBytes,
+          })
+        : Readable.from([]);
+    const headers = { "content-type": "application/vnd.smalti.stream" };
+    body.on("data", (piece: Buffer) => report(piece.length));
+    const { body: answer } = await ask(url, {
+      method: "PUT",
+      body,
+      headers,
+      patienceMs: settleMs,
+    });
+    await answer.dump();
+  }
+}
+
+function* batches(
+  blobs: readonly { digest: Digest; size: number }[],
+): Generator<{ digest: Digest; size: number }[]> {
+  let batch: { digest: Digest; size: number }[] = [];
+  let bytes = 0;
+  for (const blob of blobs) {
+    if (bytes + blob.size > bulkBytes && batch.length > 0) {
+      yield batch;
+      batch = [];
+      bytes = 0;
+    }
+    batch.push(blob);
+    bytes += blob.size;
+  }
+  if (batch.length > 0) yield batch;
+}
