@@ -1,53 +1,64 @@
 import { parseArgs } from "node:util";
-import { sayTable } from "../src/cli/output.ts";
-import { benchBroadcast } from "./broadcast.ts";
-import { benchPublish } from "./publish.ts";
+import { note, sayJson, sayTable } from "../src/cli/output.ts";
+import { benchBroadcast, benchSoak } from "./broadcast.ts";
+import { benchMirror } from "./mirror.ts";
+import { benchServe } from "./serve.ts";
+import { benchStart, benchTrees } from "./state.ts";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    writers: { type: "string", default: "4" },
-    ms: { type: "string", default: "8000" },
-    files: { type: "string", default: "10000" },
-    bytes: { type: "string", default: "8000" },
+    json: { type: "boolean", default: false },
+    /** Everything once, so small that it says nothing about speed: for tests. */
+    small: { type: "boolean", default: false },
+    minutes: { type: "string", default: "10" },
   },
 });
-const wanted = positionals.length === 0 ? ["broadcast", "publish"] : positionals;
+const isSmall = values.small;
+const MiB = 2 ** 20;
 
-if (wanted.includes("broadcast")) {
-  const rows = await benchBroadcast({ writers: Number(values.writers), runMs: Number(values.ms) });
+type Row = Readonly<Record<string, string | number | undefined>>;
+const benches: Readonly<Record<string, () => Promise<readonly object[]>>> = {
+  broadcast: () => benchBroadcast({ runMs: isSmall ? 500 : 6000, isSmall }),
+  mirror: () =>
+    benchMirror(
+      isSmall
+        ? { files: 200, large: 2, largeBytes: MiB }
+        : { files: 10_000, large: 8, largeBytes: 128 * MiB },
+    ),
+  serve: () =>
+    benchServe(
+      isSmall
+        ? { files: 50, largeBytes: MiB, seconds: 1 }
+        : { files: 1000, largeBytes: 128 * MiB, seconds: 6 },
+    ),
+  trees: () => benchTrees(isSmall ? 10_000 : 1_000_000),
+  start: () => benchStart(isSmall ? 5000 : 1_000_000),
+  soak: () => benchSoak(Number(values.minutes)),
+};
+const usual = ["broadcast", "mirror", "serve", "trees", "start"];
+
+function text(value: string | number | undefined): string {
+  if (value === undefined) return "–";
+  if (typeof value === "string") return value;
+  if (Number.isInteger(value)) return String(value);
+  return value >= 1000 ? value.toFixed(0) : value.toPrecision(3);
+}
+
+const results: Record<string, readonly object[]> = {};
+for (const name of positionals.length === 0 ? usual : positionals) {
+  const bench = benches[name];
+  if (bench === undefined)
+    throw new Error(`no benchmark ${name}; there are ${Object.keys(benches).join(", ")}`);
+  note(`${name} …`);
+  const rows = await bench();
+  results[name] = rows;
+  if (values.json) continue;
+  const [first = {}] = rows;
+  const heads = Object.keys(first);
   sayTable(
-    [
-      "broadcast, 100 B",
-      "messages/s",
-      "p50 ms",
-      "p99 ms",
-      "writers' CPU",
-      "peak MiB a writer",
-      "work",
-    ],
-    rows.map((row) => [
-      row.name,
-      String(row.messagesPerS),
-      row.p50Ms.toFixed(1),
-      row.p99Ms.toFixed(1),
-      row.writersCpu.toFixed(2),
-      row.peakMiB.toFixed(0),
-      row.workHash,
-    ]),
+    heads,
+    rows.map((row) => heads.map((head) => text((row as Row)[head]))),
   );
 }
-if (wanted.includes("publish")) {
-  const rows = await benchPublish({ files: Number(values.files), bytes: Number(values.bytes) });
-  sayTable(
-    ["publish to 4 writers", "published s", "everywhere s", "rsync to 3 s", "ratio", "work"],
-    rows.map(({ task, smaltiS, everywhereS, rsyncS, workHash }) => [
-      task,
-      smaltiS.toFixed(2),
-      everywhereS.toFixed(2),
-      rsyncS?.toFixed(2) ?? "no rsync here",
-      rsyncS === undefined ? "" : (everywhereS / rsyncS).toFixed(2),
-      workHash,
-    ]),
-  );
-}
+if (values.json) sayJson(results);

@@ -65,4 +65,5 @@ function observe({ metrics, core }: Parts, { writer }: Engine): void {
   metrics.waitingBlocks.set(vitals.waitingBlocks);
   metrics.graphBlocks.set(vitals.graphBlocks);
   metrics.backlog.set(vitals.backlog);
+  metrics.linkBytes.set(writer?.sentBytes ?? 0);
 }

@@ -21,6 +21,7 @@ export function createMetrics() {
     messages: gauge("broadcast_messages", "Application messages ordered"),
     signing: gauge("consensus_signing", "1 while this host signs blocks"),
     peers: gauge("peers", "Writers with which this host has links"),
+    linkBytes: gauge("link_sent_bytes", "Bytes handed to the links with other writers"),
     pendingBytes: gauge("pool_bytes", "Payload that waits to be proposed"),
     waitingBlocks: gauge("waiting_blocks", "Blocks that wait for parents"),
     graphBlocks: gauge("graph_blocks", "Blocks above the horizon"),

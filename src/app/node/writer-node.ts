@@ -98,6 +98,11 @@ export class WriterNode implements NodeRole, DeskWriter {
     return this.#host.vitals;
   }
 
+  /** Bytes handed to the links so far. */
+  get sentBytes(): number {
+    return this.#links?.sentBytes ?? 0;
+  }
+
   stateWritten(): void {
     this.#host.stateWritten();
   }

@@ -60,6 +60,7 @@ export class Links {
   readonly #connecting = new Set<TLSSocket>();
   readonly #unproven = new Set<Socket>();
   #sessions = 0;
+  #sentBytes = 0;
   #isClosed = false;
 
   constructor(
@@ -110,6 +111,11 @@ export class Links {
     return typeof address === "object" && address !== null ? address.port : 0;
   }
 
+  /** Bytes handed to all links so far, before TLS. */
+  get sentBytes(): number {
+    return this.#sentBytes;
+  }
+
   /** Sends a frame if that link still stands; drops the link if the peer does not take what it is sent. */
   send({ peer, session }: LinkName, frame: Uint8Array): void {
     const link = this.#links.get(peer);
@@ -134,6 +140,7 @@ export class Links {
       process.nextTick(() => link.socket.uncork());
     }
     for (const part of parts) link.socket.write(part);
+    this.#sentBytes += length;
   }
 
   /** The queue for this peer is short again. */
