@@ -32,6 +32,7 @@ interface Server {
 }
 
 const connections = 64;
+const largeTimes = 6;
 
 /** Requests by `wrk` where it is installed; else by this process, which then is the limit. */
 async function requests(
@@ -73,29 +74,28 @@ async function fetches(
 
 async function measure(
   server: Server,
-  options: { readonly files: number; readonly seconds: number; readonly work: string },
+  options: {
+    readonly files: number;
+    readonly largeBytes: number;
+    readonly seconds: number;
+    readonly work: string;
+  },
 ): Promise<ServeRow> {
   await requests(server, { ...options, seconds: Math.ceil(options.seconds / 3) });
   const before = usageOf(server.pid).cpuS;
   const requestsPerS = await requests(server, options);
   const cpuS = usageOf(server.pid).cpuS - before;
   const hash = createHash("sha256");
-  let [bytes, seconds] = [0, 0];
-  for (let i = 0; i < 4; i++) {
-    const at = performance.now();
-    const { stdout } = await run("curl", ["-sf", `${server.base}/large`], {
-      encoding: "buffer",
-      maxBuffer: 2 ** 30,
-    });
-    seconds += (performance.now() - at) / 1000;
-    bytes += stdout.length;
-    hash.update(stdout);
-  }
+  hash.update(Buffer.from(await (await fetch(`${server.base}/large`)).arrayBuffer()));
+  const at = performance.now();
+  for (let i = 0; i < largeTimes; i++)
+    await run("curl", ["-sf", "-o", "/dev/null", `${server.base}/large`]);
+  const seconds = (performance.now() - at) / 1000;
   return {
     server: server.name,
     requestsPerS,
     requestsPerCpuS: (requestsPerS * options.seconds) / cpuS,
-    largeMBs: bytes / seconds / 1e6,
+    largeMBs: (largeTimes * options.largeBytes) / seconds / 1e6,
     peakMiB: usageOf(server.pid).peakBytes / 2 ** 20,
     workHash: hash.digest("hex").slice(0, 16),
   };

@@ -149,8 +149,8 @@ export const mutants = [
   },
   {
     file: "core/crypto/digest.js",
-    find: "    state.update(prefix(kind));\n",
-    put: "",
+    find: "sha256Bytes(prefix(kind), bytes)",
+    put: "sha256Bytes(bytes)",
     says: "no domain tag in digests",
   },
   {
@@ -467,5 +467,61 @@ export const mutants = [
     find: "Uint8Array.of(0)",
     put: "Uint8Array.of(1)",
     says: "leaves and nodes are hashed alike",
+  },
+
+  // ── what speed could have cost ──
+  {
+    file: "io/files/node-file.js",
+    find: "        fdatasyncSync(this.#handle.fd);\n",
+    put: "",
+    says: "small writes are not synced",
+  },
+  {
+    file: "io/storage/large-blobs.js",
+    find: "if (sums.digest() !== digest) {",
+    put: "if (false) {",
+    says: "a large blob is kept unverified",
+  },
+  {
+    file: "io/storage/large-blobs.js",
+    find: "if (checksum !== checksums.readUInt32BE(checksumBytes * (first + i)))\n            return false;",
+    put: "",
+    says: "chunks are handed out unchecked",
+  },
+  {
+    file: "io/storage/large-blobs.js",
+    find: "await flush();\n    }\n    return at;",
+    put: "}\n    return at;",
+    says: "the end of what came is not written",
+  },
+  {
+    file: "app/client/overlap.js",
+    find: "if (start < prefix || start + shift < prefix || !(await isEqual(i, shift)))",
+    put: "if (!(await isEqual(i, shift)))",
+    says: "equal ends of a file meet",
+  },
+  {
+    file: "app/client/scan-cache.js",
+    find: "if (!isSame || !isSettled || !isDigest(digest))",
+    put: "if (!isSame || !isDigest(digest))",
+    says: "a file that changed after it was read counts as known",
+  },
+  {
+    file: "app/client/scan-cache.js",
+    find: "ctimeMs === stat.ctimeMs &&",
+    put: "",
+    says: "times that were set back hide a change",
+  },
+  {
+    file: `${dag}/pacing.js`,
+    find: ".slice(0, this.#most)",
+    put: "",
+    says: "any number of late writers is not waited for",
+  },
+  {
+    file: "core/mirror/directory.js",
+    find: "if (names.has(name))\n                    found.set(name, entry);",
+    put: "found.set(name, entry);",
+    says: "many lookups find what was not asked for",
   },
 ];

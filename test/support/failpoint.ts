@@ -1,6 +1,6 @@
 // Loaded before a program (`node --import`): dies by SIGKILL at its k-th durable step, before, after or amid it.
 // SMALTI_FAILPOINT=STEP:MODE, MODE one of before, after, torn, power (what was not synced is taken back first).
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import fs, { readFileSync, rmSync, writeFileSync } from "node:fs";
 import promises, { type FileHandle } from "node:fs/promises";
 import { syncBuiltinESMExports } from "node:module";
 import { dirname, resolve } from "node:path";
@@ -14,6 +14,8 @@ type Call = (...args: unknown[]) => Promise<unknown>;
 /** What a power cut would leave of the files that were opened for writing, and of their names. */
 const durable = new Map<string, { content: Buffer; isNamed: boolean }>();
 const pathOf = new WeakMap<FileHandle, string>();
+/** Of the handles, for what is done on the spot. */
+const pathOfFd = new Map<number, string>();
 
 function bytesOf(path: string): Buffer {
   try {
@@ -72,11 +74,42 @@ function synced(call: Call): Call {
     const path = pathOf.get(this as FileHandle);
     const content = path === undefined ? undefined : bytesOf(path);
     const result = await call.apply(this, args);
-    const known = path === undefined ? undefined : durable.get(path);
-    if (known !== undefined && content !== undefined) known.content = content;
-    if (path !== undefined && known === undefined)
-      for (const [name, file] of durable) if (dirname(name) === path) file.isNamed = true;
+    nowDurable(path, content);
     return result;
+  };
+}
+
+function nowDurable(path: string | undefined, content: Buffer | undefined): void {
+  const known = path === undefined ? undefined : durable.get(path);
+  if (known !== undefined && content !== undefined) known.content = content;
+  if (path !== undefined && known === undefined)
+    for (const [name, file] of durable) if (dirname(name) === path) file.isNamed = true;
+}
+
+type SpotCall = (fd: number, ...args: unknown[]) => unknown;
+
+/** As {@link counted}, for what is done on the spot. */
+function countedOnTheSpot(call: SpotCall, torn: SpotCall): SpotCall {
+  return (fd, ...args) => {
+    if (++step !== fatalStep) return call(fd, ...args);
+    if (mode === "after") call(fd, ...args);
+    if (mode === "torn") torn(fd, ...args);
+    return die();
+  };
+}
+
+/** Half of `writevSync(fd, parts, at)`. */
+const halfOnTheSpot: SpotCall = (fd, parts, at) => {
+  const whole = Buffer.concat(parts as Uint8Array[]);
+  fs.writeSync(fd, whole, 0, Math.floor(whole.length / 2), at as number);
+};
+
+function syncedOnTheSpot(call: SpotCall): SpotCall {
+  return (fd, ...args) => {
+    const path = pathOfFd.get(fd);
+    const content = path === undefined ? undefined : bytesOf(path);
+    call(fd, ...args);
+    nowDurable(path, content);
   };
 }
 
@@ -92,9 +125,13 @@ patch(calls, "open", (call) => async (...args) => {
   const isNew = before.length === 0 && !durable.has(path);
   const handle = (await call(...args)) as FileHandle;
   pathOf.set(handle, path);
+  pathOfFd.set(handle.fd, path);
   const stat = await handle.stat();
   // What was there before this program is taken for durable.
   if (stat.isFile() && !durable.has(path)) durable.set(path, { content: before, isNamed: !isNew });
   return handle;
 });
+const spot = fs as unknown as Record<"writevSync" | "fdatasyncSync", SpotCall>;
+spot.writevSync = countedOnTheSpot(spot.writevSync, halfOnTheSpot);
+spot.fdatasyncSync = countedOnTheSpot(syncedOnTheSpot(spot.fdatasyncSync), () => undefined);
 syncBuiltinESMExports();

@@ -77,7 +77,7 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
     this.#config = config;
     this.#self = signer?.author;
     this.#clock = new RoundClock(config.rule.parentQuorum);
-    this.#absence = new Absence(config.rule.f + config.rule.c);
+    this.#absence = new Absence(config.rule.n, config.rule.f + config.rule.c);
     this.#votes = new CommitVotes(config.rule.n, config.rule.parentQuorum);
     this.#ordering = new Ordering(config, this.#graph, this.#votes);
     const parts = {
@@ -327,6 +327,7 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
     this.#graph.add(entry);
     this.#ordering.added(entry);
     this.#isGrown = true;
+    this.#absence.came(ref.author, this.#clock.lateness(ref.round, paceMs));
     this.#clock.observe(ref.round, ref.author, paceMs);
     return entry;
   }

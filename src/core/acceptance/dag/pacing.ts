@@ -8,12 +8,17 @@ export interface Pacing {
   readonly minRoundMs: number;
 }
 
+/** Rounds of which it is remembered when they had their quorums. */
+const completeKept = 256;
+
 /** The round clock: a round begins when a parent quorum of distinct authors has blocks in the one before. */
 export class RoundClock {
   readonly #quorum: number;
   #round = 1;
   #authors = new Map<number, Set<Author>>();
   #advancedAtMs = 0;
+  /** When the last rounds had their quorums. */
+  readonly #completeAtMs = new Map<number, number>();
 
   constructor(quorum: number) {
     this.#quorum = quorum;
@@ -36,7 +41,14 @@ export class RoundClock {
     if (authors.size < this.#quorum) return;
     this.#round = round + 1;
     this.#advancedAtMs = nowMs;
+    this.#completeAtMs.set(round, nowMs);
+    this.#completeAtMs.delete(round - completeKept);
     for (const past of this.#authors.keys()) if (past <= round) this.#authors.delete(past);
+  }
+
+  /** How long a round had its quorum already, milliseconds; 0 if it has none, or had it too long ago to say. */
+  lateness(round: number, nowMs: number): number {
+    return Math.max(0, nowMs - (this.#completeAtMs.get(round) ?? nowMs));
   }
 
   /** True if another host already proposed in the current round or beyond: a round begun is joined by all. */
@@ -45,29 +57,63 @@ export class RoundClock {
   }
 }
 
+/** Weight of the newest block in the average of how late a writer's blocks come. */
+const newest = 1 / 8;
+const lateMostMs = 1000;
+/** So much later than the others, and so many milliseconds more, is too late to be waited for. */
+const lateTimes = 4;
+const lateSpareMs = 40;
+
 /**
- * Writers that are not waited for: the unreachable ones, at most `most` of them, the longest absent first.
- * The bound keeps liveness: after the network calms down some leader is awaited by all correct hosts.
+ * Writers that are not waited for: the unreachable ones, the longest absent first, then those whose blocks come much
+ * later than the others', once rounds have their quorums. At most `most` of them: the bound keeps liveness, after the
+ * network calms down some leader is awaited by all correct hosts.
  */
 export class Absence {
   readonly #most: number;
+  /** Place in the order of lateness of the last writer that cannot be among the late ones. */
+  readonly #punctual: number;
   /** Absent authors, the longest absent first. */
   #absent: Author[] = [];
+  readonly #lateMs = new Map<Author, number>();
+  #ignored: ReadonlySet<Author> | undefined;
 
-  constructor(most: number) {
+  /** Of `n` writers, this host among them. */
+  constructor(n: number, most: number) {
     this.#most = most;
+    this.#punctual = n - 2 - most;
   }
 
   update(reachable: ReadonlySet<Author>, others: readonly Author[]): void {
+    this.#ignored = undefined;
     this.#absent = this.#absent.filter((author) => !reachable.has(author));
     for (const author of others) {
       if (!reachable.has(author) && !this.#absent.includes(author)) this.#absent.push(author);
     }
+    for (const author of others) if (!this.#lateMs.has(author)) this.#lateMs.set(author, 0);
+  }
+
+  /** A block came so long after its round had a quorum. */
+  came(author: Author, lateMs: number): void {
+    const before = this.#lateMs.get(author);
+    if (before === undefined) return;
+    this.#ignored = undefined;
+    this.#lateMs.set(author, before + newest * (Math.min(lateMs, lateMostMs) - before));
   }
 
   isAwaited(author: Author): boolean {
-    const place = this.#absent.indexOf(author);
-    return place < 0 || place >= this.#most;
+    this.#ignored ??= new Set([...this.#absent, ...this.#late()].slice(0, this.#most));
+    return !this.#ignored.has(author);
+  }
+
+  /** The latest first. */
+  #late(): Author[] {
+    const byLateness = [...this.#lateMs].sort(([, a], [, b]) => a - b);
+    const limitMs = lateTimes * (byLateness[this.#punctual]?.[1] ?? 0) + lateSpareMs;
+    const late = byLateness.filter(
+      ([author, ms]) => ms > limitMs && !this.#absent.includes(author),
+    );
+    return late.map(([author]) => author).reverse();
   }
 }
 
