@@ -4,6 +4,7 @@ import { planOf, World } from "../../sim/index.ts";
 import { commitDigest, segmentOf } from "../../src/core/acceptance/index.ts";
 import { Author, limits } from "../../src/core/base/index.ts";
 import {
+  decodeMessage,
   encodeMessage,
   type HostEffect,
   type HostRecovery,
@@ -14,6 +15,11 @@ import {
 
 const world = new World(planOf(1, { n: 4 }));
 const { network, signatures } = world;
+
+function decodeType(frame: Uint8Array): string | undefined {
+  const message = decodeMessage(frame);
+  return message.ok ? message.value.type : undefined;
+}
 
 const hello: PeerMessage = {
   type: "hello",
@@ -85,6 +91,43 @@ describe("what a writer says to whom, and what it takes from whom", () => {
         { peer: 2, session: 20 },
       ],
     ]);
+  });
+
+  const submit = (): readonly HostEffect[] =>
+    step({ type: "submit", ticket: 1, segment: segmentOf(0, [Buffer.from("a message")]) });
+  const signs = (effects: readonly HostEffect[]): boolean =>
+    effects.some(({ type }) => type === "guard-round");
+
+  test("a host that may stand on an old copy signs nothing while the order is said to be far beyond it", () => {
+    for (const peer of [1, 2, 3]) up(peer);
+    says(1, { ...hello, lastCommit: 100 });
+    for (const peer of [2, 3]) says(peer, hello);
+    assert.equal(signs(submit()), false);
+    assert.equal(host.vitals.isSigning, false);
+    // Whoever said so is asked for it, and believed no more once it leaves that unanswered three times.
+    const asked = new Map<number, number>();
+    let hasSigned = false;
+    for (let i = 0; i < 2000 && !hasSigned; i++) {
+      nowMs += 50;
+      const effects = step({ type: "tick" });
+      for (const effect of effects) {
+        if (effect.type !== "send" || decodeType(effect.frame) !== "sync") continue;
+        const { peer } = effect.link;
+        asked.set(peer, (asked.get(peer) ?? 0) + 1);
+        if (peer !== 1) says(peer, { type: "range", range: { commits: [], voters: [] } });
+      }
+      hasSigned = signs(effects);
+    }
+    assert.ok(hasSigned, "a lie does not hold it for ever");
+    assert.ok((asked.get(1) ?? 0) >= 2, "a slow answer is waited for");
+  });
+
+  test("a host that has signed since its start is not held by what a peer says", () => {
+    for (const peer of [1, 2, 3]) up(peer);
+    for (const peer of [1, 2]) says(peer, hello);
+    assert.equal(signs(submit()), true);
+    says(3, { ...hello, lastCommit: 100 });
+    assert.equal(host.vitals.isSigning, true);
   });
 
   test("an answer that was not asked for is not looked at", () => {

@@ -125,8 +125,9 @@ interface FileAnswer {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** Answers remembered; some 500 bytes each. */
+/** Answers remembered; some 500 bytes each, besides their keys. */
 const answersMax = 16_384;
+const keyLengthMax = 512;
 
 interface Call {
   readonly host: GatewayHost;
@@ -253,7 +254,8 @@ function serveFile(
   const { answers, key, host } = exchange;
   const answer = { file, headers: headersOf(host, place, file) };
   if (answers.size >= answersMax) answers.clear();
-  answers.set(key, answer);
+  // A path can be written in many ways: long ones are not worth the room that they could be made to take.
+  if (key.length <= keyLengthMax) answers.set(key, answer);
   return sendFile(exchange, answer);
 }
 

@@ -6,6 +6,8 @@ const answerMs = 3000;
 const patientCommits = 30;
 /** Time after which even a small lag is synced, milliseconds. */
 const patienceMs = 500;
+/** Questions that a peer leaves unanswered before what it said of itself is forgotten. */
+const patienceTimes = 3;
 /** Least time until the next question, milliseconds. */
 const leastWaitMs = 50;
 
@@ -13,6 +15,7 @@ const leastWaitMs = 50;
 export class CatchUp {
   readonly #random: Prng;
   readonly #hints = new Map<Author, number>();
+  readonly #unanswered = new Map<Author, number>();
   #laggingSinceMs: number | undefined;
   #asked: { readonly peer: Author; readonly untilMs: number } | undefined;
 
@@ -25,6 +28,11 @@ export class CatchUp {
     this.#hints.set(peer, lastCommit);
   }
 
+  /** True while some peer says that the order is far beyond what is here, and has not been found to lie. */
+  isFarBehind(lastIndex: number): boolean {
+    return Math.max(0, ...this.#hints.values()) - lastIndex > patientCommits;
+  }
+
   forget(peer: Author): void {
     this.#hints.delete(peer);
     if (this.#asked?.peer === peer) this.#asked = undefined;
@@ -34,6 +42,7 @@ export class CatchUp {
   answered(peer: Author): boolean {
     if (this.#asked?.peer !== peer) return false;
     this.#asked = undefined;
+    this.#unanswered.delete(peer);
     return true;
   }
 
@@ -51,13 +60,14 @@ export class CatchUp {
     },
     nowMs: number,
   ): Author | undefined {
+    if (this.#asked !== undefined && nowMs >= this.#asked.untilMs) this.#gaveUp(this.#asked.peer);
     const ahead = Math.max(state.quorumIndex, ...this.#hints.values());
     if (ahead <= state.lastIndex) {
       this.#laggingSinceMs = undefined;
       return undefined;
     }
     this.#laggingSinceMs ??= nowMs;
-    if (this.#asked !== undefined && nowMs < this.#asked.untilMs) return undefined;
+    if (this.#asked !== undefined) return undefined;
     const isUrgent =
       ahead - state.lastIndex > patientCommits || nowMs >= this.#laggingSinceMs + patienceMs;
     const peers = [...state.reachable];
@@ -65,6 +75,13 @@ export class CatchUp {
     const peer = defined(peers[this.#random.below(peers.length)], "a reachable peer");
     this.#asked = { peer, untilMs: nowMs + answerMs };
     return peer;
+  }
+
+  #gaveUp(peer: Author): void {
+    this.#asked = undefined;
+    const times = (this.#unanswered.get(peer) ?? 0) + 1;
+    this.#unanswered.set(peer, times);
+    if (times >= patienceTimes) this.#hints.delete(peer);
   }
 
   /** When {@link next} should be asked again. */

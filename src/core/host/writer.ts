@@ -29,6 +29,7 @@ import { encodeHeld, type MirrorState, type MirrorView, messageKinds } from "../
 import { CatchUp } from "./catch-up.ts";
 import type { HostEffect, HostInput, WriterVitals } from "./effects.ts";
 import { GapFiller } from "./gap-filler.ts";
+import { helloOf } from "./hello.ts";
 import { decodeMessage, encodeMessage, type PeerMessage } from "./messages.ts";
 import { dagConfigOf } from "./network-config.ts";
 import type { HostRecovery } from "./recovery.ts";
@@ -70,6 +71,7 @@ export class WriterHost {
   readonly #peers = new Map<Author, Peer>();
   #certifiedIndex = 0;
   #isStarted = false;
+  #hasSigned = false;
   #effects: HostEffect[] = [];
 
   constructor(options: WriterOptions) {
@@ -151,7 +153,10 @@ export class WriterHost {
           lastPushedRound: 0,
           faults: 0,
         });
-        return this.#send(input.peer, this.#hello(input.peer));
+        return this.#send(
+          input.peer,
+          helloOf(this.#dag, this.#config, { self: this.#options.author, peer: input.peer }),
+        );
       case "peer-down":
         this.#peers.delete(input.peer);
         this.#catchUp.forget(input.peer);
@@ -208,19 +213,6 @@ export class WriterHost {
 
   #reachableChanged(nowMs: number): void {
     this.#accept({ type: "reachable", authors: this.#reachable() }, nowMs);
-  }
-
-  #hello(peer: Author): PeerMessage {
-    const newest = this.#dag.newestOf(peer);
-    return {
-      type: "hello",
-      group: this.#config.group,
-      epoch: this.#config.epoch,
-      fromRound: newest?.ref.round ?? 0,
-      lastCommit: this.#dag.lastCommit.index,
-      newestOfYou: newest?.signed,
-      newestOfMe: this.#dag.newestOf(this.#options.author)?.signed,
-    };
   }
 
   #send(peer: Author, message: PeerMessage): void {
@@ -288,6 +280,7 @@ export class WriterHost {
     peer.greeted = true;
     this.#gaps.lookAgain();
     this.#catchUp.hint(peer.author, hello.lastCommit);
+    this.#hold(nowMs);
     this.#learnOfSelf(peer, hello, nowMs);
     for (const block of this.#dag.ownBlocksAbove(hello.fromRound)) {
       this.#send(peer.author, { type: "block", wire: block.wire });
@@ -295,6 +288,12 @@ export class WriterHost {
     const { cosignature } = this.#replica;
     if (cosignature !== undefined) this.#send(peer.author, { type: "cosignature", ...cosignature });
     this.#reachableChanged(nowMs);
+  }
+
+  /** Until this process has signed something, it may stand on an old copy of its disk. */
+  #hold(nowMs: number): void {
+    const isHeld = !this.#hasSigned && this.#catchUp.isFarBehind(this.#dag.lastCommit.index);
+    if (isHeld !== this.#dag.isHeld) this.#accept({ type: "hold", isHeld }, nowMs);
   }
 
   /** Every hello answers the question "what have I signed?" (`dag.md` §12). */
@@ -387,6 +386,7 @@ export class WriterHost {
       case "wake":
         return void this.#effects.push(effect);
       case "guard":
+        this.#hasSigned = true;
         return void this.#effects.push({ type: "guard-round", round: effect.round });
       case "broadcast":
         return this.#broadcast({ type: "block", wire: effect.block.wire });
@@ -423,6 +423,7 @@ export class WriterHost {
     const paceMs = this.#time.read(nowMs);
     this.#fetch(paceMs);
     this.#sync(paceMs);
+    this.#hold(nowMs);
     const certified: CommitCertificate | undefined = this.#dag.certified;
     if (certified === undefined || certified.index <= this.#certifiedIndex) return;
     this.#certifiedIndex = certified.index;

@@ -29,6 +29,11 @@ export type DagInput =
   | { readonly type: "resume"; readonly minRound: number }
   /** Somebody has a newer block of this host than the host itself: it must not sign (`dag.md` §12). */
   | { readonly type: "suspend" }
+  /**
+   * This host does not know yet whether its disk is an old one, and peers say that the order is far beyond it: what it
+   * signed since then they may have forgotten. It signs nothing until it has caught up, which shows it.
+   */
+  | { readonly type: "hold"; readonly isHeld: boolean }
   /** A returning writer has payload and asks for one round more, so that it may sign again. */
   | { readonly type: "nudge" }
   | { readonly type: "tick" };

@@ -65,6 +65,7 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
   readonly #proposer: Proposer | undefined;
   /** The newest block of each author that was dropped, since this host is behind or had no room: asked for later. */
   readonly #droppedTips = new Map<Author, Ref>();
+  #isHeld = false;
   /** The graph has something that ordering has not looked at. */
   #isGrown = true;
   /** The certificate that this host's own commits were last compared with. */
@@ -113,7 +114,12 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
   }
 
   get isSigning(): boolean {
-    return this.#proposer?.isSigning === true && this.#ordering.violation === undefined;
+    if (this.#isHeld || this.#ordering.violation !== undefined) return false;
+    return this.#proposer?.isSigning === true;
+  }
+
+  get isHeld(): boolean {
+    return this.#isHeld;
   }
 
   get quorumIndex(): number {
@@ -211,6 +217,9 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
         return this.#proposer?.resume(input.minRound);
       case "suspend":
         return this.#proposer?.suspend();
+      case "hold":
+        this.#isHeld = input.isHeld;
+        return;
       case "nudge":
         return this.#proposer?.nudge();
       case "start":
@@ -400,7 +409,7 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
 
   #propose(now: { readonly paceMs: number; readonly wallMs: number }): void {
     const proposer = this.#proposer;
-    if (proposer === undefined) return;
+    if (proposer === undefined || this.#isHeld) return;
     // A host alone makes its quorum itself: it goes on until nothing is left to order.
     while (this.#ordering.violation === undefined) {
       const isWanted = !this.#queue.isEmpty || this.#ordering.hasOpenPayload;
