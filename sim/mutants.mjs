@@ -469,6 +469,12 @@ export const mutants = [
     says: "leaves and nodes are hashed alike",
   },
 
+  {
+    file: "core/host/writer.js",
+    find: "!this.#hasSigned && this.#catchUp.isFarBehind(this.#dag.lastCommit.index)",
+    put: "false",
+    says: "a host on an old copy signs before it has caught up",
+  },
   // ── what speed could have cost ──
   {
     file: "io/files/node-file.js",
