@@ -19,7 +19,7 @@ export class ScanCache {
   readonly #file: string;
   readonly #known: ReadonlyMap<string, Row>;
   readonly #writtenMs: number;
-  readonly #seen: Record<string, Row> = {};
+  readonly #seen = new Map<string, Row>();
   #hasNews = false;
 
   private constructor(
@@ -50,20 +50,21 @@ export class ScanCache {
       inode === stat.ino;
     const isSettled = Math.max(mtimeMs, ctimeMs) + settledMs < this.#writtenMs;
     if (!isSame || !isSettled || !isDigest(digest)) return undefined;
-    this.#seen[path] = row;
+    this.#seen.set(path, row);
     return digest;
   }
 
   /** `stat` is from before the file was read: what changed while it was read is read again next time. */
   note(path: string, stat: Stats, digest: Digest): void {
-    this.#seen[path] = [stat.size, stat.mtimeMs, stat.ctimeMs, stat.ino, digest];
+    this.#seen.set(path, [stat.size, stat.mtimeMs, stat.ctimeMs, stat.ino, digest]);
     this.#hasNews = true;
   }
 
   async save(): Promise<void> {
-    if (!this.#hasNews && Object.keys(this.#seen).length === this.#known.size) return;
+    if (!this.#hasNews && this.#seen.size === this.#known.size) return;
     await mkdir(dirname(this.#file), { recursive: true, mode: 0o700 });
-    const text = JSON.stringify({ version, writtenMs: Date.now(), files: this.#seen });
+    const files = Object.fromEntries(this.#seen);
+    const text = JSON.stringify({ version, writtenMs: Date.now(), files });
     // Not synced: what a power cut takes is read again.
     const temporary = `${this.#file}.${process.pid}.tmp`;
     await writeFile(temporary, text, { mode: 0o600 });
