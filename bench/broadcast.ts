@@ -22,7 +22,8 @@ export interface BroadcastRow {
   readonly cpuUsPerMessage: number;
   /** Bytes handed to all links for each byte of accepted payload. */
   readonly wirePerByte: number;
-  /** Largest resident set of a writer now, and so far; 2^20 bytes. */
+  /** Largest memory of a writer: its own, all that is resident (mapped files too), and the most so far; 2^20 bytes. */
+  readonly ownMiB: number;
   readonly rssMiB: number;
   readonly peakMiB: number;
   readonly workHash: string;
@@ -71,6 +72,7 @@ async function measure(
     p99Ms: result.p99Ms,
     cpuUsPerMessage: (cpuS * 1e6) / done,
     wirePerByte: ((await sentBytes()) - sent) / (done * messageBytes),
+    ownMiB: Math.max(...now.map((usage) => usage.anonymousBytes)) / 2 ** 20,
     rssMiB: Math.max(...now.map((usage) => usage.rssBytes)) / 2 ** 20,
     peakMiB: Math.max(...now.map((usage) => usage.peakBytes)) / 2 ** 20,
     workHash: result.workHash,

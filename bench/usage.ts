@@ -5,6 +5,8 @@ export interface Usage {
   readonly cpuS: number;
   readonly rssBytes: number;
   readonly peakBytes: number;
+  /** Of the resident bytes, those that are not pages of files, which the kernel can take back. */
+  readonly anonymousBytes: number;
 }
 
 const ticksPerSecond = 100;
@@ -18,5 +20,6 @@ export function usageOf(pid: number): Usage {
     cpuS: (Number(fields[11]) + Number(fields[12])) / ticksPerSecond,
     rssBytes: kib("VmRSS"),
     peakBytes: kib("VmHWM"),
+    anonymousBytes: kib("RssAnon"),
   };
 }

@@ -104,6 +104,7 @@ describe("what a writer says to whom, and what it takes from whom", () => {
     for (const peer of [2, 3]) says(peer, hello);
     assert.equal(signs(submit()), false);
     assert.equal(host.vitals.isSigning, false);
+    assert.equal(host.vitals.isHeld, true);
     // Whoever said so is asked for it, and believed no more once it leaves that unanswered three times.
     const asked = new Map<number, number>();
     let hasSigned = false;

@@ -34,4 +34,5 @@ export {
   verifyHead,
   verifyReceipt,
 } from "./trust.ts";
+export { twoAtOnce } from "./two-at-once.ts";
 export type { PublishProgress } from "./upload.ts";

@@ -5,6 +5,7 @@ import { type Digest, limits } from "../../core/base/index.ts";
 import type { SignedUpdate } from "../../core/mirror/index.ts";
 import { askSums, overlapOf, type ReadLocal } from "./overlap.ts";
 import { ask, askJson, bulkHead, ServerError } from "./transfer.ts";
+import { twoAtOnce } from "./two-at-once.ts";
 
 export interface PublishProgress {
   readonly phase: "upload" | "order" | "done";
@@ -101,22 +102,14 @@ export class Upload {
       this.#onProgress({ phase: "upload", doneBytes: this.doneBytes, totalBytes, writer });
     };
     const small = missing.filter(({ size }) => size <= limits.packedBlobBytesMax);
-    const queue = batches(small);
-    const work = async (): Promise<void> => {
-      for (const batch of queue) {
-        const body = this.#bulk(batch);
-        const headers = { "content-type": "application/vnd.smalti.stream" };
-        await askJson(`${url}/blobs`, { method: "POST", body, headers, patienceMs: settleMs });
-        report(batch.reduce((sum, { size }) => sum + size, 0));
-      }
-    };
-    // One is read, or made durable there, while the other is on its way.
-    await Promise.all([work(), work()]);
-    const large = missing.filter(({ size }) => size > limits.packedBlobBytesMax).values();
-    const sendNext = async (): Promise<void> => {
-      for (const blob of large) await this.#sendLarge(url, blob, report);
-    };
-    await Promise.all([sendNext(), sendNext()]);
+    await twoAtOnce(batches(small), async (batch) => {
+      const body = this.#bulk(batch);
+      const headers = { "content-type": "application/vnd.smalti.stream" };
+      await askJson(`${url}/blobs`, { method: "POST", body, headers, patienceMs: settleMs });
+      report(batch.reduce((sum, { size }) => sum + size, 0));
+    });
+    const large = missing.filter(({ size }) => size > limits.packedBlobBytesMax);
+    await twoAtOnce(large, (blob) => this.#sendLarge(url, blob, report));
   }
 
   #file(digest: Digest): string {

@@ -3,7 +3,7 @@ import { type Digest, limits, Prng } from "../../core/base/index.ts";
 import { blobsOf, type ChangeList, decodeChanges } from "../../core/mirror/index.ts";
 import { type BlobStore, StorageError } from "../../io/ports/index.ts";
 import { BlobError } from "../../io/storage/index.ts";
-import { ask, askBulk, askSums, overlapOf, readAll } from "../client/index.ts";
+import { ask, askBulk, askSums, overlapOf, readAll, twoAtOnce } from "../client/index.ts";
 import type { Log } from "./log.ts";
 import { upon } from "./upon.ts";
 
@@ -41,12 +41,6 @@ export class WrongSizeError extends Error {
 function checkSize(digest: Digest, present: number, said: number): void {
   if (present === said) return;
   throw new WrongSizeError(`blob ${digest} has ${present} bytes; an update says ${said}`);
-}
-
-/** All of them, or the first failure, once none is under way any more. */
-async function allOf(work: readonly Promise<void>[]): Promise<void> {
-  for (const result of await Promise.allSettled(work))
-    if (result.status === "rejected") throw result.reason;
 }
 
 /** Fetches content by hash from whoever has it; nothing is kept that is not what its name says. */
@@ -203,15 +197,11 @@ export class ContentFetcher {
     const small = [...missing].filter(([, size]) => isSmall(size)).map(([digest]) => digest);
     try {
       await this.#fetchSmall(source, small, missing);
-      const large = [...missing].filter(([, size]) => !isSmall(size)).values();
-      const work = async (): Promise<void> => {
-        for (const [digest, size] of large) {
-          await this.#fetchLarge(source, { digest, size, base: bases.get(digest) });
-          if (this.#blobs.has(digest)) missing.delete(digest);
-        }
-      };
-      // One is made durable while the other is on its way.
-      await allOf([work(), work()]);
+      const large = [...missing].filter(([, size]) => !isSmall(size));
+      await twoAtOnce(large, async ([digest, size]) => {
+        await this.#fetchLarge(source, { digest, size, base: bases.get(digest) });
+        if (this.#blobs.has(digest)) missing.delete(digest);
+      });
     } catch (error) {
       if (error instanceof StorageError || error instanceof WrongSizeError) throw error;
       if (error instanceof BlobError)

@@ -18,6 +18,7 @@ import {
   type MirrorEvent,
   type MirrorState,
   type MirrorView,
+  MissingNodeError,
   readUpdate,
 } from "../../core/mirror/index.ts";
 import { StorageError } from "../../io/ports/index.ts";
@@ -266,11 +267,16 @@ export class NodeCore {
     }
   }
 
-  /** What stood at a path of the trees under `trees`. */
+  /** What stood at a path of the trees under `trees`; a hint, so a node that cannot be read says nothing. */
   before(trees: Digest | undefined): Before {
     return (tree, path) => {
-      const entry = lookup(this.archive.directories, trees, [tree, ...path.split("/")]);
-      return entry?.kind === "file" ? entry.digest : undefined;
+      try {
+        const entry = lookup(this.archive.directories, trees, [tree, ...path.split("/")]);
+        return entry?.kind === "file" ? entry.digest : undefined;
+      } catch (error) {
+        if (error instanceof MissingNodeError) return undefined;
+        throw error;
+      }
     };
   }
 

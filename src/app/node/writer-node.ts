@@ -230,7 +230,12 @@ export class WriterNode implements NodeRole, DeskWriter {
 
   get whyNot(): { readonly code: string; readonly detail: string } | undefined {
     if (this.#loop.isStopped) return { code: "STOPPED", detail: "the host stops" };
-    const { isSigning, returning, pendingBytes } = this.#host.vitals;
+    const { isSigning, isHeld, returning, pendingBytes } = this.#host.vitals;
+    if (isHeld) {
+      const detail =
+        "this writer has just started and is far behind the others; use another writer";
+      return { code: "NOT_SIGNING", detail };
+    }
     if (!isSigning) {
       const detail =
         returning === undefined

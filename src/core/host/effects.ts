@@ -84,6 +84,8 @@ export interface WriterVitals {
   readonly lastCommit: number;
   readonly quorumCommit: number;
   readonly isSigning: boolean;
+  /** Just started, and peers say that the order is far beyond: it signs nothing until it has caught up. */
+  readonly isHeld: boolean;
   readonly returning: { readonly answers: number; readonly needed: number } | undefined;
   readonly pendingBytes: number;
   readonly waitingBlocks: number;

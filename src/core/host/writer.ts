@@ -113,6 +113,7 @@ export class WriterHost {
       lastCommit: this.#dag.lastCommit.index,
       quorumCommit: this.#dag.quorumIndex,
       isSigning: this.#dag.isSigning,
+      isHeld: this.#dag.isHeld,
       returning: this.#safeReturn.isOpen ? this.#safeReturn.progress : undefined,
       pendingBytes,
       waitingBlocks: waiting,
