@@ -231,16 +231,13 @@ export class WriterNode implements NodeRole, DeskWriter {
   get whyNot(): { readonly code: string; readonly detail: string } | undefined {
     if (this.#loop.isStopped) return { code: "STOPPED", detail: "the host stops" };
     const { isSigning, isHeld, returning, pendingBytes } = this.#host.vitals;
-    if (isHeld) {
+    if (!isSigning || isHeld) {
       const detail =
-        "this writer has just started and is far behind the others; use another writer";
-      return { code: "NOT_SIGNING", detail };
-    }
-    if (!isSigning) {
-      const detail =
-        returning === undefined
-          ? "this writer does not sign"
-          : `this writer lost what it had signed and waits until ${returning.needed} others told it (${returning.answers} did); use another writer`;
+        returning !== undefined
+          ? `this writer lost what it had signed and waits until ${returning.needed} others told it (${returning.answers} did); use another writer`
+          : isHeld
+            ? "this writer has just started and is far behind the others; use another writer"
+            : "this writer does not sign";
       return { code: "NOT_SIGNING", detail };
     }
     if (pendingBytes > limits.pendingPayloadBytesMax)
