@@ -50,8 +50,9 @@ async function twinner(): Promise<(frame: Uint8Array) => Uint8Array> {
     const block = verifyBlock(message.value.wire, config, verifier);
     if (!block.ok) return frame;
     const { header, payload } = block.value;
-    const bytes = encodeHeader({ ...header, tsMs: header.tsMs + 1 });
-    const signature = signer.sign(blockSigningBytes(headerDigest(bytes)));
+    const other = { ...header, tsMs: header.tsMs + 1 };
+    const bytes = encodeHeader(other);
+    const signature = signer.sign(blockSigningBytes(headerDigest(other, bytes)));
     return encodeMessage({ type: "block", wire: wireOf({ bytes, signature }, payload) });
   };
 }

@@ -88,7 +88,7 @@ const mutator = perBlock(
       { epoch: header.epoch + 1 },
       { author: ((header.author + 1) % world.network.writers.length) as Author },
       { payload: { ...header.payload, bytes: header.payload.bytes + 1 } },
-      { evidence: [randomDigest(world)] },
+      { group: randomDigest(world) },
     ];
     const change = changes[world.random.below(changes.length)] ?? {};
     return [{ frame: frameOf(forged({ world, writer }, block, change)) }];

@@ -7,15 +7,10 @@ import {
 } from "../src/core/acceptance/index.ts";
 import type { Author, Digest } from "../src/core/base/index.ts";
 import { verifyNote } from "../src/core/crypto/index.ts";
-import {
-  dagConfigOf,
-  decodeMessage,
-  type HostEvidence,
-  type HostRecovery,
-} from "../src/core/host/index.ts";
+import { dagConfigOf, decodeMessage, type HostRecovery } from "../src/core/host/index.ts";
 import { type DueRecord, type MirrorEvent, messageKinds } from "../src/core/mirror/index.ts";
 import { StorageError } from "../src/io/ports/index.ts";
-import type { Checks, Named, NamedWriter, Realm } from "./realm.ts";
+import type { Checks, Named, NamedWriter, Proof, Realm } from "./realm.ts";
 
 type Finished = Extract<MirrorEvent, { type: "finished" }>;
 type Height = Extract<MirrorEvent, { type: "height" }>["record"];
@@ -189,15 +184,14 @@ export class Check implements Checks {
   }
 
   /** I15: evidence accuses only those that the simulation made cheat. */
-  evidence(host: Named, evidence: HostEvidence): void {
+  evidence(host: Named, proof: Proof): void {
     if (!host.isHonest) return;
-    this.culprits.add(evidence.author);
-    this.#world.sometimes(`evidence: ${evidence.kind}`);
-    if (!this.#world.isByzantine(evidence.author))
-      this.fail(
-        "I15",
-        `${host.id} accuses the honest writer ${evidence.author} of ${evidence.kind}`,
-      );
+    const { author, offence, detail } = proof;
+    if (author === undefined) return this.fail("I15", `${host.id}: a reader is accused: ${detail}`);
+    this.culprits.add(author);
+    this.#world.sometimes(`evidence: ${offence.split(" ")[0]}`);
+    if (!this.#world.isByzantine(author))
+      this.fail("I15", `${host.id} accuses an honest writer: ${detail}`);
   }
 
   /** An honest host closes no honest host's link for misbehaviour. */

@@ -19,7 +19,7 @@ export function forged(
 ): Block {
   const header: Header = { ...block.header, ...change };
   const bytes = encodeHeader(header);
-  const digest = headerDigest(bytes);
+  const digest = headerDigest(header, bytes);
   const { block: signer } = world.signersOf(writer.author);
   const signature = signer.sign(blockSigningBytes(digest));
   return {

@@ -67,6 +67,7 @@ export class SimWriter extends SimHost {
       author: this.author,
       blockSigner: this.#signers.block,
       cosignSigner: this.#signers.cosign,
+      hostSigner: this.world.signatures.signer(`w${this.author} node`),
       verifier: this.world.signatures.verifier,
       view: this.view,
       pacing: { leaderTimeoutMs: 250, minRoundMs: 0 },
@@ -201,6 +202,8 @@ export class SimWriter extends SimHost {
         return this.told(event);
       case "height":
         return this.world.check.height(this, event.record);
+      case "convicted":
+        return this.proven(event.conviction);
       default:
         return;
     }

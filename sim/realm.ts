@@ -1,7 +1,8 @@
 import type { AcceptedBatch, CommitCertificate } from "../src/core/acceptance/index.ts";
 import type { Author, Digest, Prng } from "../src/core/base/index.ts";
 import type { Signer } from "../src/core/crypto/index.ts";
-import type { HostEvidence, HostRecovery } from "../src/core/host/index.ts";
+import type { Verdict } from "../src/core/evidence/index.ts";
+import type { HostRecovery } from "../src/core/host/index.ts";
 import type { Network } from "../src/core/membership/index.ts";
 import type { DueRecord, MirrorEvent } from "../src/core/mirror/index.ts";
 import type { Signatures } from "./crypto.ts";
@@ -25,11 +26,14 @@ export interface NamedWriter extends Named {
 /** Something that a person who watches wants to see. */
 export interface Note {
   readonly atMs: number;
-  readonly kind: "up" | "down" | "commit" | "trouble" | "evidence" | "published";
+  readonly kind: "up" | "down" | "commit" | "trouble" | "evidence" | "published" | "opinion";
   /** Undefined where it concerns all. */
   readonly host: string | undefined;
   readonly text: string;
 }
+
+/** A misdeed, found or ordered. */
+export type Proof = Pick<Verdict, "author" | "offence" | "detail">;
 
 /** What every host tells the checks. */
 export interface Checks {
@@ -38,7 +42,7 @@ export interface Checks {
   certified(host: Named, due: DueRecord, note: string): void;
   height(host: Named, record: Extract<MirrorEvent, { type: "height" }>["record"]): void;
   finished(host: Named, event: Extract<MirrorEvent, { type: "finished" }>): void;
-  evidence(host: Named, evidence: HostEvidence): void;
+  evidence(host: Named, proof: Proof): void;
   disconnected(host: Named, peer: Author, code: string): void;
   sent(host: NamedWriter, frame: Uint8Array): void;
   certificate(host: Named, certificate: CommitCertificate): void;

@@ -3,6 +3,7 @@ import type { AcceptedBatch, CommitRange } from "../src/core/acceptance/index.ts
 import { commitRangeShape, commitRangeValue } from "../src/core/acceptance/index.ts";
 import { type Digest, Prng } from "../src/core/base/index.ts";
 import { encode, fields, optional, read, type Shape, text } from "../src/core/codec/index.ts";
+import type { OpinionView } from "../src/core/host/index.ts";
 import {
   blobsOf,
   DirectoryStore,
@@ -19,7 +20,7 @@ import {
 } from "../src/core/mirror/index.ts";
 import type { BlobStore } from "../src/io/ports/index.ts";
 import { type DiskPlan, SimDisk } from "./disk.ts";
-import type { Realm } from "./realm.ts";
+import type { Proof, Realm } from "./realm.ts";
 import { SimBlobStore, SimStateStore } from "./stores.ts";
 
 export const home = "/data";
@@ -209,8 +210,10 @@ export abstract class SimHost {
         this.store?.commits.keepCertificate(effect.certificate);
         return true;
       case "evidence":
-        check.evidence(this, effect.evidence);
-        this.#noteOnce(`proof of ${effect.evidence.kind} by w${effect.evidence.author}`);
+        this.proven(effect.verdict);
+        return true;
+      case "opinion":
+        this.#thinks(effect.view);
         return true;
       case "state":
         return true;
@@ -226,6 +229,17 @@ export abstract class SimHost {
   protected told(event: Extract<MirrorEvent, { type: "finished" }>): void {
     this.world.check.finished(this, event);
     this.world.onFinished(this, event);
+  }
+
+  #thinks({ about, opinion }: OpinionView): void {
+    this.world.sometimes(`opinion: ${opinion}`);
+    this.world.note("opinion", this.id, `w${about} ${opinion}`);
+  }
+
+  /** A misdeed was proven here, or by the order. */
+  protected proven(proof: Proof): void {
+    this.world.check.evidence(this, proof);
+    this.#noteOnce(`proof of ${proof.offence.split(" ")[0]} by w${proof.author}`);
   }
 
   readonly #noted = new Set<string>();

@@ -27,6 +27,7 @@ const noteColours: Readonly<Record<Note["kind"], string>> = {
   commit: "#204a87",
   trouble: "#ce5c00",
   evidence: "#a40000",
+  opinion: "#75507b",
   published: "#4e9a06",
 };
 

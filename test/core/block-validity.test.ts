@@ -41,7 +41,6 @@ const valid: Header = {
     { index: 3, digest: other },
     { index: 4, digest: other },
   ],
-  evidence: [],
 };
 
 /** What a host says of a block; `key` is the writer whose key signed it. */
@@ -51,7 +50,7 @@ function saidOf(
 ): string {
   const bytes = encodeHeader(header);
   const signer = fakeSigner(`writer ${made.key ?? header.author}`);
-  const signature = signer.sign(blockSigningBytes(made.signs ?? headerDigest(bytes)));
+  const signature = signer.sign(blockSigningBytes(made.signs ?? headerDigest(header, bytes)));
   const wire = wireOf({ bytes, signature }, made.payload ?? payload);
   const verified = verifyBlock(wire, config, fakeVerifier);
   return verified.ok ? "valid" : `${verified.error.by}: ${verified.error.code}`;

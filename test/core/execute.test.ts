@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import { Author, type Digest, limits } from "../../src/core/base/index.ts";
+import { Author, type Digest, fail, limits } from "../../src/core/base/index.ts";
 import { encode } from "../../src/core/codec/index.ts";
 import { rootOf, type Signer, sha256 } from "../../src/core/crypto/index.ts";
 import {
@@ -38,7 +38,17 @@ class Replica {
   readonly data = new Map<string, Uint8Array>();
   readonly changes = new Map<Digest, Uint8Array>();
   readonly events: MirrorEvent[] = [];
-  readonly config: MirrorConfig = { group, verifier: fakeVerifier, heldQuorum: 3 };
+  readonly config: MirrorConfig = {
+    group,
+    verifier: fakeVerifier,
+    heldQuorum: 3,
+    court: {
+      idOf: sha256,
+      judge: () => fail("NOT_PROVEN", "no court here"),
+      statement: () => fail("MALFORMED", "no opinions here"),
+    },
+    authorOf: () => undefined,
+  };
   state: MirrorState;
 
   constructor(admin: Signer, publishers: readonly Signer[]) {

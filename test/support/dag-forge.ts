@@ -81,7 +81,7 @@ export function forge(config: DagConfig, recipe: Recipe): VerifiedBlock {
           ),
         ];
   const payload = encodePayload(segments);
-  const bytes = encodeHeader({
+  const header = {
     group: config.group,
     epoch: config.epoch,
     author: Author(author),
@@ -90,9 +90,11 @@ export function forge(config: DagConfig, recipe: Recipe): VerifiedBlock {
     parents,
     payload: { digest: sha256(payload), bytes: payload.length, segments: segments.length },
     commitVotes: recipe.commitVotes ?? [],
-    evidence: [],
-  });
-  const signature = fakeSigner(`writer ${author}`).sign(blockSigningBytes(headerDigest(bytes)));
+  };
+  const bytes = encodeHeader(header);
+  const signature = fakeSigner(`writer ${author}`).sign(
+    blockSigningBytes(headerDigest(header, bytes)),
+  );
   const wire = wireOf({ bytes, signature }, payload);
   const verified = verifyBlock(wire, config, fakeVerifier);
   if (!verified.ok) throw new Error(`the forgery is no valid block: ${verified.error.detail}`);

@@ -190,11 +190,10 @@ export class Rogue {
       parents: forgery.parents ?? this.parentsAt(round - 1),
       payload: { digest: sha256(payload), bytes: payload.length, segments: segments.length },
       commitVotes: [],
-      evidence: [],
       ...forgery.bend,
     };
     const bytes = encodeHeader(header);
-    const digest = headerDigest(bytes);
+    const digest = headerDigest(header, bytes);
     const signature = this.#block.signer.sign(blockSigningBytes(digest));
     const ref = { round: header.round, author: Author(0), digest };
     const signed = { bytes, signature };

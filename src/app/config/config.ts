@@ -10,6 +10,7 @@ const endpoint = v.pipe(
   v.check((text) => Number(text.slice(text.lastIndexOf(":") + 1)) < 65536, "a port is below 65536"),
 );
 const url = v.pipe(v.string(), v.url("expected a URL, e.g. http://mirror.example:8080"));
+const rounds = v.pipe(v.number(), v.integer(), v.minValue(2), v.maxValue(1_000_000));
 const milliseconds = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(60_000));
 
 const schema = v.strictObject({
@@ -41,6 +42,26 @@ const schema = v.strictObject({
     v.strictObject({
       leader_timeout_ms: v.optional(milliseconds, 250),
       min_round_ms: v.optional(milliseconds, 1),
+    }),
+    {},
+  ),
+  /** What this host thinks of the other writers, and whether it says so. */
+  opinion: v.optional(
+    v.strictObject({
+      detector: v.optional(v.picklist(["adaptive", "fixed", "rounds", "manual"]), "adaptive"),
+      phi: v.optional(v.pipe(v.number(), v.minValue(1), v.maxValue(15)), 8),
+      suspect_after_ms: v.optional(milliseconds, 1000),
+      dead_after_ms: v.optional(
+        v.pipe(v.number(), v.integer(), v.minValue(100), v.maxValue(86_400_000)),
+        30_000,
+      ),
+      suspect_after_rounds: v.optional(rounds, 50),
+      dead_after_rounds: v.optional(rounds, 500),
+      probe_every_ms: v.optional(
+        v.pipe(v.number(), v.integer(), v.minValue(100), v.maxValue(60_000)),
+        1000,
+      ),
+      publish: v.optional(v.boolean(), true),
     }),
     {},
   ),

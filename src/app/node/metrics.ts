@@ -37,6 +37,9 @@ export function createMetrics() {
       "peer",
     ]),
     evidence: counter("evidence_total", "Proofs of cheating", ["kind", "offender"]),
+    opinion: gauge("opinion", "Of this host on another writer: 0 ok, 1 suspected, 2 dead", [
+      "host",
+    ]),
     verifyFailures: counter("verify_failures_total", "Answers of sources that did not verify", [
       "peer",
       "kind",

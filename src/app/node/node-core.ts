@@ -1,17 +1,17 @@
-import { mkdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { commitRangeValue, type Segment } from "../../core/acceptance/index.ts";
 import {
   bigEndian,
   type Digest,
   fail,
+  limits,
   ok,
   type Result,
   readBigEndian,
 } from "../../core/base/index.ts";
 import { encode } from "../../core/codec/index.ts";
 import type { Verifier } from "../../core/crypto/index.ts";
-import type { HostEvidence } from "../../core/host/index.ts";
+import { evidenceKinds, type Verdict } from "../../core/evidence/index.ts";
+import type { OpinionView } from "../../core/host/index.ts";
 import type { Network } from "../../core/membership/index.ts";
 import {
   lookup,
@@ -21,6 +21,7 @@ import {
   MissingNodeError,
   readUpdate,
 } from "../../core/mirror/index.ts";
+import { opinions, reasonText } from "../../core/opinion/index.ts";
 import { StorageError } from "../../io/ports/index.ts";
 import { Archive, type CertifiedHead } from "../gateway/index.ts";
 import type { HostStore, LaterEffect } from "../host/index.ts";
@@ -31,7 +32,6 @@ import type { Metrics } from "./metrics.ts";
 import { Signal } from "./signal.ts";
 
 const completeKey = "meta/complete";
-const evidenceMax = 10_000;
 
 /** What the two kinds of hosts do differently. */
 export interface NodeRole {
@@ -56,14 +56,14 @@ export class NodeCore {
   readonly news = new Signal();
   readonly log: Log;
   readonly metrics: Metrics;
-  readonly #dataDirectory: string;
   readonly #verifier: Verifier;
   /** Change lists that execution will ask for. */
   readonly #changes = new Map<Digest, Uint8Array>();
   readonly #changesOf = new Map<Digest, Digest>();
   readonly #onFatal: (error: unknown) => void;
   readonly #tickets = new Map<number, (place: Result<{ index: number; count: number }>) => void>();
-  readonly #evidenceSeen = new Set<string>();
+  /** Misdeeds that were counted. */
+  readonly #offences = new Set<string>();
   readonly #fetchingLost = new Set<Digest>();
   #nextTicket = 1;
   #complete: number;
@@ -77,7 +77,6 @@ export class NodeCore {
     readonly sources: () => readonly string[];
     readonly log: Log;
     readonly metrics: Metrics;
-    readonly dataDirectory: string;
     readonly verifier: Verifier;
     readonly onFatal: (error: unknown) => void;
     readonly messages: number;
@@ -87,7 +86,6 @@ export class NodeCore {
     this.store = store;
     this.log = log;
     this.metrics = metrics;
-    this.#dataDirectory = options.dataDirectory;
     this.#verifier = options.verifier;
     this.#onFatal = options.onFatal;
     this.archive = new Archive(store.state);
@@ -168,7 +166,10 @@ export class NodeCore {
         this.news.notify();
         return true;
       case "evidence":
-        void this.untilDone("keep evidence", () => this.#keepEvidence(effect.evidence));
+        this.#onProof(effect.verdict);
+        return true;
+      case "opinion":
+        this.#onOpinion(effect.view);
         return true;
       case "dropped":
         this.metrics.dropped.inc({ code: effect.code });
@@ -176,6 +177,12 @@ export class NodeCore {
       default:
         return false;
     }
+  }
+
+  #onOpinion({ about, opinion, reason }: OpinionView): void {
+    const host = this.network.writers[about]?.name ?? String(about);
+    this.metrics.opinion.set({ host }, opinions.indexOf(opinion));
+    this.log.info({ host, opinion: reasonText(opinion, reason) }, "opinion changed");
   }
 
   #onMirror(event: MirrorEvent): void {
@@ -194,6 +201,13 @@ export class NodeCore {
         return this.#completeMore();
       case "ignored":
         return void this.metrics.dropped.inc({ code: event.code });
+      case "convicted": {
+        const { conviction } = event;
+        return this.#onProof({ ...conviction, kind: evidenceKinds[conviction.of] ?? "" });
+      }
+      case "pardoned":
+        return this.log.warn({ host: event.culprit }, "an administrator pardoned a convicted host");
+      case "opinion":
       case "checkpoint-due":
         return;
     }
@@ -347,23 +361,18 @@ export class NodeCore {
 
   // ── evidence ──
 
-  async #keepEvidence(evidence: HostEvidence): Promise<void> {
-    const name = `${evidence.kind}-${evidence.author}`;
-    const fact =
-      evidence.kind === "equivocation"
-        ? Buffer.from(evidence.second.signature).toString("hex").slice(0, 16)
-        : "";
-    const key = `${name}-${fact}`;
-    if (this.#evidenceSeen.has(key) || this.#evidenceSeen.size >= evidenceMax) return;
-    const offender = this.network.writers[evidence.author]?.name ?? String(evidence.author);
-    this.metrics.evidence.inc({ kind: evidence.kind, offender });
-    this.log.error({ offender, kind: evidence.kind }, "a writer cheats; the proof is kept");
-    const directory = join(this.#dataDirectory, "evidence");
-    const text = JSON.stringify(evidence, (_, value: unknown) =>
-      value instanceof Uint8Array ? Buffer.from(value).toString("base64") : value,
+  /** Found, told, or ordered: each misdeed is counted once. */
+  #onProof(
+    proof: Pick<Verdict, "offence" | "culprit" | "detail"> & { readonly kind: string },
+  ): void {
+    if (this.#offences.has(proof.offence) || this.#offences.size >= limits.evidenceKeptMax) return;
+    this.#offences.add(proof.offence);
+    const writer = this.network.writers.find(({ nodeKey }) => nodeKey === proof.culprit);
+    const offender = writer?.name ?? proof.culprit.slice(0, 16);
+    this.metrics.evidence.inc({ kind: proof.kind, offender });
+    this.log.error(
+      { offender, kind: proof.kind, detail: proof.detail },
+      "misbehaviour is proven; see: smalti evidence ls",
     );
-    await mkdir(directory, { recursive: true, mode: 0o700 });
-    await writeFile(join(directory, `${key}.json`), `${text}\n`, { flag: "w", mode: 0o600 });
-    this.#evidenceSeen.add(key);
   }
 }

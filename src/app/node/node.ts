@@ -106,7 +106,6 @@ async function assemble(directory: string): Promise<Assembled> {
     genesisFile: home.genesisFile,
   });
   const sources = sourcesOf(config, network, self);
-  const { dataDirectory } = home;
   const { messages } = recovery.state;
   const core = new NodeCore({
     network,
@@ -115,7 +114,6 @@ async function assemble(directory: string): Promise<Assembled> {
     log,
     metrics,
     verifier,
-    dataDirectory,
     messages,
     onFatal: fatal,
   });

@@ -21,8 +21,14 @@ export const limits = {
   headerBytesMax: 16_384,
   /** Commit votes in one header. The newest are kept. */
   commitVotesMax: 64,
-  /** Evidence digests in one header. */
-  evidenceMax: 4,
+  /** One proof of misbehaviour. A larger one is kept where it was found, and not ordered. */
+  evidenceBytesMax: 32_768,
+  /** Proofs against one host that the order takes. Further ones prove nothing new and are ignored. */
+  evidencePerHostMax: 16,
+  /** Proofs of any kind that a host keeps beside the order. Further ones are counted only. */
+  evidenceKeptMax: 10_000,
+  /** Reason of an administrator or an operator, in bytes of UTF-8. */
+  reasonBytesMax: 200,
   /** Rounds kept below the last committed leader; older blocks are never ordered. */
   gcRounds: 50,
   /** A pushed block further ahead of the clock than this is dropped and counted. */

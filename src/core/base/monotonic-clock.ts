@@ -9,6 +9,11 @@ export class MonotonicClock {
     return nowMs + this.#takenOutMs;
   }
 
+  /** What was read last. */
+  get latestMs(): number {
+    return this.#lastMs + this.#takenOutMs;
+  }
+
   /** A time of this clock as the caller's clock will show it. */
   toCaller(paceMs: number): number {
     return paceMs - this.#takenOutMs;

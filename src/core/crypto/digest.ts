@@ -41,7 +41,13 @@ export type Kind =
   | "state"
   | "policy"
   | "update"
-  | "policy-change";
+  | "policy-change"
+  | "opinion"
+  | "evidence"
+  | "possession"
+  | "pardon"
+  | "split"
+  | "split-group";
 
 const prefixes = new Map<Kind, Uint8Array>();
 

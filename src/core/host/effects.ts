@@ -4,12 +4,14 @@ import type {
   CommitCertificate,
   Ref,
   Segment,
-  SignedHeader,
   VerifiedBlock,
 } from "../acceptance/index.ts";
 import type { Author, Digest, LinkName } from "../base/index.ts";
+import type { Verdict } from "../evidence/index.ts";
 import type { DueRecord, MirrorEvent } from "../mirror/index.ts";
-import type { CosignGuard, SizedCosignature } from "./cosigning.ts";
+import type { Opinion } from "../opinion/index.ts";
+import type { CosignGuard } from "./cosigning.ts";
+import type { OpinionView } from "./opinions.ts";
 
 /** What reaches a host from the world. */
 export type HostInput =
@@ -22,28 +24,15 @@ export type HostInput =
   | { readonly type: "held"; readonly updates: readonly Digest[] }
   /** A change list arrived for which execution waited. */
   | { readonly type: "changes-here" }
+  /** The operator's opinion on another writer; `undefined` leaves it to the detector again. */
+  | {
+      readonly type: "operator-says";
+      readonly about: Author;
+      readonly opinion: Opinion | undefined;
+    }
+  /** A proof of misbehaviour that somebody brought; it was judged before. */
+  | { readonly type: "evidence"; readonly wire: Uint8Array }
   | { readonly type: "tick" };
-
-/** Proof that a writer cheated, in a form that anybody can check. */
-export type HostEvidence =
-  | {
-      readonly kind: "equivocation";
-      readonly author: Author;
-      readonly first: SignedHeader;
-      readonly second: SignedHeader;
-    }
-  | {
-      readonly kind: "invalid-block";
-      readonly author: Author;
-      readonly wire: Uint8Array;
-      readonly detail: string;
-    }
-  | {
-      readonly kind: "contradicting-checkpoint";
-      readonly author: Author;
-      readonly first: SizedCosignature;
-      readonly second: SizedCosignature;
-    };
 
 /** What a host asks of the world. The first group must be durable before anything else is done. */
 export type HostEffect =
@@ -70,7 +59,10 @@ export type HostEffect =
   | { readonly type: "serve-blocks"; readonly link: LinkName; readonly refs: readonly Ref[] }
   /** Answer from disk with certified commits after `after`. */
   | { readonly type: "serve-range"; readonly link: LinkName; readonly after: number }
-  | { readonly type: "evidence"; readonly evidence: HostEvidence }
+  /** A misdeed is proven, and not ordered yet: found here, or told by a peer. */
+  | { readonly type: "evidence"; readonly verdict: Verdict }
+  /** This host thinks otherwise of another one than before. */
+  | { readonly type: "opinion"; readonly view: OpinionView }
   /** The peer misbehaved: close its link and avoid it for a while. */
   | { readonly type: "disconnect"; readonly peer: Author; readonly code: string }
   | { readonly type: "dropped"; readonly code: string; readonly peer: Author | undefined }
@@ -92,4 +84,6 @@ export interface WriterVitals {
   readonly graphBlocks: number;
   readonly backlog: number;
   readonly peers: readonly Author[];
+  /** What this host thinks of the others now. */
+  readonly opinions: readonly OpinionView[];
 }

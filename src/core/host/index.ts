@@ -1,7 +1,9 @@
 export type { CosignGuard } from "./cosigning.ts";
-export type { HostEffect, HostEvidence, HostInput } from "./effects.ts";
+export type { HostEffect, HostInput, WriterVitals } from "./effects.ts";
 export { FollowerHost, type FollowerOptions } from "./follower.ts";
 export { decodeMessage, encodeMessage, type PeerMessage } from "./messages.ts";
-export { dagConfigOf, initialState, mirrorConfigOf } from "./network-config.ts";
+export { courtOf, dagConfigOf, initialState, mirrorConfigOf } from "./network-config.ts";
+export type { OpinionView } from "./opinions.ts";
 export type { Guard, HostRecovery, RecoveredCommit } from "./recovery.ts";
-export { WriterHost, type WriterOptions } from "./writer.ts";
+export { WriterHost } from "./writer.ts";
+export type { WriterOptions } from "./writer-options.ts";

@@ -53,7 +53,14 @@ export type PeerMessage =
       readonly root: Uint8Array;
       readonly timeS: number;
       readonly signature: Uint8Array;
-    };
+    }
+  /** "Are you there?": to a writer whose blocks do not come. */
+  | { readonly type: "probe" }
+  | { readonly type: "probed" }
+  /** A signed opinion that could not be ordered yet. */
+  | { readonly type: "opinion"; readonly wire: Uint8Array }
+  /** A proof of misbehaviour. */
+  | { readonly type: "evidence"; readonly wire: Uint8Array };
 
 const codes = {
   hello: 0,
@@ -63,6 +70,10 @@ const codes = {
   range: 5,
   cosignature: 6,
   nudge: 7,
+  probe: 8,
+  probed: 9,
+  opinion: 10,
+  evidence: 11,
 } as const;
 
 function headerOrNull(signed: SignedHeader | undefined): Value {
@@ -88,7 +99,12 @@ export function encodeMessage(message: PeerMessage): Uint8Array {
     case "blocks":
       return encode([codes.blocks, message.wires]);
     case "nudge":
-      return encode([codes.nudge]);
+    case "probe":
+    case "probed":
+      return encode([codes[message.type]]);
+    case "opinion":
+    case "evidence":
+      return encode([codes[message.type], message.wire]);
     case "sync":
       return encode([codes.sync, message.after]);
     case "range":
@@ -105,6 +121,21 @@ export function encodeMessage(message: PeerMessage): Uint8Array {
 }
 
 const wireShape: Shape<Uint8Array> = bytes(limits.payloadBytesMax + limits.headerBytesMax + 256);
+
+/** A message that is only its type. */
+function bare<T extends "nudge" | "probe" | "probed">(type: T): Shape<{ readonly type: T }> {
+  return (value, what) => {
+    fields(1)(value, what);
+    return { type };
+  };
+}
+
+function carrying<T extends "opinion" | "evidence">(
+  type: T,
+  bytesMax: number,
+): Shape<{ readonly type: T; readonly wire: Uint8Array }> {
+  return (value, what) => ({ type, wire: bytes(bytesMax)(fields(2)(value, what)[1], what) });
+}
 
 const shapes: Readonly<Record<number, Shape<PeerMessage>>> = {
   [codes.hello]: (value, what) => {
@@ -127,10 +158,11 @@ const shapes: Readonly<Record<number, Shape<PeerMessage>>> = {
     type: "blocks",
     wires: list(wireShape, limits.fetchRefsMax)(fields(2)(value, what)[1], what),
   }),
-  [codes.nudge]: (value, what) => {
-    fields(1)(value, what);
-    return { type: "nudge" };
-  },
+  [codes.nudge]: bare("nudge"),
+  [codes.probe]: bare("probe"),
+  [codes.probed]: bare("probed"),
+  [codes.opinion]: carrying("opinion", 1024),
+  [codes.evidence]: carrying("evidence", limits.evidenceBytesMax),
   [codes.sync]: (value, what) => ({
     type: "sync",
     after: natural()(fields(2)(value, what)[1], what),

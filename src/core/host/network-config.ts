@@ -1,9 +1,11 @@
 import type { DagConfig } from "../acceptance/index.ts";
 import { genesisCommitDigest } from "../acceptance/index.ts";
-import { limits } from "../base/index.ts";
+import { limits, ok } from "../base/index.ts";
 import type { Verifier } from "../crypto/index.ts";
+import { type Court, evidenceId, evidenceKinds, judge } from "../evidence/index.ts";
 import type { Network } from "../membership/index.ts";
 import { genesisState, type MirrorConfig, type MirrorState } from "../mirror/index.ts";
+import { readStatement } from "../opinion/index.ts";
 
 /** What acceptance knows of a network. */
 export function dagConfigOf(network: Network): DagConfig {
@@ -20,7 +22,28 @@ export function dagConfigOf(network: Network): DagConfig {
 
 /** What the mirror knows of a network. */
 export function mirrorConfigOf(network: Network, verifier: Verifier): MirrorConfig {
-  return { group: network.group, verifier, heldQuorum: network.quorum };
+  const court = courtOf(network, verifier);
+  return {
+    group: network.group,
+    verifier,
+    heldQuorum: network.quorum,
+    court: {
+      idOf: evidenceId,
+      statement: (wire) => readStatement(wire, network, verifier),
+      judge: (wire) => {
+        const verdict = judge(wire, court);
+        return verdict.ok
+          ? ok({ ...verdict.value, of: evidenceKinds.indexOf(verdict.value.kind) })
+          : verdict;
+      },
+    },
+    authorOf: (key) => network.writers.find(({ nodeKey }) => nodeKey === key)?.index,
+  };
+}
+
+/** What evidence is judged by in a network. */
+export function courtOf(network: Network, verifier: Verifier): Court {
+  return { network, dag: dagConfigOf(network), verifier };
 }
 
 /** The replicated state before the first commit. */

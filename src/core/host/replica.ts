@@ -10,7 +10,9 @@ import { mirrorConfigOf } from "./network-config.ts";
 import { batchesToReplay, type HostRecovery } from "./recovery.ts";
 
 /** What follows, and what the others are to be told. */
-export type ReplicaEffect = HostEffect | Extract<CosignEffect, { type: "cosigned" }>;
+export type ReplicaEffect =
+  | HostEffect
+  | Extract<CosignEffect, { type: "cosigned" | "contradiction" }>;
 
 /** What follows from the order at a writer: executing it, and cosigning what came of it. */
 export class Replica {
@@ -94,14 +96,8 @@ function replicaEffectOf(effect: CosignEffect): ReplicaEffect {
     case "guard-checkpoint":
     case "certified":
     case "cosigned":
+    case "contradiction":
       return effect;
-    case "contradiction": {
-      const { author, first, second } = effect;
-      return {
-        type: "evidence",
-        evidence: { kind: "contradicting-checkpoint", author, first, second },
-      };
-    }
     case "other-root":
       return { type: "dropped", code: "OTHER_ROOT", peer: effect.author };
     default:

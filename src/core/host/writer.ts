@@ -4,59 +4,34 @@ import {
   type DagConfig,
   type DagEffect,
   type DagInput,
-  type InvalidBlock,
-  type Pacing,
   type Ref,
   type SignedHeader,
   segmentOf,
   type VerifiedBlock,
-  verifyBlock,
-  verifyCommitRange,
   verifySignedHeader,
 } from "../acceptance/index.ts";
 import {
   type Author,
   type Digest,
-  type LinkName,
   limits,
   MonotonicClock,
   Prng,
   unreachable,
 } from "../base/index.ts";
-import type { Signer, Verifier } from "../crypto/index.ts";
-import type { Network } from "../membership/index.ts";
-import { encodeHeld, type MirrorState, type MirrorView, messageKinds } from "../mirror/index.ts";
+import type { Evidence } from "../evidence/index.ts";
+import { encodeHeld, type MirrorState, messageKinds } from "../mirror/index.ts";
 import { CatchUp } from "./catch-up.ts";
 import type { HostEffect, HostInput, WriterVitals } from "./effects.ts";
 import { GapFiller } from "./gap-filler.ts";
 import { helloOf } from "./hello.ts";
+import { Intake, type Taken } from "./intake.ts";
 import { decodeMessage, encodeMessage, type PeerMessage } from "./messages.ts";
 import { dagConfigOf } from "./network-config.ts";
-import type { HostRecovery } from "./recovery.ts";
+import { type Peer, Peers } from "./peers.ts";
 import { Replica, type ReplicaEffect } from "./replica.ts";
+import { equivocationEvidence, Repute, type ReputeEffect } from "./repute.ts";
 import { SafeReturn } from "./safe-return.ts";
-
-export interface WriterOptions {
-  readonly network: Network;
-  readonly author: Author;
-  readonly blockSigner: Signer;
-  readonly cosignSigner: Signer;
-  readonly verifier: Verifier;
-  readonly view: MirrorView;
-  readonly pacing: Pacing;
-  readonly recovery: HostRecovery;
-  /** For choosing whom to ask; of no influence on safety. */
-  readonly seed: number;
-}
-
-interface Peer {
-  readonly author: Author;
-  readonly link: LinkName;
-  /** It said hello: it listens to this host's blocks. */
-  greeted: boolean;
-  lastPushedRound: number;
-  faults: number;
-}
+import type { WriterOptions } from "./writer-options.ts";
 
 /** A writer: acceptance, mirror, cosigning and what writers say to one another, as one synchronous machine. */
 export class WriterHost {
@@ -68,10 +43,15 @@ export class WriterHost {
   readonly #time = new MonotonicClock();
   readonly #catchUp: CatchUp;
   readonly #safeReturn: SafeReturn;
-  readonly #peers = new Map<Author, Peer>();
+  readonly #intake: Intake;
+  readonly #peers = new Peers();
+  /** From the start on: it needs to know what time it is. */
+  #repute: Repute | undefined;
   #certifiedIndex = 0;
   #isStarted = false;
   #hasSigned = false;
+  /** From the steady clock to POSIX, milliseconds. */
+  #offsetMs = 0;
   #effects: HostEffect[] = [];
 
   constructor(options: WriterOptions) {
@@ -94,6 +74,13 @@ export class WriterHost {
     this.#gaps = new GapFiller(random);
     this.#catchUp = new CatchUp(random);
     this.#safeReturn = new SafeReturn(network.rule.parentQuorum, !recovery.maySign);
+    this.#intake = new Intake({
+      config: this.#config,
+      verifier: options.verifier,
+      dag: this.#dag,
+      catchUp: this.#catchUp,
+      gaps: this.#gaps,
+    });
   }
 
   get state(): MirrorState {
@@ -119,7 +106,8 @@ export class WriterHost {
       waitingBlocks: waiting,
       graphBlocks: graph,
       backlog: this.#replica.backlog,
-      peers: [...this.#reachable()],
+      peers: [...this.#peers.greeted],
+      opinions: this.#repute?.opinions.views(this.#offsetMs) ?? [],
     };
   }
 
@@ -147,19 +135,13 @@ export class WriterHost {
       case "start":
         return;
       case "peer-up":
-        this.#peers.set(input.peer, {
-          author: input.peer,
-          link: { peer: input.peer, session: input.session },
-          greeted: false,
-          lastPushedRound: 0,
-          faults: 0,
-        });
+        this.#peers.up(input.peer, input.session);
         return this.#send(
           input.peer,
           helloOf(this.#dag, this.#config, { self: this.#options.author, peer: input.peer }),
         );
       case "peer-down":
-        this.#peers.delete(input.peer);
+        this.#peers.down(input.peer);
         this.#catchUp.forget(input.peer);
         return this.#reachableChanged(nowMs);
       case "message":
@@ -173,6 +155,10 @@ export class WriterHost {
         return this.#submitHeld(input.updates, nowMs);
       case "changes-here":
         return this.#follow(this.#replica.changesHere(nowMs));
+      case "operator-says":
+        return this.#repute?.say(input.about, input.opinion, this.#time.read(nowMs));
+      case "evidence":
+        return void this.#repute?.hear(input.wire, this.#time.read(nowMs));
       case "tick":
         return this.#accept({ type: "tick" }, nowMs);
     }
@@ -180,6 +166,7 @@ export class WriterHost {
 
   #start(nowMs: number): void {
     this.#isStarted = true;
+    this.#repute = new Repute(this.#options, () => this.state, this.#time.read(nowMs));
     this.#follow(this.#replica.start(nowMs));
     this.#accept({ type: "start" }, nowMs);
   }
@@ -188,14 +175,17 @@ export class WriterHost {
     for (const effect of effects) {
       if (effect.type === "cosigned")
         this.#broadcast({ type: "cosignature", ...effect.cosignature });
-      else this.#effects.push(effect);
+      else if (effect.type === "contradiction")
+        this.#saw({ ...effect, kind: "contradicting-checkpoint", size: effect.first.size });
+      else {
+        if (effect.type === "mirror") this.#repute?.onOrdered(effect.event);
+        this.#effects.push(effect);
+      }
     }
   }
 
-  /** Only to those that said hello: what they had not seen before stands in the stream already. */
   #broadcast(message: PeerMessage): void {
-    const links: LinkName[] = [];
-    for (const { greeted, link } of this.#peers.values()) if (greeted) links.push(link);
+    const links = this.#peers.greetedLinks;
     this.#effects.push({ type: "broadcast", links, frame: encodeMessage(message) });
   }
 
@@ -206,14 +196,10 @@ export class WriterHost {
 
   // ── peers ──
 
-  #reachable(): Set<Author> {
-    const authors = new Set<Author>();
-    for (const { greeted, author } of this.#peers.values()) if (greeted) authors.add(author);
-    return authors;
-  }
-
   #reachableChanged(nowMs: number): void {
-    this.#accept({ type: "reachable", authors: this.#reachable() }, nowMs);
+    const authors = this.#peers.greeted;
+    this.#repute?.links(authors, this.#time.read(nowMs));
+    this.#accept({ type: "reachable", authors }, nowMs);
   }
 
   #send(peer: Author, message: PeerMessage): void {
@@ -224,10 +210,8 @@ export class WriterHost {
 
   #fault(peer: Peer, code: string, detail = ""): void {
     this.#effects.push({ type: "dropped", code, peer: peer.author });
-    peer.faults += code === "TOO_MANY_ITEMS" ? limits.peerFaultsMax + 1 : 1;
-    if (peer.faults <= limits.peerFaultsMax) return;
-    // What it has said already is not heard any more.
-    this.#peers.delete(peer.author);
+    if (!this.#peers.isTooMany(peer, code === "TOO_MANY_ITEMS" ? limits.peerFaultsMax + 1 : 1))
+      return;
     this.#effects.push({
       type: "disconnect",
       peer: peer.author,
@@ -241,6 +225,7 @@ export class WriterHost {
     const message = decodeMessage(frame);
     if (!message.ok) return this.#fault(peer, message.error.code, message.error.detail);
     if (!peer.greeted && message.value.type !== "hello") return this.#fault(peer, "NO_HELLO");
+    this.#repute?.observe(author, { type: "heard" }, this.#time.read(nowMs));
     this.#onMessage(peer, message.value, nowMs);
   }
 
@@ -249,13 +234,13 @@ export class WriterHost {
       case "hello":
         return this.#onHello(peer, message, nowMs);
       case "block":
-        return this.#onBlock(peer, message.wire, nowMs);
+        return this.#takeAll(peer, this.#intake.pushed(peer, message.wire), nowMs);
       case "fetch": {
         const { refs } = message;
         return void this.#effects.push({ type: "serve-blocks", link: peer.link, refs });
       }
       case "blocks":
-        return this.#onFetched(peer, message.wires, nowMs);
+        return this.#takeAll(peer, this.#intake.fetched(peer, message.wires), nowMs);
       case "nudge":
         return this.#accept({ type: "nudge" }, nowMs);
       case "sync": {
@@ -263,10 +248,34 @@ export class WriterHost {
         return void this.#effects.push({ type: "serve-range", link: peer.link, after });
       }
       case "range":
-        return this.#onRange(peer, message, nowMs);
+        return this.#takeAll(peer, this.#intake.range(peer, message.range), nowMs);
       case "cosignature":
         return this.#follow(this.#replica.onCosignature(peer.author, message));
+      case "probe":
+        return this.#send(peer.author, { type: "probed" });
+      case "probed":
+        return;
+      case "opinion":
+      case "evidence":
+        return this.#onRepute(peer, message, nowMs);
     }
+  }
+
+  #onRepute(
+    peer: Peer,
+    { type, wire }: Extract<PeerMessage, { type: "opinion" | "evidence" }>,
+    nowMs: number,
+  ): void {
+    const heard =
+      type === "opinion"
+        ? this.#repute?.opinions.hear(wire)
+        : this.#repute?.hear(wire, this.#time.read(nowMs));
+    if (heard?.ok === false) this.#fault(peer, heard.error.code, heard.error.detail);
+  }
+
+  /** This host holds both halves of a misdeed. */
+  #saw(evidence: Evidence): void {
+    this.#repute?.saw(evidence, this.#time.latestMs);
   }
 
   #onHello(peer: Peer, hello: Extract<PeerMessage, { type: "hello" }>, nowMs: number): void {
@@ -288,6 +297,7 @@ export class WriterHost {
     }
     const { cosignature } = this.#replica;
     if (cosignature !== undefined) this.#send(peer.author, { type: "cosignature", ...cosignature });
+    this.#repute?.greet(peer.author);
     this.#reachableChanged(nowMs);
   }
 
@@ -314,68 +324,22 @@ export class WriterHost {
     return verified.ok && verified.value.ref.author === author ? verified.value.ref : undefined;
   }
 
-  #onBlock(peer: Peer, wire: Uint8Array, nowMs: number): void {
-    const verified = verifyBlock(wire, this.#config, this.#options.verifier);
-    if (!verified.ok) return this.#onInvalidBlock(peer, wire, verified.error);
-    const block = verified.value;
-    // A stream carries its sender's own blocks, each once, in order of rounds.
-    if (block.ref.author !== peer.author) return this.#fault(peer, "NOT_OWN_BLOCK");
-    const isRepeated = block.ref.round <= peer.lastPushedRound;
-    peer.lastPushedRound = Math.max(peer.lastPushedRound, block.ref.round);
-    if (isRepeated) this.#fault(peer, "REPEATED_ROUND");
-    this.#accept({ type: "block", block, from: peer.author, how: "pushed" }, nowMs);
-  }
-
-  #onInvalidBlock(peer: Peer, wire: Uint8Array, error: InvalidBlock): void {
-    if (error.by === "author") {
-      const { author, detail } = error;
-      this.#effects.push({
-        type: "evidence",
-        evidence: { kind: "invalid-block", author, wire, detail },
-      });
+  #takeAll(peer: Peer, taken: Iterable<Taken>, nowMs: number): void {
+    for (const one of taken) {
+      if (one.kind === "input") this.#accept(one.input, nowMs);
+      else if (one.kind === "fault") this.#fault(peer, one.code, one.detail);
+      else if (one.kind === "evidence") this.#saw(one.evidence);
+      else this.#effects.push({ type: "dropped", code: one.code, peer: peer.author });
     }
-    this.#fault(peer, error.code, error.detail);
-  }
-
-  #onFetched(peer: Peer, wires: readonly Uint8Array[], nowMs: number): void {
-    for (const wire of wires) {
-      const verified = verifyBlock(wire, this.#config, this.#options.verifier);
-      if (!verified.ok) this.#onInvalidBlock(peer, wire, verified.error);
-      else if (this.#dag.isWanted(verified.value.ref)) {
-        this.#accept(
-          { type: "block", block: verified.value, from: peer.author, how: "fetched" },
-          nowMs,
-        );
-      } else this.#effects.push({ type: "dropped", code: "NOT_WANTED", peer: peer.author });
-    }
-  }
-
-  #onRange(peer: Peer, { range }: Extract<PeerMessage, { type: "range" }>, nowMs: number): void {
-    if (!this.#catchUp.answered(peer.author)) return this.#fault(peer, "NOT_ASKED");
-    if (range.commits.length === 0) return this.#catchUp.disappointed(peer.author);
-    const last = this.#dag.lastCommit;
-    const next = {
-      ...range,
-      commits: range.commits.filter(({ commit }) => commit.index > last.index),
-    };
-    // The order went on while the answer was on its way.
-    if (next.commits.length === 0) return;
-    const verified = verifyCommitRange(next, last, {
-      config: this.#config,
-      verifier: this.#options.verifier,
-    });
-    if (!verified.ok) {
-      this.#catchUp.disappointed(peer.author);
-      return this.#fault(peer, verified.error.code, verified.error.detail);
-    }
-    // Tips that were dropped while this host was behind are asked for now.
-    this.#gaps.lookAgain();
-    this.#accept({ type: "certified", commits: verified.value, voters: range.voters }, nowMs);
   }
 
   // ── what the parts want done ──
 
   #accept(input: DagInput, nowMs: number): void {
+    if (input.type === "block") {
+      const { author, round } = input.block.ref;
+      this.#repute?.observe(author, { type: "block", round }, this.#time.read(nowMs));
+    }
     for (const effect of this.#dag.step(input, nowMs)) this.#onDagEffect(effect, nowMs);
   }
 
@@ -396,13 +360,8 @@ export class WriterHost {
       case "accept":
         this.#effects.push({ type: "accepted", batch: effect.batch });
         return this.#follow(this.#replica.accept(effect.batch, nowMs));
-      case "equivocation": {
-        const { author, first, second } = effect;
-        return void this.#effects.push({
-          type: "evidence",
-          evidence: { kind: "equivocation", author, first, second },
-        });
-      }
+      case "equivocation":
+        return this.#saw(equivocationEvidence(effect, this.#config));
       case "dropped":
         return void this.#effects.push({ type: "dropped", code: effect.code, peer: effect.from });
       case "needs-round":
@@ -425,15 +384,40 @@ export class WriterHost {
     this.#fetch(paceMs);
     this.#sync(paceMs);
     this.#hold(nowMs);
+    this.#judge(nowMs);
     const certified: CommitCertificate | undefined = this.#dag.certified;
     if (certified === undefined || certified.index <= this.#certifiedIndex) return;
     this.#certifiedIndex = certified.index;
     this.#effects.push({ type: "certificate", certificate: certified });
   }
 
+  /** What this host thinks of the others now, and what follows from it. */
+  #judge(nowMs: number): void {
+    const atMs = this.#time.read(nowMs);
+    this.#offsetMs = nowMs - atMs;
+    const effects = this.#repute?.look(this.#dag.round, atMs, nowMs) ?? [];
+    for (const effect of effects) this.#onReputeEffect(effect, nowMs);
+    this.#wakeAt(this.#repute?.wakeAtMs(atMs));
+  }
+
+  #onReputeEffect(effect: ReputeEffect, nowMs: number): void {
+    switch (effect.type) {
+      case "say":
+        return this.#broadcast(effect.message);
+      case "tell":
+        return this.#send(effect.peer, effect.message);
+      case "submit":
+        return this.#accept({ type: "submit", ticket: 0, segment: effect.segment }, nowMs);
+      case "standing":
+        return this.#accept(effect, nowMs);
+      default:
+        return void this.#effects.push(effect);
+    }
+  }
+
   #fetch(paceMs: number): void {
     if (this.#gaps.isDue(paceMs)) {
-      const requests = this.#gaps.requests(this.#dag.missing(), this.#reachable(), paceMs);
+      const requests = this.#gaps.requests(this.#dag.missing(), this.#peers.greeted, paceMs);
       for (const { peer, refs } of requests) this.#send(peer, { type: "fetch", refs });
     }
     // Named at every step: the loop keeps the earliest wake-up only, and what it keeps may be another's.
@@ -441,7 +425,7 @@ export class WriterHost {
   }
 
   #sync(paceMs: number): void {
-    const reachable = this.#reachable();
+    const reachable = this.#peers.greeted;
     const lastIndex = this.#dag.lastCommit.index;
     const { quorumIndex } = this.#dag;
     const peer = this.#catchUp.next({ lastIndex, quorumIndex, reachable }, paceMs);
@@ -450,7 +434,7 @@ export class WriterHost {
   }
 
   #wakeAt(paceMs: number | undefined): void {
-    if (paceMs !== undefined)
+    if (paceMs !== undefined && Number.isFinite(paceMs))
       this.#effects.push({ type: "wake", atMs: this.#time.toCaller(paceMs) });
   }
 }

@@ -5,9 +5,18 @@ import {
   type Digest,
   Height,
   limits,
+  type PublicKey,
   readBigEndian,
 } from "../base/index.ts";
 import { append, rootOf, type Verifier } from "../crypto/index.ts";
+import {
+  type AboutHost,
+  type Court,
+  type HostEvent,
+  onEvidence,
+  onOpinion,
+  onPardon,
+} from "./about-hosts.ts";
 import { type ChangeList, decodeChanges } from "./changes.ts";
 import { DirectoryStore, type NodeReader } from "./directory.ts";
 import { hashedPath, stateKeys } from "./keys.ts";
@@ -60,6 +69,10 @@ export interface MirrorConfig {
   readonly verifier: Verifier;
   /** Writers that must hold an update before it is published. */
   readonly heldQuorum: number;
+  /** How statements about hosts are read and judged. */
+  readonly court: Court;
+  /** The writer whose host this is. */
+  readonly authorOf: (key: PublicKey) => Author | undefined;
 }
 
 export type MirrorEvent =
@@ -74,6 +87,7 @@ export type MirrorEvent =
     }
   | { readonly type: "height"; readonly record: HeightRecord }
   | { readonly type: "checkpoint-due"; readonly due: DueRecord }
+  | HostEvent
   | { readonly type: "ignored"; readonly code: string; readonly author: Author };
 
 export type Executed =
@@ -182,9 +196,28 @@ class Execution {
         return this.#onHeld(message);
       case messageKinds.policy:
         return this.#onPolicy(message);
+      case messageKinds.opinion:
+        return this.#onHost(message, onOpinion(message.bytes, message.author, this.#around));
+      case messageKinds.evidence:
+        return this.#onHost(message, onEvidence(message.bytes, this.#around));
+      case messageKinds.pardon:
+        return this.#onHost(message, onPardon(message.bytes, this.#config, this.#around));
       default:
         return this.#ignore("UNKNOWN_MESSAGE", message.author);
     }
+  }
+
+  get #around(): Parameters<typeof onEvidence>[1] {
+    const { court } = this.#config;
+    return { state: this.#state, get: (key) => this.#get(key), court };
+  }
+
+  #onHost({ author }: OrderedMessage, about: AboutHost): void {
+    if (about.kind === "ignored") return this.#ignore(about.code, author);
+    this.#state = about.state;
+    const leaf = about.leaf === undefined ? 0 : this.#append(about.leaf);
+    for (const [key, value] of about.writes?.(leaf) ?? []) this.#writes.set(key, value);
+    this.#events.push(about.event);
   }
 
   #ignore(code: string, author: Author): void {
@@ -352,7 +385,7 @@ class Execution {
 
   /** Due at sizes that every host agrees on, so that cosignatures meet (`dag.md` §13). */
   #checkpoint(): void {
-    const finished = this.#events.some((event) => event.type === "finished");
+    const finished = this.#events.some(({ type }) => type === "finished" || type === "convicted");
     const { tsMs, checkpointMs, isDirty } = this.#state;
     if (!finished && !(isDirty && tsMs >= checkpointMs + checkpointEveryMs)) return;
     const due: DueRecord = {

@@ -1,3 +1,4 @@
+export { type Conviction, type Court, type HostEvent, offenceKey } from "./about-hosts.ts";
 export {
   blobsOf,
   type Change,
@@ -47,7 +48,9 @@ export {
   policyValue,
 } from "./policy.ts";
 export {
+  type ConvictionRecord,
   type DueRecord,
+  decodeConviction,
   decodeDue,
   decodeHeightRecord,
   decodeOutcome,
@@ -65,12 +68,16 @@ export { applyChanges, type Difference, differences, leavesOf, lookup } from "./
 export {
   encodeHeld,
   messageKinds,
+  type PardonRecord,
   type PolicyRecord,
   readHeld,
+  readPardon,
   readPolicy,
   readUpdate,
+  type SignedPardon,
   type SignedPolicy,
   type SignedUpdate,
+  signPardon,
   signPolicy,
   signUpdate,
   type UpdateRecord,

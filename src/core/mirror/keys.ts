@@ -1,4 +1,4 @@
-import { type Digest, type Height, toHex } from "../base/index.ts";
+import { type Digest, type Height, type PublicKey, toHex } from "../base/index.ts";
 import { sha256Text } from "../crypto/index.ts";
 
 /**
@@ -27,6 +27,14 @@ export const stateKeys = {
   due: (size: number): string => `s/${padded(size)}`,
   /** A certified checkpoint, as a note. */
   checkpoint: (size: number): string => `k/${padded(size)}`,
+  /** A proof of misbehaviour that was ordered. */
+  evidence: (id: Digest): string => `e/${id}`,
+  /** A misdeed that is proven, by the hash of what names it. */
+  offence: (hash: Digest): string => `o/${hash}`,
+  /** Proofs that this host found and the order does not have yet. */
+  found: "f/",
+  /** What is proven against a host: see {@link ConvictionRecord}. */
+  conviction: (culprit: PublicKey): string => `x/${culprit}`,
   /** First index of application messages → the commit that holds it. */
   messages: (index: number): string => `a/${padded(index)}`,
 } as const;

@@ -1,4 +1,4 @@
-import { type Digest, fromHex, Height, type PublicKey } from "../base/index.ts";
+import { type Digest, fromHex, Height, limits, type PublicKey } from "../base/index.ts";
 import {
   digest,
   encode,
@@ -46,7 +46,19 @@ export type LogLeaf =
       readonly height: Height;
       readonly state: Digest;
       readonly tsMs: number;
-    };
+    }
+  /** A host was convicted: by what, and by which proof. */
+  | {
+      readonly kind: "evidence";
+      readonly id: Digest;
+      readonly culprit: PublicKey;
+      /** Number of the kind of misdeed. */
+      readonly of: number;
+    }
+  /** An administrator let a convicted host take part again. */
+  | { readonly kind: "pardon"; readonly id: Digest; readonly culprit: PublicKey }
+  /** From here on the log is that of a group that split off. */
+  | { readonly kind: "split"; readonly group: Digest; readonly members: readonly PublicKey[] };
 
 /** What became of an update or a policy change. */
 export const outcomeCodes = [
@@ -79,6 +91,12 @@ export function encodeLeaf(leaf: LogLeaf): Uint8Array {
       return encode([2, leaf.height, fromHex(leaf.state), leaf.tsMs]);
     case "policy":
       return encode([3, fromHex(leaf.id), outcomeCodes.indexOf(leaf.outcome), leaf.height]);
+    case "evidence":
+      return encode([4, fromHex(leaf.id), fromHex(leaf.culprit), leaf.of]);
+    case "pardon":
+      return encode([5, fromHex(leaf.id), fromHex(leaf.culprit)]);
+    case "split":
+      return encode([6, fromHex(leaf.group), leaf.members.map(fromHex)]);
   }
 }
 
@@ -129,6 +147,31 @@ const leafShapes: readonly Shape<LogLeaf>[] = [
       id: digest(id, `${what}.id`),
       outcome: outcomeShape(outcome, `${what}.outcome`),
       height: heightShape(height, `${what}.height`),
+    };
+  },
+  (value, what) => {
+    const [, id, culprit, of] = fields(4)(value, what);
+    return {
+      kind: "evidence",
+      id: digest(id, `${what}.id`),
+      culprit: publicKey(culprit, `${what}.culprit`),
+      of: natural(255)(of, `${what}.of`),
+    };
+  },
+  (value, what) => {
+    const [, id, culprit] = fields(3)(value, what);
+    return {
+      kind: "pardon",
+      id: digest(id, `${what}.id`),
+      culprit: publicKey(culprit, `${what}.culprit`),
+    };
+  },
+  (value, what) => {
+    const [, group, members] = fields(3)(value, what);
+    return {
+      kind: "split",
+      group: digest(group, `${what}.group`),
+      members: list(publicKey, limits.committeeWritersMax)(members, `${what}.members`),
     };
   },
 ];

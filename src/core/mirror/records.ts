@@ -1,4 +1,4 @@
-import { type Digest, fromHex, Height } from "../base/index.ts";
+import { type Digest, fromHex, Height, limits } from "../base/index.ts";
 import {
   bytes,
   digest,
@@ -130,4 +130,40 @@ const dueShape: Shape<DueRecord> = (value, what) => {
 
 export function decodeDue(encoded: Uint8Array): ReturnType<typeof read<DueRecord>> {
   return read(encoded, dueShape, "due checkpoint");
+}
+
+/** What is proven against a host, as kept in the state store. */
+export interface ConvictionRecord {
+  /** Misdeeds proven so far. */
+  readonly count: number;
+  /** The last proof, and its place in the log. */
+  readonly evidence: Digest;
+  readonly leaf: number;
+  /** Number of the kind of misdeed. */
+  readonly of: number;
+  /** Order time, milliseconds. */
+  readonly tsMs: number;
+  /** Why an administrator lets it take part again; empty while none does. */
+  readonly pardon: string;
+}
+
+export function encodeConviction(record: ConvictionRecord): Uint8Array {
+  const { count, evidence, leaf, of, tsMs, pardon } = record;
+  return encode([count, fromHex(evidence), leaf, of, tsMs, pardon]);
+}
+
+const convictionShape: Shape<ConvictionRecord> = (value, what) => {
+  const [count, evidence, leaf, of, tsMs, pardon] = fields(6)(value, what);
+  return {
+    count: natural()(count, `${what}.count`),
+    evidence: digest(evidence, `${what}.evidence`),
+    leaf: natural()(leaf, `${what}.leaf`),
+    of: natural(255)(of, `${what}.of`),
+    tsMs: natural()(tsMs, `${what}.tsMs`),
+    pardon: text(limits.reasonBytesMax)(pardon, `${what}.pardon`),
+  };
+};
+
+export function decodeConviction(encoded: Uint8Array): ReturnType<typeof read<ConvictionRecord>> {
+  return read(encoded, convictionShape, "conviction");
 }

@@ -1,4 +1,11 @@
-import { type Author, type Digest, fromHex, Height, Author as toAuthor } from "../base/index.ts";
+import {
+  type Author,
+  type Digest,
+  fromHex,
+  Height,
+  limits,
+  Author as toAuthor,
+} from "../base/index.ts";
 import {
   bytes,
   digest,
@@ -14,6 +21,7 @@ import {
   type Value,
 } from "../codec/index.ts";
 import { emptyFrontier, type Frontier } from "../crypto/index.ts";
+import { matrixOf, type OpinionMatrix, statementShape, statementValue } from "../opinion/index.ts";
 import { type Policy, policyStateShape, policyValue } from "./policy.ts";
 
 /** An update that is accepted and not yet published. */
@@ -35,6 +43,10 @@ export interface MirrorState {
   /** Application messages ordered so far. */
   readonly messages: number;
   readonly log: Frontier;
+  /** Who thinks what of whom, as ordered. */
+  readonly opinions: OpinionMatrix;
+  /** Writers that evidence convicted and nobody pardoned. */
+  readonly convicted: ReadonlySet<Author>;
   /** In the order of acceptance. */
   readonly pending: ReadonlyMap<Digest, PendingUpdate>;
   /** Order time of the last checkpoint that was due. */
@@ -58,6 +70,8 @@ export function genesisState({ policy, commit, timeMs }: MirrorGenesis): MirrorS
     tsMs: timeMs,
     messages: 0,
     log: emptyFrontier,
+    opinions: new Map(),
+    convicted: new Set(),
     pending: new Map(),
     checkpointMs: 0,
     isDirty: false,
@@ -77,6 +91,8 @@ export function encodeState(state: MirrorState): Uint8Array {
     state.tsMs,
     state.messages,
     [state.log.size, state.log.hashes],
+    [...state.opinions.values()].map(statementValue),
+    [...state.convicted].sort((a, b) => a - b),
     pending,
     state.checkpointMs,
     state.isDirty,
@@ -94,8 +110,8 @@ const pendingShape: Shape<PendingUpdate> = (value, what) => {
 };
 
 const stateShape: Shape<MirrorState> = (value, what) => {
-  const [height, trees, policy, commit, tsMs, messages, log, pending, checkpointMs, isDirty] =
-    fields(10)(value, what);
+  const [height, trees, policy, commit, tsMs, messages, log, ...more] = fields(12)(value, what);
+  const [opinions, convicted, pending, checkpointMs, isDirty] = more;
   const [index, hash] = fields(2)(commit, `${what}.commit`);
   const [size, hashes] = fields(2)(log, `${what}.log`);
   require(typeof isDirty === "boolean", `${what}.isDirty is a boolean`);
@@ -110,6 +126,12 @@ const stateShape: Shape<MirrorState> = (value, what) => {
       size: natural()(size, `${what}.size`),
       hashes: list(exactBytes(32), 64)(hashes, `${what}.hashes`),
     },
+    opinions: matrixOf(
+      list(statementShape, limits.committeeWritersMax ** 2)(opinions, `${what}.opinions`),
+    ),
+    convicted: new Set(
+      list(natural(65535), 64)(convicted, `${what}.convicted`).map((author) => toAuthor(author)),
+    ),
     pending: new Map(
       list(pendingShape, 65536)(pending, `${what}.pending`).map((update) => [update.id, update]),
     ),

@@ -39,6 +39,12 @@ export const messageKinds = {
   held: 2,
   /** An administrator's {@link PolicyRecord}. */
   policy: 3,
+  /** A signed statement of the block's author on another writer. */
+  opinion: 4,
+  /** Proof of misbehaviour, of a writer or of a reader. */
+  evidence: 5,
+  /** An administrator's {@link PardonRecord}. */
+  pardon: 6,
 } as const;
 
 /** A publisher's signed announcement of one change list; the list itself never travels in blocks. */
@@ -146,6 +152,49 @@ export function readPolicy(
   return readSigned(wire, {
     kind: "policy-change",
     shape: policyShape,
+    group,
+    verifier,
+    by: (record) => record.administrator,
+  });
+}
+
+/** Lets a convicted host take part again; what was proven stays proven, and counts no more. */
+export interface PardonRecord {
+  readonly group: Digest;
+  readonly administrator: PublicKey;
+  readonly culprit: PublicKey;
+  /** The last proof against it: a pardon cannot be kept for misdeeds to come. */
+  readonly evidence: Digest;
+  readonly reason: string;
+}
+
+export type SignedPardon = Signed<PardonRecord>;
+
+const pardonShape: Shape<PardonRecord> = (value, what) => {
+  const [group, administrator, culprit, evidence, reason] = fields(5)(value, what);
+  return {
+    group: digest(group, `${what}.group`),
+    administrator: publicKey(administrator, `${what}.administrator`),
+    culprit: publicKey(culprit, `${what}.culprit`),
+    evidence: digest(evidence, `${what}.evidence`),
+    reason: text(limits.reasonBytesMax)(reason, `${what}.reason`),
+  };
+};
+
+export function signPardon(record: PardonRecord, signer: Signer): SignedPardon {
+  const { group, administrator, culprit, evidence, reason } = record;
+  const body = encode([...[group, administrator, culprit, evidence].map(fromHex), reason]);
+  return signBody("pardon", { record, body, signer });
+}
+
+export function readPardon(
+  wire: Uint8Array,
+  group: Digest,
+  verifier: Verifier,
+): Result<SignedPardon> {
+  return readSigned(wire, {
+    kind: "pardon",
+    shape: pardonShape,
     group,
     verifier,
     by: (record) => record.administrator,

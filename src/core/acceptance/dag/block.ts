@@ -65,7 +65,6 @@ export interface Header {
   readonly parents: readonly Ref[];
   readonly payload: { readonly digest: Digest; readonly bytes: number; readonly segments: number };
   readonly commitVotes: readonly CommitVote[];
-  readonly evidence: readonly Digest[];
 }
 
 /** "I made commit `index`, and it is `digest`": endorses the whole chain below it. */
@@ -131,10 +130,7 @@ export const commitVoteShape: Shape<CommitVote> = (value, what) => {
 };
 
 const headerShape: Shape<Header> = (value, what) => {
-  const [group, epoch, author, round, tsMs, parents, payload, votes, evidence] = fields(9)(
-    value,
-    what,
-  );
+  const [group, epoch, author, round, tsMs, parents, payload, votes] = fields(8)(value, what);
   const [payloadDigest, payloadBytes, segments] = fields(3)(payload, `${what}.payload`);
   return {
     group: digest(group, `${what}.group`),
@@ -149,7 +145,6 @@ const headerShape: Shape<Header> = (value, what) => {
       segments: natural(limits.segmentsMax)(segments, `${what}.payload.segments`),
     },
     commitVotes: list(commitVoteShape, limits.commitVotesMax)(votes, `${what}.commitVotes`),
-    evidence: list(digest, limits.evidenceMax)(evidence, `${what}.evidence`),
   };
 };
 
@@ -164,13 +159,31 @@ export function encodeHeader(header: Header): Uint8Array {
     header.parents.map(refValue),
     [fromHex(payload.digest), payload.bytes, payload.segments],
     header.commitVotes.map((vote) => [vote.index, fromHex(vote.digest)]),
-    header.evidence.map(fromHex),
   ]);
 }
 
-/** Identity of a block: hash of its header without the signature (pitfall 23). */
-export function headerDigest(headerBytes: Uint8Array): Digest {
-  return taggedDigest("header", headerBytes);
+/** The place that a writer fills once in a round: two blocks of one slot convict their author. */
+export type SlotName = Pick<Header, "group" | "epoch" | "author" | "round">;
+
+/** Hash of a header's bytes, whatever they say. */
+export function headerBodyDigest(headerBytes: Uint8Array): Digest {
+  return sha256(headerBytes);
+}
+
+/**
+ * Identity of a block: hash of its slot and of its header, without the signature (pitfall 23). The slot stands in it
+ * by itself, so that who signs two identities of one slot is convicted by two hashes, however long the headers are.
+ */
+export function slotIdentity(slot: SlotName, body: Digest): Digest {
+  return taggedDigest(
+    "header",
+    encode([fromHex(slot.group), slot.epoch, slot.author, slot.round, fromHex(body)]),
+  );
+}
+
+/** {@link slotIdentity} of a header from its bytes. */
+export function headerDigest(slot: SlotName, headerBytes: Uint8Array): Digest {
+  return slotIdentity(slot, headerBodyDigest(headerBytes));
 }
 
 /** What the author of a block signs. */
@@ -231,7 +244,7 @@ export function verifySignedHeader(
   }
   if (key === undefined)
     return relayFault({ code: "UNKNOWN_AUTHOR", detail: `no writer ${header.author}` });
-  const identity = headerDigest(signed.bytes);
+  const identity = headerDigest(header, signed.bytes);
   if (!verifier.verify(key, blockSigningBytes(identity), signed.signature)) {
     return relayFault({ code: "BAD_SIGNATURE", detail: `not signed by writer ${header.author}` });
   }
@@ -286,6 +299,14 @@ function splitWire(wire: Uint8Array): Result<{ signed: SignedHeader; payload: Ui
   return ok({ signed, payload: wire.subarray(wire.length - payload.length) });
 }
 
+/** Signed header and payload of a block of any origin; nothing is verified. */
+export function blockParts(
+  wire: Uint8Array,
+): { readonly signed: SignedHeader; readonly payload: Uint8Array } | undefined {
+  const parts = splitWire(wire);
+  return parts.ok ? parts.value : undefined;
+}
+
 /**
  * A block whose identity the caller knows already (from its own checksummed log, or from a certified commit):
  * decoded and its payload checked against the header; the signature is not checked again.
@@ -301,7 +322,7 @@ export function blockFromWire(wire: Uint8Array): Result<VerifiedBlock> {
   const segments = read(payload, payloadShape, "payload");
   if (!segments.ok) return segments;
   const { round, author } = header.value;
-  const ref = { round, author, digest: headerDigest(signed.bytes) };
+  const ref = { round, author, digest: headerDigest(header.value, signed.bytes) };
   const block: Block = {
     ref,
     header: header.value,

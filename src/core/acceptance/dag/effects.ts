@@ -25,6 +25,12 @@ export type DagInput =
   | { readonly type: "submit"; readonly ticket: number; readonly segment: Segment }
   /** The writers with which this host has links, itself not counted. */
   | { readonly type: "reachable"; readonly authors: ReadonlySet<Author> }
+  /** Opinion: whom not to wait for, the likeliest failed first; and who is proven to cheat. Never of influence on the order. */
+  | {
+      readonly type: "standing";
+      readonly shunned: readonly Author[];
+      readonly corrupt: ReadonlySet<Author>;
+    }
   /** Signing is safe from this round on (`dag.md` §12). */
   | { readonly type: "resume"; readonly minRound: number }
   /** Somebody has a newer block of this host than the host itself: it must not sign (`dag.md` §12). */
@@ -68,6 +74,7 @@ export type DagEffect =
       readonly first: SignedHeader;
       readonly second: SignedHeader;
       readonly author: Author;
+      readonly round: Round;
     }
   /** More than f writers cheat: stop, keep everything, tell the operator. */
   | { readonly type: "violation"; readonly detail: string }

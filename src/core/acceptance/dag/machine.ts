@@ -1,13 +1,7 @@
 import { Author, assert, type Digest, limits, MonotonicClock } from "../../base/index.ts";
 import type { AcceptanceMachine } from "../contract.ts";
 import { segmentBytes } from "../segment.ts";
-import {
-  type DagConfig,
-  type Ref,
-  refKey,
-  type SignedHeader,
-  type VerifiedBlock,
-} from "./block.ts";
+import { type DagConfig, type Ref, refKey, type VerifiedBlock } from "./block.ts";
 import type { Commit } from "./commit.ts";
 import type { CertifiedCommit } from "./commit-range.ts";
 import { type CommitCertificate, CommitVotes } from "./commit-votes.ts";
@@ -213,6 +207,9 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
         if (this.#proposer !== undefined) this.#proposer.reachable = input.authors.size;
         return this.#absence.update(input.authors, others);
       }
+      case "standing":
+        if (this.#proposer !== undefined) this.#proposer.corrupt = input.corrupt;
+        return this.#absence.shun(input.shunned);
       case "resume":
         return this.#proposer?.resume(input.minRound);
       case "suspend":
@@ -291,13 +288,14 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
     const rival =
       this.#graph.atSlot(round, author)[0]?.block ?? this.#waiting.blockAtSlot(round, author);
     if (rival === undefined) return false;
-    this.#reportTwins(rival.signed, block.signed, author);
+    this.#reportTwins(rival, block);
     return true;
   }
 
-  #reportTwins(first: SignedHeader, second: SignedHeader, author: Author): void {
+  #reportTwins({ signed: first }: VerifiedBlock, { signed: second, ref }: VerifiedBlock): void {
+    const { author, round } = ref;
     this.#proposer?.markCorrupt(author);
-    this.#effects.push({ type: "equivocation", first, second, author });
+    this.#effects.push({ type: "equivocation", first, second, author, round });
   }
 
   // ── insertion (§5) ──
@@ -331,7 +329,7 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
   #add(block: VerifiedBlock, paceMs: number, submissions: readonly Submission[] = []): Entry {
     const { ref } = block;
     const [twin] = this.#graph.atSlot(ref.round, ref.author);
-    if (twin !== undefined) this.#reportTwins(twin.block.signed, block.signed, ref.author);
+    if (twin !== undefined) this.#reportTwins(twin.block, block);
     const entry = entryOf(block, submissions);
     this.#graph.add(entry);
     this.#ordering.added(entry);

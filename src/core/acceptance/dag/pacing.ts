@@ -65,8 +65,8 @@ const lateTimes = 4;
 const lateSpareMs = 40;
 
 /**
- * Writers that are not waited for: the unreachable ones, the longest absent first, then those whose blocks come much
- * later than the others', once rounds have their quorums. At most `most` of them: the bound keeps liveness, after the
+ * Writers that are not waited for: the unreachable ones, the longest absent first, then those that the host holds
+ * dead or suspects, then those whose blocks come much later than the others', once rounds have their quorums. At most `most` of them: the bound keeps liveness, after the
  * network calms down some leader is awaited by all correct hosts.
  */
 export class Absence {
@@ -75,6 +75,8 @@ export class Absence {
   readonly #punctual: number;
   /** Absent authors, the longest absent first. */
   #absent: Author[] = [];
+  /** Of whom the host thinks that they failed, the likeliest first. */
+  #shunned: readonly Author[] = [];
   readonly #lateMs = new Map<Author, number>();
   #ignored: ReadonlySet<Author> | undefined;
 
@@ -93,6 +95,12 @@ export class Absence {
     for (const author of others) if (!this.#lateMs.has(author)) this.#lateMs.set(author, 0);
   }
 
+  /** Opinion of this host: whom it takes for failed. */
+  shun(authors: readonly Author[]): void {
+    this.#ignored = undefined;
+    this.#shunned = authors;
+  }
+
   /** A block came so long after its round had a quorum. */
   came(author: Author, lateMs: number): void {
     const before = this.#lateMs.get(author);
@@ -102,7 +110,9 @@ export class Absence {
   }
 
   isAwaited(author: Author): boolean {
-    this.#ignored ??= new Set([...this.#absent, ...this.#late()].slice(0, this.#most));
+    this.#ignored ??= new Set(
+      [...new Set([...this.#absent, ...this.#shunned, ...this.#late()])].slice(0, this.#most),
+    );
     return !this.#ignored.has(author);
   }
 

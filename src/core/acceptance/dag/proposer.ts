@@ -53,7 +53,7 @@ export type Proposal =
 export class Proposer {
   readonly #parts: ProposerParts;
   /** Writers proven to cheat: not awaited, and referenced only where the quorum needs them. */
-  readonly #corrupt = new Set<Author>();
+  #corrupt: ReadonlySet<Author> = new Set();
   /** Newest block of each author that an own block already has in its past. */
   readonly #included = new Map<Author, number>();
   #lastOwn: { readonly ref: Ref; readonly atMs: number } | undefined;
@@ -96,8 +96,14 @@ export class Proposer {
     this.#joins.earn();
   }
 
+  /** All that are proven to cheat, as the host has it. */
+  set corrupt(authors: ReadonlySet<Author>) {
+    this.#corrupt = authors;
+  }
+
+  /** Seen just now; the host will say so too. */
   markCorrupt(author: Author): void {
-    this.#corrupt.add(author);
+    this.#corrupt = new Set([...this.#corrupt, author]);
   }
 
   suspend(): void {
@@ -218,10 +224,9 @@ export class Proposer {
       parents: this.#parents(round),
       payload: { digest: sha256(payload), bytes: payload.length, segments: segments.length },
       commitVotes: votes,
-      evidence: [],
     };
     const bytes = encodeHeader(header);
-    const digest = headerDigest(bytes);
+    const digest = headerDigest(header, bytes);
     const signed = { bytes, signature: signer.sign(blockSigningBytes(digest)) };
     const block: Block = {
       ref: { round, author: signer.author, digest },

@@ -1,0 +1,29 @@
+export {
+  type DecodedEvidence,
+  decodeEvidence,
+  type Evidence,
+  type EvidenceKind,
+  encodeEvidence,
+  evidenceId,
+  evidenceKinds,
+} from "./evidence.ts";
+export {
+  type PossessionClaim,
+  possessionAnswer,
+  signPossession,
+} from "./possession.ts";
+export {
+  filePathOf,
+  isNonce,
+  isSigned,
+  receiptTag,
+  reprDigest,
+  type ServedClaim,
+  type ServedReceipt,
+  signatureBase,
+  signatureParams,
+  signServed,
+} from "./receipt.ts";
+export { type SplitPoint, splitIdentity } from "./split-document.ts";
+export { provenEntry, type StateProof } from "./state-proof.ts";
+export { type Court, fitsOrder, judge, type Verdict } from "./verdict.ts";

@@ -1,0 +1,18 @@
+import { limits } from "../base/index.ts";
+import { bytes, encode, list, read } from "../codec/index.ts";
+
+/** Proofs that were found and are not ordered yet, as they are kept over a restart. */
+export type FoundEvidence = readonly Uint8Array[];
+
+/** So many are kept over a restart; the others are found again, or not. */
+const foundMax = 64;
+
+export function encodeFound(found: FoundEvidence): Uint8Array {
+  return encode(found.slice(0, foundMax));
+}
+
+export function decodeFound(stored: Uint8Array | undefined): FoundEvidence {
+  if (stored === undefined) return [];
+  const found = read(stored, list(bytes(limits.evidenceBytesMax), foundMax), "found evidence");
+  return found.ok ? found.value : [];
+}

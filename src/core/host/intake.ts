@@ -1,0 +1,95 @@
+import {
+  type CommitRange,
+  type DagAcceptance,
+  type DagConfig,
+  type DagInput,
+  type InvalidBlock,
+  verifyBlock,
+  verifyCommitRange,
+} from "../acceptance/index.ts";
+import type { Verifier } from "../crypto/index.ts";
+import type { Evidence } from "../evidence/index.ts";
+import type { CatchUp } from "./catch-up.ts";
+import type { GapFiller } from "./gap-filler.ts";
+import type { Peer } from "./peers.ts";
+import { invalidBlockEvidence } from "./repute.ts";
+
+/** What becomes of what a peer sent. */
+export type Taken =
+  | { readonly kind: "input"; readonly input: DagInput }
+  | { readonly kind: "fault"; readonly code: string; readonly detail: string }
+  | { readonly kind: "evidence"; readonly evidence: Evidence }
+  | { readonly kind: "dropped"; readonly code: string };
+
+const fault = (code: string, detail = ""): Taken => ({ kind: "fault", code, detail });
+
+/** The edge of a writer: blocks and commits of any origin are verified here, and only then reach the machine. */
+export class Intake {
+  readonly #by: { readonly config: DagConfig; readonly verifier: Verifier };
+  readonly #dag: DagAcceptance;
+  readonly #catchUp: CatchUp;
+  readonly #gaps: GapFiller;
+
+  constructor(parts: {
+    readonly config: DagConfig;
+    readonly verifier: Verifier;
+    readonly dag: DagAcceptance;
+    readonly catchUp: CatchUp;
+    readonly gaps: GapFiller;
+  }) {
+    this.#by = parts;
+    this.#dag = parts.dag;
+    this.#catchUp = parts.catchUp;
+    this.#gaps = parts.gaps;
+  }
+
+  /** A stream carries its sender's own blocks, each once, in order of rounds. */
+  *pushed(peer: Peer, wire: Uint8Array): Generator<Taken> {
+    const verified = verifyBlock(wire, this.#by.config, this.#by.verifier);
+    if (!verified.ok) return yield* invalid(wire, verified.error);
+    const block = verified.value;
+    if (block.ref.author !== peer.author) return yield fault("NOT_OWN_BLOCK");
+    const isRepeated = block.ref.round <= peer.lastPushedRound;
+    peer.lastPushedRound = Math.max(peer.lastPushedRound, block.ref.round);
+    if (isRepeated) yield fault("REPEATED_ROUND");
+    yield { kind: "input", input: { type: "block", block, from: peer.author, how: "pushed" } };
+  }
+
+  *fetched(peer: Peer, wires: readonly Uint8Array[]): Generator<Taken> {
+    for (const wire of wires) {
+      const verified = verifyBlock(wire, this.#by.config, this.#by.verifier);
+      if (!verified.ok) yield* invalid(wire, verified.error);
+      else if (!this.#dag.isWanted(verified.value.ref))
+        yield { kind: "dropped", code: "NOT_WANTED" };
+      else
+        yield {
+          kind: "input",
+          input: { type: "block", block: verified.value, from: peer.author, how: "fetched" },
+        };
+    }
+  }
+
+  *range(peer: Peer, range: CommitRange): Generator<Taken> {
+    if (!this.#catchUp.answered(peer.author)) return yield fault("NOT_ASKED");
+    if (range.commits.length === 0) return this.#catchUp.disappointed(peer.author);
+    const last = this.#dag.lastCommit;
+    const commits = range.commits.filter(({ commit }) => commit.index > last.index);
+    // The order went on while the answer was on its way.
+    if (commits.length === 0) return;
+    const verified = verifyCommitRange({ ...range, commits }, last, this.#by);
+    if (!verified.ok) {
+      this.#catchUp.disappointed(peer.author);
+      return yield fault(verified.error.code, verified.error.detail);
+    }
+    // Tips that were dropped while this host was behind are asked for now.
+    this.#gaps.lookAgain();
+    const input = { type: "certified", commits: verified.value, voters: range.voters } as const;
+    yield { kind: "input", input };
+  }
+}
+
+function* invalid(wire: Uint8Array, error: InvalidBlock): Generator<Taken> {
+  const evidence = invalidBlockEvidence(wire, error);
+  if (evidence !== undefined) yield { kind: "evidence", evidence };
+  yield fault(error.code, error.detail);
+}

@@ -1,0 +1,25 @@
+import type { Pacing } from "../acceptance/index.ts";
+import type { Author } from "../base/index.ts";
+import type { Signer, Verifier } from "../crypto/index.ts";
+import type { Network } from "../membership/index.ts";
+import type { MirrorView } from "../mirror/index.ts";
+import type { DetectorChoice } from "../opinion/index.ts";
+import type { HostRecovery } from "./recovery.ts";
+
+export interface WriterOptions {
+  readonly network: Network;
+  readonly author: Author;
+  readonly blockSigner: Signer;
+  readonly cosignSigner: Signer;
+  /** Signs with the host's own key, the one of its links. */
+  readonly hostSigner: Pick<Signer, "sign">;
+  readonly verifier: Verifier;
+  readonly view: MirrorView;
+  readonly pacing: Pacing;
+  readonly detector?: DetectorChoice;
+  /** Whether this host tells others what it thinks of them; true by default. */
+  readonly isPublishing?: boolean;
+  readonly recovery: HostRecovery;
+  /** For choosing whom to ask; of no influence on safety. */
+  readonly seed: number;
+}

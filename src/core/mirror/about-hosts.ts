@@ -1,0 +1,154 @@
+import {
+  type Author,
+  type Digest,
+  limits,
+  type PublicKey,
+  type Result,
+  toHex,
+} from "../base/index.ts";
+import { sha256Text, type Verifier } from "../crypto/index.ts";
+import { type SignedStatement, type Statement, withStatement } from "../opinion/index.ts";
+import { stateKeys } from "./keys.ts";
+import type { LogLeaf } from "./leaves.ts";
+import { type ConvictionRecord, decodeConviction, encodeConviction } from "./records.ts";
+import type { MirrorState } from "./state.ts";
+import { readPardon } from "./update.ts";
+
+/** What a proof of misbehaviour comes to; how it is judged is not the mirror's business. */
+export interface Conviction {
+  readonly id: Digest;
+  /** Number of the kind of misdeed, as leaves have it. */
+  readonly of: number;
+  readonly culprit: PublicKey;
+  /** Its place in the committee, if it is a writer. */
+  readonly author: Author | undefined;
+  /** Equal for every proof of one misdeed. */
+  readonly offence: string;
+  readonly detail: string;
+  readonly wire: Uint8Array;
+}
+
+/** How statements about hosts are read; the same at every host. */
+export interface Court {
+  readonly idOf: (evidence: Uint8Array) => Digest;
+  readonly judge: (evidence: Uint8Array) => Result<Conviction>;
+  readonly statement: (wire: Uint8Array) => Result<SignedStatement>;
+}
+
+export type HostEvent =
+  | { readonly type: "opinion"; readonly statement: Statement }
+  | { readonly type: "convicted"; readonly conviction: Conviction }
+  | { readonly type: "pardoned"; readonly culprit: PublicKey; readonly author: Author | undefined };
+
+/** What one ordered message about a host does to the replicated state; `ignored` carries a code to count. */
+export type AboutHost =
+  | {
+      readonly kind: "taken";
+      readonly state: MirrorState;
+      readonly event: HostEvent;
+      readonly leaf?: LogLeaf;
+      /** Given the place of the leaf. */
+      readonly writes?: (leaf: number) => readonly (readonly [string, Uint8Array])[];
+    }
+  | { readonly kind: "ignored"; readonly code: string };
+
+interface Around {
+  readonly state: MirrorState;
+  readonly get: (key: string) => Uint8Array | undefined;
+  readonly court: Court;
+}
+
+const ignored = (code: string): AboutHost => ({ kind: "ignored", code });
+
+/** An opinion counts as its maker's only in its maker's own block, and only if it is newer than the last. */
+export function onOpinion(wire: Uint8Array, author: Author, { state, court }: Around): AboutHost {
+  const read = court.statement(wire);
+  if (!read.ok) return ignored(read.error.code);
+  const { statement } = read.value;
+  if (statement.by !== author) return ignored("NOT_OWN_OPINION");
+  const opinions = withStatement(state.opinions, statement);
+  if (opinions === state.opinions) return ignored("OLD_OPINION");
+  return {
+    kind: "taken",
+    state: { ...state, opinions },
+    event: { type: "opinion", statement },
+  };
+}
+
+/** Where the store says that a misdeed is proven. */
+export function offenceKey(offence: string): string {
+  return stateKeys.offence(toHex(sha256Text(offence)) as Digest);
+}
+
+function convictionOf(culprit: PublicKey, { get }: Around): ConvictionRecord | undefined {
+  const stored = get(stateKeys.conviction(culprit));
+  const record = stored === undefined ? undefined : decodeConviction(stored);
+  return record?.ok ? record.value : undefined;
+}
+
+/** A misdeed is ordered once, whoever reports it; a host's later ones are counted up to a limit. */
+export function onEvidence(wire: Uint8Array, around: Around): AboutHost {
+  const { state, get, court } = around;
+  if (wire.length > limits.evidenceBytesMax) return ignored("EVIDENCE_TOO_LONG");
+  if (get(stateKeys.evidence(court.idOf(wire))) !== undefined) return ignored("DUPLICATE_EVIDENCE");
+  const judged = court.judge(wire);
+  if (!judged.ok) return ignored("FALSE_EVIDENCE");
+  const conviction = judged.value;
+  const { culprit, id, of, author } = conviction;
+  const offence = offenceKey(conviction.offence);
+  if (get(offence) !== undefined) return ignored("DUPLICATE_EVIDENCE");
+  const before = convictionOf(culprit, around);
+  if ((before?.count ?? 0) >= limits.evidencePerHostMax) return ignored("ENOUGH_EVIDENCE");
+  const convicted = author === undefined ? state.convicted : new Set([...state.convicted, author]);
+  const record = {
+    count: (before?.count ?? 0) + 1,
+    evidence: id,
+    of,
+    tsMs: state.tsMs,
+    pardon: "",
+  };
+  return {
+    kind: "taken",
+    state: { ...state, convicted },
+    event: { type: "convicted", conviction },
+    leaf: { kind: "evidence", id, culprit, of },
+    writes: (leaf) => [
+      [stateKeys.evidence(id), wire],
+      [offence, new Uint8Array(0)],
+      [stateKeys.conviction(culprit), encodeConviction({ ...record, leaf })],
+    ],
+  };
+}
+
+/** Only an administrator pardons, and only for the last proof: not for misdeeds to come. */
+export function onPardon(
+  wire: Uint8Array,
+  by: {
+    readonly group: Digest;
+    readonly verifier: Verifier;
+    readonly authorOf: (key: PublicKey) => Author | undefined;
+  },
+  around: Around,
+): AboutHost {
+  const { state } = around;
+  const read = readPardon(wire, by.group, by.verifier);
+  if (!read.ok) return ignored(read.error.code);
+  const { administrator, culprit, evidence, reason } = read.value.record;
+  if (!state.policy.administrators.includes(administrator)) return ignored("NOT_ADMINISTRATOR");
+  const before = convictionOf(culprit, around);
+  if (before === undefined || before.evidence !== evidence || before.pardon !== "")
+    return ignored("NOTHING_TO_PARDON");
+  const author = by.authorOf(culprit);
+  const convicted = new Set([...state.convicted].filter((one) => one !== author));
+  const pardon = reason === "" ? "no reason given" : reason;
+  return {
+    kind: "taken",
+    state: { ...state, convicted },
+    event: { type: "pardoned", culprit, author },
+    leaf: { kind: "pardon", id: evidence, culprit },
+    // It begins anew: its next misdeed convicts it again.
+    writes: () => [
+      [stateKeys.conviction(culprit), encodeConviction({ ...before, count: 0, pardon })],
+    ],
+  };
+}

@@ -1,0 +1,34 @@
+export {
+  type FailureDetector,
+  type Finding,
+  FixedTimeout,
+  Manual,
+  type Observation,
+  PhiAccrual,
+  RoundLag,
+} from "./detector.ts";
+export { type Division, divide } from "./division.ts";
+export {
+  matrixKey,
+  matrixOf,
+  type OpinionMatrix,
+  opinionIn,
+  removals,
+  withStatement,
+} from "./matrix.ts";
+export {
+  type Opinion,
+  opinionShape,
+  opinions,
+  type Reason,
+  readStatement,
+  reasonShape,
+  reasonText,
+  reasonValue,
+  type SignedStatement,
+  type Statement,
+  signStatement,
+  statementShape,
+  statementValue,
+} from "./opinion.ts";
+export { type DetectorChoice, defaultDetector, detectorOf, Watch } from "./watch.ts";
