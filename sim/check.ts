@@ -31,6 +31,9 @@ function* messagesIn(
 /** How far honest clocks are off at most, milliseconds, and how fast they get farther. */
 export const worstClock = { skewMs: 60_000, drift: 0.1 };
 
+/** From what one host saw to what all have ordered. */
+const provenWithinMs = 10_000;
+
 /** One canonical history, and everything that any honest host does compared with it (`reliability.md` ii-4). */
 export class Check implements Checks {
   readonly #world: Realm;
@@ -55,6 +58,15 @@ export class Check implements Checks {
   readonly published = new Set<Digest>();
   /** Writers that evidence named. */
   readonly culprits = new Set<Author>();
+  readonly #found: {
+    readonly id: string;
+    readonly life: number;
+    readonly author: Author;
+    readonly atMs: number;
+  }[] = [];
+  readonly #convictedMs = new Map<string, number>();
+  /** The longest time from the sight of a misdeed to its proof at a host. */
+  slowestProofMs = 0;
   failure: string | undefined;
 
   constructor(world: Realm) {
@@ -192,6 +204,43 @@ export class Check implements Checks {
     this.#world.sometimes(`evidence: ${offence.split(" ")[0]}`);
     if (!this.#world.isByzantine(author))
       this.fail("I15", `${host.id} accuses an honest writer: ${detail}`);
+  }
+
+  /** An honest host holds a proof that the order may not have yet. */
+  found(host: Named, proof: Proof): void {
+    this.evidence(host, proof);
+    if (!host.isHonest || proof.author === undefined) return;
+    const { life, id } = host;
+    this.#found.push({ id, life, author: proof.author, atMs: this.#world.scheduler.nowMs });
+  }
+
+  /** The order convicted a writer, at this host. */
+  convicted(host: Named, proof: Proof): void {
+    this.evidence(host, proof);
+    const key = `${host.id} ${proof.author}`;
+    if (!this.#convictedMs.has(key)) this.#convictedMs.set(key, this.#world.scheduler.nowMs);
+  }
+
+  /**
+   * I16: what a healed host saw is proven at all of them, within ten seconds of the sight or of the healing. What its
+   * later life does not remember is nobody's any more.
+   */
+  allProven(hosts: readonly Named[], healedMs: number): void {
+    const { nowMs } = this.#world.scheduler;
+    for (const { id, life, author, atMs } of this.#found) {
+      const fromMs = Math.max(atMs, healedMs);
+      const isHere = hosts.some((host) => host.id === id && host.life === life);
+      if (!isHere || nowMs < fromMs + provenWithinMs) continue;
+      for (const host of hosts) {
+        const tookMs = (this.#convictedMs.get(`${host.id} ${author}`) ?? nowMs + 1) - fromMs;
+        this.slowestProofMs = Math.max(this.slowestProofMs, tookMs);
+        if (tookMs > provenWithinMs)
+          this.fail(
+            "I16",
+            `${host.id} has no proof against w${author} after ${tookMs} ms, ${id} has`,
+          );
+      }
+    }
   }
 
   /** An honest host closes no honest host's link for misbehaviour. */

@@ -203,7 +203,7 @@ export class SimWriter extends SimHost {
       case "height":
         return this.world.check.height(this, event.record);
       case "convicted":
-        return this.proven(event.conviction);
+        return this.convicted(event.conviction);
       default:
         return;
     }

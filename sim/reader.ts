@@ -84,7 +84,7 @@ export class SimReader extends SimHost {
     if (effect.type === "mirror") {
       if (effect.event.type === "finished") this.told(effect.event);
       if (effect.event.type === "height") this.world.check.height(this, effect.event.record);
-      if (effect.event.type === "convicted") this.proven(effect.event.conviction);
+      if (effect.event.type === "convicted") this.convicted(effect.event.conviction);
       return;
     }
     this.performShared(effect);

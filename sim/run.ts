@@ -16,6 +16,8 @@ export interface Outcome {
   readonly commits: number;
   readonly messages: number;
   readonly heights: number;
+  /** The longest time from the sight of a misdeed to its proof at all, milliseconds. */
+  readonly slowestProofMs: number;
   readonly reached: ReadonlyMap<string, number>;
   readonly misdeeds: ReadonlyMap<string, number>;
   readonly culprits: readonly number[];
@@ -79,6 +81,7 @@ export async function runPlan(plan: Plan, watch?: (world: World) => void): Promi
     commits: check.commits,
     messages: check.messages.length,
     heights: check.heights,
+    slowestProofMs: check.slowestProofMs,
     reached: world.reached,
     misdeeds: world.misdeeds,
     culprits: [...check.culprits].sort((a, b) => a - b),
@@ -137,9 +140,11 @@ async function heal(world: World, clients: Clients, goesOn: () => boolean): Prom
   if (plan.isShort) await starve(world, clients, { core, goesOn });
   for (const host of hosts) void host.boot();
   await scheduler.run(scheduler.nowMs + 6000, goesOn);
+  const healedMs = scheduler.nowMs;
   await goOn(world, clients, { core, goesOn });
   await scheduler.run(Math.max(scheduler.nowMs + 8000, plan.stormMs + plan.healMs), goesOn);
   if (world.check.failure === undefined) converged(world, hosts);
+  world.check.allProven(hosts, healedMs);
 }
 
 /** One writer too few of all that there are: whatever the others do, what they are asked for now is not accepted. */

@@ -210,7 +210,8 @@ export abstract class SimHost {
         this.store?.commits.keepCertificate(effect.certificate);
         return true;
       case "evidence":
-        this.proven(effect.verdict);
+        this.world.check.found(this, effect.verdict);
+        this.#noteProof(effect.verdict);
         return true;
       case "opinion":
         this.#thinks(effect.view);
@@ -236,9 +237,13 @@ export abstract class SimHost {
     this.world.note("opinion", this.id, `w${about} ${opinion}`);
   }
 
-  /** A misdeed was proven here, or by the order. */
-  protected proven(proof: Proof): void {
-    this.world.check.evidence(this, proof);
+  /** The order convicted a host. */
+  protected convicted(proof: Proof): void {
+    this.world.check.convicted(this, proof);
+    this.#noteProof(proof);
+  }
+
+  #noteProof(proof: Proof): void {
     this.#noteOnce(`proof of ${proof.offence.split(" ")[0]} by w${proof.author}`);
   }
 

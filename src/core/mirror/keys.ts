@@ -32,7 +32,7 @@ export const stateKeys = {
   /** A misdeed that is proven, by the hash of what names it. */
   offence: (hash: Digest): string => `o/${hash}`,
   /** Proofs that this host found and the order does not have yet. */
-  found: "f/",
+  found: "meta/found-evidence",
   /** What is proven against a host: see {@link ConvictionRecord}. */
   conviction: (culprit: PublicKey): string => `x/${culprit}`,
   /** First index of application messages → the commit that holds it. */
