@@ -1,14 +1,8 @@
 import { join } from "node:path";
 import { homeOf, loadGenesis } from "../src/app/config/index.ts";
-import {
-  blockSigningBytes,
-  encodeHeader,
-  headerDigest,
-  verifyBlock,
-} from "../src/core/acceptance/dag/block.ts";
-import { wireOf } from "../src/core/acceptance/index.ts";
+import { type Bend, equivocating, withholding } from "../src/app/node/unsafe-writer.ts";
 import { Ed25519Verifier } from "../src/core/crypto/index.ts";
-import { dagConfigOf, decodeMessage, encodeMessage } from "../src/core/host/index.ts";
+import { dagConfigOf } from "../src/core/host/index.ts";
 import { loadKeyFile } from "../src/io/files/index.ts";
 import { Links } from "../src/io/transport/links.ts";
 
@@ -26,35 +20,19 @@ async function cheat(): Promise<Links["broadcast"]> {
     return function (this: Links, to, frame) {
       setTimeout(() => honest.call(this, to, frame), slowMs);
     };
-  if (kind === "withhold")
-    return function (this: Links, to, frame) {
-      honest.call(this, to.slice(0, 1), frame);
-    };
-  if (kind !== "equivocate") throw new Error(`no way to cheat is called ${kind}`);
-  const twin = await twinner();
+  const bend = await bendOf();
   return function (this: Links, to, frame) {
-    honest.call(this, to.slice(0, 1), frame);
-    honest.call(this, to.slice(1), twin(frame));
+    for (const part of bend(to, frame)) honest.call(this, part.to, part.frame);
   };
 }
 
-/** Another block for the same slot, as well signed; frames that are no blocks stay as they are. */
-async function twinner(): Promise<(frame: Uint8Array) => Uint8Array> {
+async function bendOf(): Promise<Bend> {
+  if (kind === "withhold") return withholding;
+  if (kind !== "equivocate") throw new Error(`no way to cheat is called ${kind}`);
   const home = homeOf(args[args.indexOf("--home") + 1] ?? "");
   const config = dagConfigOf(await loadGenesis(home.genesisFile));
   const { signer } = await loadKeyFile(join(home.keysDirectory, "block.json"), "block");
-  const verifier = new Ed25519Verifier();
-  return (frame) => {
-    const message = decodeMessage(frame);
-    if (!message.ok || message.value.type !== "block") return frame;
-    const block = verifyBlock(message.value.wire, config, verifier);
-    if (!block.ok) return frame;
-    const { header, payload } = block.value;
-    const other = { ...header, tsMs: header.tsMs + 1 };
-    const bytes = encodeHeader(other);
-    const signature = signer.sign(blockSigningBytes(headerDigest(other, bytes)));
-    return encodeMessage({ type: "block", wire: wireOf({ bytes, signature }, payload) });
-  };
+  return equivocating({ config, signer, verifier: new Ed25519Verifier() });
 }
 
 Links.prototype.broadcast = await cheat();

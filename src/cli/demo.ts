@@ -249,7 +249,7 @@ async function run(source: string, keep: boolean): Promise<void> {
     directory: join(work, "net"),
     writers: 4,
     readers: 2,
-    liars: ["r1"],
+    liars: new Map([["r1", "corrupt"]]),
     logLevel: "silent",
   });
   const trust: Trust = {

@@ -20,6 +20,8 @@ import {
   createTestnet,
   defaultLeaders,
   genesisWriter,
+  type Lie,
+  lieKinds,
 } from "../app/setup/index.ts";
 import { isPublicKey } from "../core/base/index.ts";
 import { defaultRule, type RuleName } from "../core/quorum/index.ts";
@@ -75,14 +77,19 @@ function testnetCommand(program: Command): void {
     .option("--first-port <port>", "first of the ports used (default: any free ones)", natural)
     .option("--rule <row>", "three, two or dual")
     .option("--faults <f>", "Byzantine writers to tolerate", natural)
-    .option("--byzantine <kind@host>", "a reader that lies, e.g. corrupt@r1", collect, [])
+    .option(
+      "--byzantine <kind@host>",
+      `hosts that lie, e.g. corrupt@r1 or equivocate@w3; kinds: ${lieKinds.join(", ")}`,
+      collect,
+      [],
+    )
     .option("--json", "print the result as JSON")
     .action(async (options: TestnetFlags) => {
       const net = await createTestnet({
         directory: options.directory,
         writers: options.writers,
         readers: options.readers,
-        liars: options.byzantine.map(liarOf),
+        liars: new Map(options.byzantine.flatMap((text) => text.split(",")).map(liarOf)),
         ...(options.firstPort === undefined ? {} : { firstPort: options.firstPort }),
         ...(options.rule === undefined ? {} : { rule: ruleOf(options.rule) }),
         ...(options.faults === undefined ? {} : { faults: options.faults }),
@@ -108,15 +115,14 @@ interface TestnetFlags {
   readonly json?: boolean;
 }
 
-function liarOf(text: string): string {
-  const [kind, host] = text.split("@");
-  if (kind !== "corrupt" || host === undefined || !/^r\d+$/.test(host)) {
-    throw new ConfigError(
-      "USAGE",
-      `--byzantine takes corrupt@rN, a reader that serves flipped bytes; not ${text}`,
-    );
-  }
-  return host;
+function liarOf(text: string): [string, Lie] {
+  const [kind, host = ""] = text.split("@");
+  const lie = lieKinds.find((one) => one === kind);
+  if (lie !== undefined && /^[wr]\d+$/.test(host)) return [host, lie];
+  throw new ConfigError(
+    "USAGE",
+    `--byzantine takes KIND@HOST, as corrupt@r1; kinds: ${lieKinds.join(", ")}; not ${text}`,
+  );
 }
 
 function ruleOf(text: string): RuleName {

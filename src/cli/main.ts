@@ -6,6 +6,7 @@ import { hostCommands } from "./host-commands.ts";
 import { logCommands } from "./log-commands.ts";
 import { exitCodeOf, exitCodes, note } from "./output.ts";
 import { publishCommands } from "./publish-commands.ts";
+import { reputeCommands } from "./repute-commands.ts";
 import { treeCommands } from "./tree-commands.ts";
 
 const program = new Command("smalti")
@@ -15,12 +16,13 @@ const program = new Command("smalti")
   .showHelpAfterError()
   .addHelpText(
     "after",
-    "\nExit codes: 0 ok, 1 error, 2 usage, 3 verification failed, 5 no quorum, 7 incomplete, 8 storage, 9 conflict",
+    "\nExit codes: 0 ok, 1 error, 2 usage, 3 verification failed, 5 no quorum, 6 misbehaviour proven, 7 incomplete, 8 storage, 9 conflict",
   );
 hostCommands(program);
 publishCommands(program);
 treeCommands(program);
 logCommands(program);
+reputeCommands(program);
 // The simulated world is large: it is loaded for its own verb, and where all verbs are listed.
 if (!program.commands.some((command) => command.name() === process.argv[2]))
   (await import("./simulate-command.ts")).simulateCommand(program);

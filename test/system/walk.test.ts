@@ -11,7 +11,7 @@ describe("the walking path, with real processes", () => {
   let work: string;
 
   before(async () => {
-    net = await startNet({ writers: 4, readers: 2, liars: ["r1"] });
+    net = await startNet({ writers: 4, readers: 2, liars: new Map([["r1", "corrupt"]]) });
     work = await mkdtemp(join(tmpdir(), "smalti-walk-"));
     await mkdir(join(work, "src", "sub"), { recursive: true });
     await writeFile(join(work, "src", "one.txt"), "one\n");

@@ -9,6 +9,7 @@ export { type LocalLeaf, LocalTreeError, scanDirectory } from "./local-tree.ts";
 export { AbsentError, type Lie, MirrorClient, NoHonestServerError } from "./mirror-client.ts";
 export { askSums, type BlobSums, type Overlap, overlapOf, type ReadLocal } from "./overlap.ts";
 export { type Plan, planPublish } from "./plan.ts";
+export { type Checked, checkReceipt } from "./proven-lie.ts";
 export {
   ConflictError,
   changePublisher,
@@ -17,6 +18,7 @@ export {
   RefusedError,
 } from "./publish.ts";
 export { ScanCache } from "./scan-cache.ts";
+export { askSigned, newNonce, type SignedAnswer } from "./served-receipt.ts";
 export {
   ask,
   askBulk,

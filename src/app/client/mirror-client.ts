@@ -16,6 +16,7 @@ import {
   parsePath,
   readNode,
 } from "../../core/mirror/index.ts";
+import { convictedAmong } from "./proven-lie.ts";
 import { ask, askBulk, askJson, readAll, ServerError, stallMs } from "./transfer.ts";
 import { isBlob, type Trust, type VerifiedHead, verifyHead } from "./trust.ts";
 
@@ -114,24 +115,22 @@ export class MirrorClient {
   async newestHead(): Promise<VerifiedHead> {
     const answers = await Promise.allSettled(this.#servers.map((server) => this.#headOf(server)));
     let newest: VerifiedHead | undefined;
-    for (const answer of answers) {
-      if (
-        answer.status === "fulfilled" &&
-        answer.value !== undefined &&
-        answer.value.height > (newest?.height ?? -1)
-      ) {
-        newest = answer.value;
-      }
+    const heads = new Map<string, unknown>();
+    for (const [i, answer] of answers.entries()) {
+      if (answer.status !== "fulfilled" || answer.value === undefined) continue;
+      const { verified, json } = answer.value;
+      heads.set(this.#servers[i] ?? "", json);
+      if (verified.height > (newest?.height ?? -1)) newest = verified;
     }
+    for (const [server, detail] of await convictedAmong(this.#trust, heads))
+      this.#lie(server, "CONVICTED", detail);
     return newest ?? this.head();
   }
 
-  async #headOf(server: string): Promise<VerifiedHead | undefined> {
-    const verified = verifyHead(
-      this.#trust,
-      await askJson<unknown>(`${server}/.smalti/head`, { patienceMs: stallMs / 3 }),
-    );
-    if (verified.ok) return verified.value;
+  async #headOf(server: string): Promise<{ verified: VerifiedHead; json: unknown } | undefined> {
+    const json = await askJson<unknown>(`${server}/.smalti/head`, { patienceMs: stallMs / 3 });
+    const verified = verifyHead(this.#trust, json);
+    if (verified.ok) return { verified: verified.value, json };
     this.#lie(server, verified.error.code, verified.error.detail);
     return undefined;
   }

@@ -71,9 +71,11 @@ const schema = v.strictObject({
     }),
     {},
   ),
-  /** For exercises only: a reader that lies, so that its clients can be seen to notice. */
+  /** For exercises only: a host that lies, so that the others can be seen to notice. */
   unsafe: v.optional(
-    v.strictObject({ lie: v.optional(v.picklist(["no", "flip-a-byte"]), "no") }),
+    v.strictObject({
+      lie: v.optional(v.picklist(["no", "corrupt", "stale", "equivocate", "withhold"]), "no"),
+    }),
     {},
   ),
 });

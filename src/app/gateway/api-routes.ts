@@ -17,6 +17,8 @@ const statusOf: Readonly<Record<string, number>> = {
   NOT_FOUND: 404,
   NOT_A_WRITER: 404,
   NOT_OPEN: 404,
+  NOT_PROVEN: 422,
+  NOTHING_TO_PARDON: 409,
   BUSY: 503,
   NOT_SIGNING: 503,
   STOPPED: 503,
@@ -117,7 +119,7 @@ function headRoute(server: FastifyInstance, host: GatewayHost, waiters: Waiters)
     return waiters.run(reply, waitOf(request), async () => {
       const after = natural(query.after);
       if (after !== undefined) await host.nextHead(after, waitOf(request));
-      const height = natural(query.height) ?? host.servedHeight;
+      const height = natural(query.height) ?? host.liar.heightFor(request, host.servedHeight);
       const head = host.head;
       const proof =
         head === undefined || height > host.servedHeight
@@ -125,7 +127,10 @@ function headRoute(server: FastifyInstance, host: GatewayHost, waiters: Waiters)
           : host.archive.proof(height, head);
       if (proof === undefined)
         return refuse(reply, "NOT_FOUND", `height ${height} is not served here`);
-      return reply.header("cache-control", "no-store").send(proof);
+      const { key } = host.repute;
+      return reply
+        .header("cache-control", "no-store")
+        .send({ ...proof, host: key, convicted: host.repute.convicted() });
     });
   });
 }

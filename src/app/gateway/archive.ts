@@ -1,8 +1,16 @@
-import { type Digest, Height, readBigEndian, toBase64 } from "../../core/base/index.ts";
+import {
+  type Digest,
+  Height,
+  type PublicKey,
+  readBigEndian,
+  toBase64,
+} from "../../core/base/index.ts";
 import { type HashReader, inclusionProof } from "../../core/crypto/index.ts";
 import {
+  type ConvictionRecord,
   DirectoryStore,
   type DueRecord,
+  decodeConviction,
   decodeDue,
   decodeHeightRecord,
   decodeOutcome,
@@ -82,6 +90,34 @@ export class Archive {
     const stored = this.#state.get(stateKeys.update(id));
     const record = stored === undefined ? undefined : decodeOutcome(stored);
     return record?.ok ? record.value : undefined;
+  }
+
+  /** What is proven against a host. */
+  conviction(key: PublicKey): ConvictionRecord | undefined {
+    const stored = this.#state.get(stateKeys.conviction(key));
+    const record = stored === undefined ? undefined : decodeConviction(stored);
+    return record?.ok ? record.value : undefined;
+  }
+
+  /** True if a proof against the host counts: it is convicted, and nobody pardoned it. */
+  isConvicted(key: PublicKey): boolean {
+    return this.conviction(key)?.pardon === "";
+  }
+
+  *convictions(): Generator<readonly [PublicKey, ConvictionRecord]> {
+    for (const [key, value] of this.#state.range({ start: "x/", end: "x0" })) {
+      const record = decodeConviction(value);
+      if (record.ok) yield [key.slice(2) as PublicKey, record.value];
+    }
+  }
+
+  /** Proofs that the order has, as they were ordered. */
+  *evidence(): Generator<Uint8Array> {
+    for (const [, value] of this.#state.range({ start: "e/", end: "e0" })) yield value;
+  }
+
+  proofOfMisdeed(id: Digest): Uint8Array | undefined {
+    return this.#state.get(stateKeys.evidence(id));
   }
 
   leaf(index: number): Uint8Array | undefined {

@@ -1,9 +1,12 @@
 import type { Segment } from "../../core/acceptance/index.ts";
-import type { Digest, Result } from "../../core/base/index.ts";
+import type { Digest, PublicKey, Result } from "../../core/base/index.ts";
+import type { ServedClaim, ServedReceipt } from "../../core/evidence/index.ts";
 import type { Network } from "../../core/membership/index.ts";
 import type { Policy } from "../../core/mirror/index.ts";
 import type { BlobStore } from "../../io/ports/index.ts";
 import type { Archive, CertifiedHead } from "./archive.ts";
+import type { Liar } from "./lies.ts";
+import type { EvidenceRow, OpinionsReport } from "./repute-report.ts";
 
 /** What a host tells about itself; the public copy and the admin one are the same. */
 export interface HostStatus {
@@ -67,6 +70,27 @@ export interface PublishDesk {
   policy(wire: Uint8Array): Promise<Result<{ readonly id: Digest }>>;
 }
 
+/** What a host shows of its opinions and proofs, and signs for. Faults carry stable codes. */
+export interface HostRepute {
+  /** The host's own key. */
+  readonly key: PublicKey;
+  report(): OpinionsReport;
+  /** Hosts whose convictions count, with the last proof against each. */
+  convicted(): readonly { readonly key: PublicKey; readonly evidence: Digest }[];
+  /** Proofs that are here: those that the order has first. */
+  evidence(): readonly EvidenceRow[];
+  proof(id: Digest): Uint8Array | undefined;
+  submit(wire: Uint8Array): Result<{ readonly id: Digest; readonly detail: string }>;
+  pardon(wire: Uint8Array): Result<{ readonly id: Digest }>;
+  receipt(claim: Omit<ServedClaim, "group" | "key">): ServedReceipt;
+  possession(
+    content: Digest,
+    nonce: Digest,
+  ): Promise<
+    Result<{ readonly key: PublicKey; readonly answer: Digest; readonly signature: string }>
+  >;
+}
+
 /** A host as its HTTP service sees it. */
 export interface GatewayHost {
   readonly network: Network;
@@ -74,10 +98,11 @@ export interface GatewayHost {
   readonly archive: Archive;
   readonly blobs: BlobStore;
   readonly desk: PublishDesk | undefined;
+  readonly repute: HostRepute;
   /** Who may append to the broadcast. */
   readonly appendBy: "loopback" | "anybody" | "nobody";
-  /** An exercise: serve wrong bytes. */
-  readonly isLying: boolean;
+  /** For exercises only: how it lies. */
+  readonly liar: Liar;
   readonly head: CertifiedHead | undefined;
   /** Height that is served as the latest. */
   readonly servedHeight: number;

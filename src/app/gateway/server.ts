@@ -3,6 +3,7 @@ import { limits } from "../../core/base/index.ts";
 import { apiRoutes } from "./api-routes.ts";
 import type { GatewayHost } from "./host-api.ts";
 import { publishRoutes } from "./publish-routes.ts";
+import { reputeRoutes } from "./repute-routes.ts";
 import { treeRoutes } from "./tree-routes.ts";
 
 /** The public HTTP service of a host: trees, proofs, content, and the writers' API. */
@@ -36,6 +37,7 @@ export async function openGateway(
     return reply.code(status).send({ code, message: error.message });
   });
   apiRoutes(server, host);
+  reputeRoutes(server, host);
   publishRoutes(server, host.desk);
   treeRoutes(server, host);
   await server.listen({ host: listen.host, port: listen.port });

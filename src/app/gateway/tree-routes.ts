@@ -5,7 +5,9 @@ import { lookup as mimeOf } from "mrmime";
 import rangeParser from "range-parser";
 import { type Digest, fromHex, limits, toBase64 } from "../../core/base/index.ts";
 import { type Entry, type HeightRecord, type Leaf, parsePath } from "../../core/mirror/index.ts";
+import { signAnswer } from "./answer-receipt.ts";
 import type { GatewayHost } from "./host-api.ts";
+import { flipped } from "./lies.ts";
 import { directoryPage } from "./listing.ts";
 
 const linkHopsMax = 8;
@@ -61,7 +63,7 @@ async function serve(call: Call): Promise<FastifyReply> {
   const { host, answers, request, reply } = call;
   const [rawPath = "/"] = (request.raw.url ?? "/").split("?");
   // A height never changes, so what was found in it is found again.
-  const key = `${host.servedHeight} ${rawPath}`;
+  const key = `${host.servedHeight} ${host.liar.heightFor(request, host.servedHeight)} ${rawPath}`;
   const known = answers.get(key);
   if (known !== undefined) return sendFile(call, known);
   let path: string;
@@ -70,7 +72,7 @@ async function serve(call: Call): Promise<FastifyReply> {
   } catch {
     return refuse(reply, 400, "BAD_PATH", "the path is not valid percent-encoded UTF-8");
   }
-  const place = placeOf(host, path);
+  const place = placeOf(host, path, request);
   if ("code" in place) return refuse(reply, place.status, place.code, place.message);
   reply.header("smalti-height", String(place.record.height));
   if (place.tree === "") {
@@ -78,8 +80,11 @@ async function serve(call: Call): Promise<FastifyReply> {
     return serveTrees(host, place, reply);
   }
   const found = resolvePath(host, place);
-  if ("status" in found)
+  if ("status" in found) {
+    if (found.isAbsent === true && !place.isPinned)
+      await signAnswer(call, { status: 404, height: place.record.height, content: undefined });
     return refuse(reply, found.status, found.code, `${path}: ${found.message}`);
+  }
   return serveEntry({ ...call, path, rawPath, key }, { ...place, ...found }, found.entry);
 }
 
@@ -87,9 +92,11 @@ interface Refusal {
   readonly status: number;
   readonly code: string;
   readonly message: string;
+  /** Nothing stands there, and no link was on the way. */
+  readonly isAbsent?: boolean;
 }
 
-function placeOf(host: GatewayHost, path: string): Place | Refusal {
+function placeOf(host: GatewayHost, path: string, request: FastifyRequest): Place | Refusal {
   const pinned = /^\/@(\d{1,15})(\/.*)?$/.exec(path);
   const served = host.servedHeight;
   const height = pinned === null ? served : Number(pinned[1]);
@@ -100,7 +107,10 @@ function placeOf(host: GatewayHost, path: string): Place | Refusal {
       message: `height ${height} is not served here; the newest is ${served}`,
     };
   }
-  const record = host.archive.height(height);
+  const record =
+    pinned === null
+      ? host.liar.recordFor(host.archive, request, served)
+      : host.archive.height(height);
   if (record === undefined) {
     return {
       status: 404,
@@ -122,6 +132,9 @@ function placeOf(host: GatewayHost, path: string): Place | Refusal {
 /** A file as it is answered with, but for ranges and conditions. */
 interface FileAnswer {
   readonly file: File;
+  readonly height: number;
+  /** It stands at the very path: no link, no index page, no past height. */
+  readonly isDirect: boolean;
   readonly headers: Readonly<Record<string, string>>;
 }
 
@@ -212,9 +225,11 @@ function resolvePath(host: GatewayHost, place: Place): Resolved | Refusal {
   let names: readonly string[] = [];
   const via: string[] = [];
   for (let hops = 0; hops <= linkHopsMax; ) {
-    const entry = host.archive.entry(place.record, place.tree, names);
-    if (entry === undefined)
-      return { status: 404, code: "NOT_FOUND", message: `not in height ${place.record.height}` };
+    const entry = entryAt(host, place, names);
+    if (entry === undefined) {
+      const message = `not in height ${place.record.height}`;
+      return { status: 404, code: "NOT_FOUND", message, isAbsent: via.length === 0 };
+    }
     if (entry.kind === "link") {
       hops++;
       via.push(names.join("/"));
@@ -235,6 +250,11 @@ function resolvePath(host: GatewayHost, place: Place): Resolved | Refusal {
   return { status: 404, code: "LINK_LOOP", message: `more than ${linkHopsMax} links in a row` };
 }
 
+function entryAt(host: GatewayHost, place: Place, names: readonly string[]): Entry | undefined {
+  if (host.liar.hides(names.join("/"))) return undefined;
+  return host.archive.entry(place.record, place.tree, names);
+}
+
 function follow(directory: readonly string[], target: string): readonly string[] | undefined {
   if (target.startsWith("/")) return undefined;
   const names = [...directory];
@@ -252,7 +272,9 @@ function serveFile(
   file: File,
 ): FastifyReply | Promise<FastifyReply> {
   const { answers, key, host } = exchange;
-  const answer = { file, headers: headersOf(host, place, file) };
+  const isDirect = !place.isPinned && place.via.length === 1 && !place.hasSlash;
+  const { height } = place.record;
+  const answer = { file, height, isDirect, headers: headersOf(host, place, file) };
   if (answers.size >= answersMax) answers.clear();
   // A path can be written in many ways: long ones are not worth the room that they could be made to take.
   if (key.length <= keyLengthMax) answers.set(key, answer);
@@ -280,12 +302,16 @@ function headersOf(host: GatewayHost, place: Place, file: File): Readonly<Record
   };
 }
 
-function sendFile(call: Call, { file, headers }: FileAnswer): FastifyReply | Promise<FastifyReply> {
+async function sendFile(call: Call, answer: FileAnswer): Promise<FastifyReply> {
   const { request, reply } = call;
+  const { host } = call;
+  const { file, headers, height, isDirect } = answer;
   reply.headers(headers);
   const { etag, "last-modified": lastModified = "" } = headers;
   if (fresh(request.headers, { etag, "last-modified": lastModified }))
     return reply.code(304).removeHeader("content-type").send();
+  if (isDirect && host.blobs.has(file.digest) && request.headers.range === undefined)
+    await signAnswer(call, { status: 200, height, content: file.digest });
   return sendBlob(call, file);
 }
 
@@ -351,7 +377,7 @@ export async function sendBlob(
     reply.code(206).header("content-range", `bytes ${start}-${end - 1}/${blob.size}`);
   reply.header("content-length", end - start);
   if (request.method === "HEAD") return reply.send();
-  const pieces = host.isLying
+  const pieces = host.liar.flipsBits
     ? flipped(host.blobs.stream(blob.digest, start, end))
     : host.blobs.stream(blob.digest, start, end);
   return blob.size <= limits.packedBlobBytesMax
@@ -385,16 +411,4 @@ async function sendWhole(
 
 function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
-/** What a lying mirror does: one bit of the first piece is wrong. */
-async function* flipped(pieces: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array> {
-  let isFirst = true;
-  for await (const piece of pieces) {
-    const copy = Buffer.from(piece);
-    if (isFirst && copy.length > 0)
-      copy.writeUInt8(copy.readUInt8(copy.length >> 1) ^ 1, copy.length >> 1);
-    isFirst = false;
-    yield copy;
-  }
 }

@@ -1,14 +1,16 @@
 import Fastify, { type FastifyInstance } from "fastify";
 import { limits } from "../../core/base/index.ts";
+import { opinions } from "../../core/opinion/index.ts";
 import { splitEndpoint, version } from "../config/index.ts";
 import type { GatewayHost } from "../gateway/index.ts";
 import type { Engine, Parts } from "./parts.ts";
+import type { ReputeDesk } from "./repute-desk.ts";
 
 /** Health, readiness and metrics; never public. */
 export async function openAdmin(
   parts: Parts,
   engine: Engine,
-  host: GatewayHost,
+  { host, repute }: { readonly host: GatewayHost; readonly repute: ReputeDesk },
 ): Promise<{ readonly server: FastifyInstance; readonly port: number }> {
   const { config, metrics } = parts;
   const server = Fastify({ bodyLimit: limits.requestBytesMax, forceCloseConnections: true });
@@ -25,6 +27,18 @@ export async function openAdmin(
   server.get("/metrics", async (_, reply) => {
     observe(parts, engine);
     return reply.type(metrics.registry.contentType).send(await metrics.registry.metrics());
+  });
+  server.post("/opinion", (request, reply) => {
+    const { about, opinion } = (request.body ?? {}) as { about?: unknown; opinion?: unknown };
+    const known = opinions.find((one) => one === opinion);
+    if (typeof about !== "string" || (known === undefined && opinion !== "auto"))
+      return reply.code(400).send({
+        code: "BAD_REQUEST",
+        message: `about: a writer; opinion: ${opinions.join(", ")} or auto`,
+      });
+    const said = repute.say(about, known);
+    if (said.ok) return reply.send({ ok: true });
+    return reply.code(400).send({ code: said.error.code, message: said.error.detail });
   });
   const { host: address, port } = splitEndpoint(config.admin.listen);
   await server.listen({ host: address, port });

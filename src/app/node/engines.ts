@@ -1,12 +1,16 @@
 import { join } from "node:path";
 import type { Author } from "../../core/base/index.ts";
-import { FollowerHost, type HostRecovery, WriterHost } from "../../core/host/index.ts";
+import type { Signer } from "../../core/crypto/index.ts";
+import { dagConfigOf, FollowerHost, type HostRecovery, WriterHost } from "../../core/host/index.ts";
 import { readUpdate } from "../../core/mirror/index.ts";
+import type { DetectorChoice } from "../../core/opinion/index.ts";
 import { type LoadedKey, loadKeyFile } from "../../io/files/index.ts";
 import { type Links, openLinks } from "../../io/transport/index.ts";
-import { ConfigError, splitEndpoint } from "../config/index.ts";
+import { type Config, ConfigError, splitEndpoint } from "../config/index.ts";
+import { Challenger } from "./challenger.ts";
 import type { Engine, Parts } from "./parts.ts";
 import { ReaderNode } from "./reader-node.ts";
+import { type Bend, equivocating, withholding } from "./unsafe-writer.ts";
 import { WriterNode } from "./writer-node.ts";
 
 /** A writer: keys checked against the genesis, machine, loop and links. Throws KEY_*, NOT_IN_GENESIS. */
@@ -34,15 +38,7 @@ export async function writerEngine(
     hostSigner: parts.nodeKey.signer,
     verifier,
     view: core.view,
-    detector: {
-      detector: config.opinion.detector,
-      phi: config.opinion.phi,
-      suspectAfterMs: config.opinion.suspect_after_ms,
-      deadAfterMs: config.opinion.dead_after_ms,
-      suspectAfterRounds: config.opinion.suspect_after_rounds,
-      deadAfterRounds: config.opinion.dead_after_rounds,
-      probeEveryMs: config.opinion.probe_every_ms,
-    },
+    detector: detectorOf(config),
     isPublishing: config.opinion.publish,
     pacing: {
       leaderTimeoutMs: config.consensus.leader_timeout_ms,
@@ -51,7 +47,16 @@ export async function writerEngine(
     recovery,
     seed: Math.floor(Math.random() * 2 ** 32),
   });
-  const writer = new WriterNode({ core, host, self, verifier, onFatal: parts.fatal });
+  const bend = bendOf(parts, keys.block.signer);
+  const writer = new WriterNode({
+    core,
+    host,
+    self,
+    verifier,
+    onFatal: parts.fatal,
+    challenger: new Challenger(parts),
+    ...(bend === undefined ? {} : { bend }),
+  });
   let links: Links | undefined;
   return {
     writer,
@@ -68,6 +73,25 @@ export async function writerEngine(
       await links?.close();
     },
   };
+}
+
+function detectorOf({ opinion }: Config): DetectorChoice {
+  return {
+    detector: opinion.detector,
+    phi: opinion.phi,
+    suspectAfterMs: opinion.suspect_after_ms,
+    deadAfterMs: opinion.dead_after_ms,
+    suspectAfterRounds: opinion.suspect_after_rounds,
+    deadAfterRounds: opinion.dead_after_rounds,
+    probeEveryMs: opinion.probe_every_ms,
+  };
+}
+
+/** How this writer cheats, where it is told to. */
+function bendOf({ config, network, verifier }: Parts, signer: Signer): Bend | undefined {
+  if (config.unsafe.lie === "withhold") return withholding;
+  if (config.unsafe.lie !== "equivocate") return undefined;
+  return equivocating({ config: dagConfigOf(network), signer, verifier });
 }
 
 /** The keys of a writer's roles, which must be the ones that the genesis names. */

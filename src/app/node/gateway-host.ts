@@ -1,12 +1,13 @@
 import { type Digest, fail, toBase64 } from "../../core/base/index.ts";
 import { decodeLeaf } from "../../core/mirror/index.ts";
 import { version } from "../config/index.ts";
-import type { GatewayHost, HostStatus } from "../gateway/index.ts";
+import { type GatewayHost, type HostStatus, Liar } from "../gateway/index.ts";
 import type { Engine, Parts } from "./parts.ts";
 import { Desk } from "./publish-desk.ts";
+import type { ReputeDesk } from "./repute-desk.ts";
 
 /** The host as its HTTP service sees it. */
-export function hostOf(parts: Parts, engine: Engine): GatewayHost {
+export function hostOf(parts: Parts, engine: Engine, repute: ReputeDesk): GatewayHost {
   const { config, network, core, store, genesisText } = parts;
   const { writer } = engine;
   return {
@@ -23,8 +24,9 @@ export function hostOf(parts: Parts, engine: Engine): GatewayHost {
         writer,
         keepAtHand: (digest, bytes) => core.content.keepAtHand(digest, bytes),
       }),
+    repute,
     appendBy: writer === undefined ? "nobody" : config.log.append,
-    isLying: config.unsafe.lie === "flip-a-byte",
+    liar: new Liar(config.unsafe.lie),
     get head() {
       return core.head;
     },

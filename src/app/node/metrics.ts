@@ -1,5 +1,10 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 
+interface Makers {
+  readonly gauge: (name: string, help: string, labelNames?: string[]) => Gauge;
+  readonly counter: (name: string, help: string, labelNames?: string[]) => Counter;
+}
+
 /** Everything that is counted, by the names of docs/reference/metrics.md. */
 export function createMetrics() {
   const registry = new Registry();
@@ -37,9 +42,7 @@ export function createMetrics() {
       "peer",
     ]),
     evidence: counter("evidence_total", "Proofs of cheating", ["kind", "offender"]),
-    opinion: gauge("opinion", "Of this host on another writer: 0 ok, 1 suspected, 2 dead", [
-      "host",
-    ]),
+    ...reputeMetrics({ gauge, counter }),
     verifyFailures: counter("verify_failures_total", "Answers of sources that did not verify", [
       "peer",
       "kind",
@@ -55,3 +58,16 @@ export function createMetrics() {
 }
 
 export type Metrics = ReturnType<typeof createMetrics>;
+
+/** About other hosts. */
+function reputeMetrics({ gauge, counter }: Makers) {
+  return {
+    opinion: gauge("opinion", "Of this host on another writer: 0 ok, 1 suspected, 2 dead", [
+      "host",
+    ]),
+    challenges: counter("challenges_total", "Questions whether a writer has what it holds", [
+      "host",
+      "result",
+    ]),
+  };
+}

@@ -3,8 +3,10 @@ import {
   bigEndian,
   type Digest,
   fail,
+  isPublicKey,
   limits,
   ok,
+  type PublicKey,
   type Result,
   readBigEndian,
 } from "../../core/base/index.ts";
@@ -23,6 +25,7 @@ import {
 } from "../../core/mirror/index.ts";
 import { opinions, reasonText } from "../../core/opinion/index.ts";
 import { StorageError } from "../../io/ports/index.ts";
+import { askJson } from "../client/index.ts";
 import { Archive, type CertifiedHead } from "../gateway/index.ts";
 import type { HostStore, LaterEffect } from "../host/index.ts";
 import { type Before, ContentFetcher, WrongSizeError } from "./content.ts";
@@ -31,6 +34,8 @@ import { MessageFeed } from "./message-feed.ts";
 import type { Metrics } from "./metrics.ts";
 import { Signal } from "./signal.ts";
 
+/** A source that did not say who it is is asked again after so long, milliseconds. */
+const learnAgainMs = 10_000;
 const completeKey = "meta/complete";
 
 /** What the two kinds of hosts do differently. */
@@ -44,6 +49,8 @@ export interface NodeRole {
   onAccepted(event: Extract<MirrorEvent, { type: "accepted" }>): void;
   /** An update was published or refused. */
   onFinished(id: Digest): void;
+  /** All content of a published change list is here. */
+  onComplete(changes: Digest): void;
 }
 
 /** What writers and readers have in common: store, content, feed, and what is served. */
@@ -64,6 +71,9 @@ export class NodeCore {
   readonly #tickets = new Map<number, (place: Result<{ index: number; count: number }>) => void>();
   /** Misdeeds that were counted. */
   readonly #offences = new Set<string>();
+  /** Keys of sources that are not in the genesis, as they say: whoever lies about his own is no worse than a stranger. */
+  readonly #keys = new Map<string, PublicKey>();
+  readonly #asking = new Set<string>();
   readonly #fetchingLost = new Set<Digest>();
   #nextTicket = 1;
   #complete: number;
@@ -98,7 +108,7 @@ export class NodeCore {
     const onBytes = (peer: string, bytes: number): void => metrics.syncBytes.inc({ peer }, bytes);
     this.content = new ContentFetcher({
       blobs: store.blobs,
-      sources: options.sources,
+      sources: () => options.sources().filter((source) => !this.isConvictedSource(source)),
       log,
       onBytes,
     });
@@ -275,6 +285,7 @@ export class NodeCore {
         if (!(await this.content.complete(ref, { before }))) return;
       }
       this.#complete = record.height;
+      if (record.changes !== undefined) this.#role?.onComplete(record.changes);
       this.store.state.write([[completeKey, bigEndian(this.#complete, 6)]]);
       this.metrics.height.set(this.servedHeight);
       this.news.notify();
@@ -360,6 +371,25 @@ export class NodeCore {
   }
 
   // ── evidence ──
+
+  /** True for a source whose host is convicted; a source is known by its address, or by the key it showed. */
+  isConvictedSource(source: string): boolean {
+    const writer = this.network.writers.find(({ http }) => http === source);
+    const key = writer?.nodeKey ?? this.#keys.get(source);
+    if (key === undefined) this.#learnKey(source);
+    return key !== undefined && this.archive.isConvicted(key);
+  }
+
+  #learnKey(source: string): void {
+    if (this.#asking.has(source)) return;
+    this.#asking.add(source);
+    void askJson<{ nodeKey?: unknown }>(`${source}/.smalti/status.json`, { patienceMs: 5000 })
+      .then(({ nodeKey }) => {
+        if (isPublicKey(nodeKey)) this.#keys.set(source, nodeKey);
+      })
+      // It is asked again when it is thought of again; until then it is as good as any.
+      .catch(() => setTimeout(() => this.#asking.delete(source), learnAgainMs).unref());
+  }
 
   /** Found, told, or ordered: each misdeed is counted once. */
   #onProof(

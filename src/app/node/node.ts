@@ -21,6 +21,7 @@ import { type Log, openLog } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
 import { NodeCore } from "./node-core.ts";
 import type { Engine, Parts } from "./parts.ts";
+import { ReputeDesk } from "./repute-desk.ts";
 
 /** A host that runs. */
 export interface RunningNode {
@@ -42,11 +43,12 @@ export async function startNode(directory: string): Promise<RunningNode> {
     for (const close of closers.splice(0).reverse()) await close();
   };
   try {
-    const host = hostOf(parts, engine);
+    const repute = new ReputeDesk(parts, engine);
+    const host = hostOf(parts, engine, repute);
     const gateway = await openGateway(host, splitEndpoint(config.http.listen));
     closers.push(() => gateway.server.close());
     closers.push(async () => core.stop());
-    const admin = await openAdmin(parts, engine, host);
+    const admin = await openAdmin(parts, engine, { host, repute });
     closers.push(() => admin.server.close());
     closers.push(() => engine.stop());
     await engine.start();

@@ -6,6 +6,7 @@ import {
   decodeChanges,
   type MirrorState,
   mayWrite,
+  messageKinds,
   readPolicy,
   readUpdate,
   type SignedUpdate,
@@ -34,7 +35,7 @@ export interface DeskWriter {
   isSettled(id: Digest): boolean;
   /** Puts an update whose bytes are all here into the next block; one that waits in the order is held instead. */
   order(update: SignedUpdate): void;
-  orderPolicy(wire: Uint8Array): void;
+  orderSigned(kind: number, wire: Uint8Array): void;
 }
 
 /** Takes updates from publishers: checks first, bytes second, and orders only what is complete. */
@@ -179,7 +180,7 @@ export class Desk implements PublishDesk {
     if (!this.#writer.state.policy.administrators.includes(change.value.record.administrator)) {
       return fail("NOT_PERMITTED", "the key is not an administrator's");
     }
-    this.#writer.orderPolicy(wire);
+    this.#writer.orderSigned(messageKinds.policy, wire);
     return ok({ id: change.value.id });
   }
 }

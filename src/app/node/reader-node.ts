@@ -4,8 +4,10 @@ import { type Fault, limits, Prng, type Result } from "../../core/base/index.ts"
 import { fields, optional, read, type Shape, text } from "../../core/codec/index.ts";
 import type { FollowerHost, HostEffect } from "../../core/host/index.ts";
 import type { MirrorState } from "../../core/mirror/index.ts";
+import type { Opinion } from "../../core/opinion/index.ts";
 import { StorageError } from "../../io/ports/index.ts";
 import { askBytes } from "../client/index.ts";
+import type { OpinionRow } from "../gateway/index.ts";
 import { persist, writeState } from "../host/index.ts";
 import type { NodeCore, NodeRole } from "./node-core.ts";
 
@@ -15,6 +17,8 @@ const waitS = 20;
 const retryMs = 500;
 /** How long a source that lied is left alone. */
 const avoidMs = 60_000;
+/** Without an answer for so long, a source is taken for dead. */
+const deadAfterMs = 30_000;
 
 interface News {
   readonly range: CommitRange;
@@ -38,6 +42,7 @@ export class ReaderNode implements NodeRole {
   readonly #random = new Prng(Math.floor(Math.random() * 2 ** 32));
   readonly #avoidUntil = new Map<string, number>();
   readonly #busy = new Set<string>();
+  readonly #sourceOpinions = new Map<string, Omit<OpinionRow, "by" | "about">>();
   readonly #stop = new AbortController();
   /** What comes is taken one after the other. */
   #turns: Promise<void> = Promise.resolve();
@@ -95,6 +100,10 @@ export class ReaderNode implements NodeRole {
     // Nothing was said about it.
   }
 
+  onComplete(): void {
+    // Nobody is challenged by a reader.
+  }
+
   start(): void {
     void this.#enqueue(() => this.#perform(this.#host.start()));
     const loops = Math.min(followersMax, this.#sources.length);
@@ -146,6 +155,7 @@ export class ReaderNode implements NodeRole {
         if (this.#stop.signal.aborted) return;
         this.#core.log.debug({ source, reason: String(error) }, "follow: no answer");
         this.#avoidUntil.set(source, Date.now() + retryMs * 2);
+        this.#silent(source, error);
       } finally {
         this.#busy.delete(source);
       }
@@ -155,9 +165,42 @@ export class ReaderNode implements NodeRole {
   #choose(): string | undefined {
     const now = Date.now();
     const free = this.#sources.filter(
-      (source) => !this.#busy.has(source) && (this.#avoidUntil.get(source) ?? 0) <= now,
+      (source) =>
+        !this.#busy.has(source) &&
+        (this.#avoidUntil.get(source) ?? 0) <= now &&
+        !this.#core.isConvictedSource(source),
     );
     return free[this.#random.below(free.length)];
+  }
+
+  /** What this reader thinks of its sources. */
+  opinions(): readonly Omit<OpinionRow, "by">[] {
+    return this.#sources.map((about) => {
+      const said = this.#sourceOpinions.get(about);
+      if (this.#core.isConvictedSource(about))
+        return {
+          about,
+          opinion: "corrupt",
+          explained: "corrupt: convicted by evidence",
+          sinceMs: 0,
+        };
+      return { about, ...(said ?? { opinion: "ok", explained: "ok: not asked yet", sinceMs: 0 }) };
+    });
+  }
+
+  #think(source: string, opinion: Opinion, why: string): void {
+    const before = this.#sourceOpinions.get(source);
+    const sinceMs = before?.opinion === opinion ? before.sinceMs : Date.now();
+    this.#sourceOpinions.set(source, { opinion, explained: `${opinion}: ${why}`, sinceMs });
+  }
+
+  /** No answer: suspected at first, and dead when it goes on. */
+  #silent(source: string, error: unknown): void {
+    const before = this.#sourceOpinions.get(source);
+    const isLong =
+      before !== undefined && before.opinion !== "ok" && Date.now() > before.sinceMs + deadAfterMs;
+    const why = `no answer (${error instanceof Error ? error.message : String(error)})`;
+    this.#think(source, isLong ? "dead" : before?.opinion === "dead" ? "dead" : "suspected", why);
   }
 
   #sleep(ms: number): Promise<void> {
@@ -198,6 +241,7 @@ export class ReaderNode implements NodeRole {
       return false;
     }
     this.#upstream = source;
+    this.#think(source, "ok", "answers verify");
     this.#problem = undefined;
     await this.#perform(result.value);
     return true;
@@ -209,6 +253,7 @@ export class ReaderNode implements NodeRole {
       { source, code: fault.code, detail: fault.detail },
       "follow: the source's answer does not verify",
     );
+    this.#think(source, "suspected", `its answer does not verify: ${fault.detail}`);
     this.#problem = `${source} gave an answer that does not verify: ${fault.detail}`;
     this.#avoidUntil.set(source, Date.now() + avoidMs);
   }

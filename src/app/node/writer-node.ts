@@ -8,6 +8,7 @@ import {
   unreachable,
 } from "../../core/base/index.ts";
 import type { Verifier } from "../../core/crypto/index.ts";
+import type { Verdict } from "../../core/evidence/index.ts";
 import {
   encodeMessage,
   type HostEffect,
@@ -22,11 +23,14 @@ import {
   readUpdate,
   type SignedUpdate,
 } from "../../core/mirror/index.ts";
+import type { SignedStatement } from "../../core/opinion/index.ts";
 import { StorageError } from "../../io/ports/index.ts";
 import type { Links } from "../../io/transport/index.ts";
 import { HostLoop, type LaterEffect, type LoopClock } from "../host/index.ts";
+import type { Challenger } from "./challenger.ts";
 import type { NodeCore, NodeRole } from "./node-core.ts";
 import type { DeskWriter } from "./publish-desk.ts";
+import type { Bend } from "./unsafe-writer.ts";
 
 const systemClock: LoopClock = {
   nowMs: () => Date.now(),
@@ -52,6 +56,8 @@ export class WriterNode implements NodeRole, DeskWriter {
   readonly #bans = new Map<Author, number>();
   readonly #serving = new Set<string>();
   readonly #held = new Set<Digest>();
+  readonly #bend: Bend;
+  readonly #challenger: Challenger | undefined;
 
   constructor(options: {
     readonly core: NodeCore;
@@ -59,7 +65,12 @@ export class WriterNode implements NodeRole, DeskWriter {
     readonly self: Author;
     readonly verifier: Verifier;
     readonly onFatal: (error: unknown) => void;
+    /** For exercises: how this writer bends what it says. */
+    readonly bend?: Bend;
+    readonly challenger?: Challenger;
   }) {
+    this.#bend = options.bend ?? ((to, frame) => [{ to, frame }]);
+    this.#challenger = options.challenger;
     this.#core = options.core;
     this.#host = options.host;
     this.#self = options.self;
@@ -96,6 +107,16 @@ export class WriterNode implements NodeRole, DeskWriter {
 
   get vitals(): WriterHost["vitals"] {
     return this.#host.vitals;
+  }
+
+  /** Proofs that are here and not ordered yet. */
+  get found(): readonly Verdict[] {
+    return this.#host.found;
+  }
+
+  /** What this host thinks now, signed. */
+  statements(nowMs: number): readonly SignedStatement[] {
+    return this.#host.statements(nowMs);
   }
 
   /** Bytes handed to the links so far. */
@@ -136,7 +157,9 @@ export class WriterNode implements NodeRole, DeskWriter {
       case "send":
         return this.#links?.send(effect.link, effect.frame);
       case "broadcast":
-        return this.#links?.broadcast(effect.links, effect.frame);
+        for (const { to, frame } of this.#bend(effect.links, effect.frame))
+          this.#links?.broadcast(to, frame);
+        return;
       case "serve-blocks":
       case "serve-range":
         return void this.#serve(effect);
@@ -210,6 +233,18 @@ export class WriterNode implements NodeRole, DeskWriter {
     this.#held.delete(id);
   }
 
+  /** One of the others is asked whether it has what it holds. */
+  onComplete(changes: Digest): void {
+    const others = this.#core.network.writers.filter(({ index }) => index !== this.#self);
+    void this.#core.store.blobs
+      .read(changes)
+      .then((bytes) => this.#challenger?.onPublished(bytes, others))
+      .then((wire) => {
+        if (wire !== undefined) this.push({ type: "evidence", wire });
+      })
+      .catch((error) => this.#core.log.debug({ reason: String(error) }, "no challenge made"));
+  }
+
   async #hold({ id, record }: SignedUpdate, author: Author): Promise<void> {
     if (this.#held.has(id)) return;
     const { digest } = record.changes;
@@ -255,8 +290,9 @@ export class WriterNode implements NodeRole, DeskWriter {
     void this.#hold(update, this.#self);
   }
 
-  orderPolicy(wire: Uint8Array): void {
-    this.#submit(segmentOf(messageKinds.policy, [wire]), 0);
+  /** A signed record of an administrator, of that kind of message. */
+  orderSigned(kind: number, wire: Uint8Array): void {
+    this.#submit(segmentOf(kind, [wire]), 0);
   }
 
   #submit(segment: Segment, ticket: number): void {

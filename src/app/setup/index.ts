@@ -5,6 +5,8 @@ export {
   defaultLeaders,
   genesisWriter,
   type HomeIdentity,
+  type Lie,
+  lieKinds,
   type Testnet,
   type TestnetHost,
   type TestnetOptions,

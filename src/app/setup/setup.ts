@@ -39,6 +39,10 @@ export async function createHome(directory: string, config: ConfigInput): Promis
   return { nodeKey: node.publicKey, blockKey, cosignKey };
 }
 
+/** How a host can be made to lie. */
+export const lieKinds = ["corrupt", "stale", "equivocate", "withhold"] as const;
+export type Lie = (typeof lieKinds)[number];
+
 export interface TestnetOptions {
   readonly directory: string;
   readonly writers: number;
@@ -48,8 +52,8 @@ export interface TestnetOptions {
   readonly rule?: RuleName;
   /** Byzantine writers tolerated; by default as many as n allows under THREE. */
   readonly faults?: number;
-  /** Readers, by name, that lie. */
-  readonly liars?: readonly string[];
+  /** Hosts, by name, that lie, and how. */
+  readonly liars?: ReadonlyMap<string, Lie>;
   readonly logLevel?: "debug" | "info" | "warn" | "error" | "silent";
 }
 
@@ -79,6 +83,7 @@ export async function createTestnet(options: TestnetOptions): Promise<Testnet> {
       `${directory} is not empty; choose another directory for the testnet`,
     );
   }
+  checkLiars(options);
   const ports = await portsFor(options);
   const publisher = await createKeyFile(join(directory, "keys", "publisher.json"), "publisher");
   const administrator = await createKeyFile(
@@ -125,6 +130,18 @@ export async function createTestnet(options: TestnetOptions): Promise<Testnet> {
     administratorKey: join(directory, "keys", "administrator.json"),
     hosts,
   };
+}
+
+/** Liars are hosts of this network. Throws USAGE. */
+function checkLiars({ liars, writers, readers }: TestnetOptions): void {
+  for (const name of liars?.keys() ?? []) {
+    const [, role, index = ""] = /^([wr])(\d+)$/.exec(name) ?? [];
+    if (role === undefined || Number(index) >= (role === "w" ? writers : readers))
+      throw new ConfigError(
+        "USAGE",
+        `--byzantine: there is no ${name}; writers are w0…w${writers - 1}, readers r0…r${readers - 1}`,
+      );
+  }
 }
 
 /** The JSON of a genesis that a network can start from. Throws GENESIS_*, RULE_*. */
@@ -188,7 +205,7 @@ function configOf(
   },
   options: TestnetOptions,
 ): ConfigInput {
-  const isLiar = options.liars?.includes(host.name) === true;
+  const lie = options.liars?.get(host.name);
   return {
     version: 1,
     moniker: host.name,
@@ -197,7 +214,7 @@ function configOf(
     http: { listen: `127.0.0.1:${host.http}` },
     admin: { listen: `127.0.0.1:${host.admin}` },
     logging: { level: options.logLevel ?? "info" },
-    ...(isLiar ? { unsafe: { lie: "flip-a-byte" as const } } : {}),
+    ...(lie === undefined ? {} : { unsafe: { lie } }),
   };
 }
 

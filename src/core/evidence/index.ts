@@ -1,3 +1,4 @@
+export { type Court, courtOf, dagConfigOf } from "./court.ts";
 export {
   type DecodedEvidence,
   decodeEvidence,
@@ -26,4 +27,4 @@ export {
 } from "./receipt.ts";
 export { type SplitPoint, splitIdentity } from "./split-document.ts";
 export { provenEntry, type StateProof } from "./state-proof.ts";
-export { type Court, fitsOrder, judge, type Verdict } from "./verdict.ts";
+export { fitsOrder, judge, type Verdict } from "./verdict.ts";

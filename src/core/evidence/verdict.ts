@@ -1,10 +1,4 @@
-import {
-  blockSigningBytes,
-  type DagConfig,
-  slotIdentity,
-  verifyBlock,
-  wireOf,
-} from "../acceptance/index.ts";
+import { blockSigningBytes, slotIdentity, verifyBlock, wireOf } from "../acceptance/index.ts";
 import {
   type Author,
   type Digest,
@@ -15,8 +9,9 @@ import {
   type PublicKey,
   type Result,
 } from "../base/index.ts";
-import { sha256, signingBytes, type Verifier, verifyCosignature } from "../crypto/index.ts";
+import { sha256, signingBytes, verifyCosignature } from "../crypto/index.ts";
 import type { Network } from "../membership/index.ts";
+import type { Court } from "./court.ts";
 import {
   type CosignedRoot,
   decodeEvidence,
@@ -43,13 +38,6 @@ export interface Verdict {
   /** A sentence for people. */
   readonly detail: string;
   readonly wire: Uint8Array;
-}
-
-/** What evidence is judged by: the genesis, and what follows from it. */
-export interface Court {
-  readonly network: Network;
-  readonly dag: DagConfig;
-  readonly verifier: Verifier;
 }
 
 type Found = Pick<Verdict, "culprit" | "author" | "offence" | "detail">;

@@ -6,11 +6,12 @@ import {
 } from "../acceptance/index.ts";
 import { type Digest, equalBytes, fail, ok, type Result } from "../base/index.ts";
 import { type CertifiedCheckpoint, type Verifier, verifyNote } from "../crypto/index.ts";
+import { dagConfigOf } from "../evidence/index.ts";
 import type { Network } from "../membership/index.ts";
 import type { DueRecord, MirrorState, MirrorView } from "../mirror/index.ts";
 import type { HostEffect } from "./effects.ts";
 import { Executor, type ExecutorEffect } from "./executor.ts";
-import { dagConfigOf, mirrorConfigOf } from "./network-config.ts";
+import { mirrorConfigOf } from "./network-config.ts";
 import { batchesToReplay, type HostRecovery } from "./recovery.ts";
 
 export interface FollowerOptions {

@@ -1,8 +1,9 @@
+export { courtOf, dagConfigOf } from "../evidence/index.ts";
 export type { CosignGuard } from "./cosigning.ts";
 export type { HostEffect, HostInput, WriterVitals } from "./effects.ts";
 export { FollowerHost, type FollowerOptions } from "./follower.ts";
 export { decodeMessage, encodeMessage, type PeerMessage } from "./messages.ts";
-export { courtOf, dagConfigOf, initialState, mirrorConfigOf } from "./network-config.ts";
+export { initialState, mirrorConfigOf } from "./network-config.ts";
 export type { OpinionView } from "./opinions.ts";
 export type { Guard, HostRecovery, RecoveredCommit } from "./recovery.ts";
 export { WriterHost } from "./writer.ts";

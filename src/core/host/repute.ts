@@ -8,11 +8,16 @@ import {
   type SignedHeader,
 } from "../acceptance/index.ts";
 import type { Author, Result } from "../base/index.ts";
-import { type Evidence, encodeEvidence, fitsOrder, type Verdict } from "../evidence/index.ts";
+import {
+  courtOf,
+  type Evidence,
+  encodeEvidence,
+  fitsOrder,
+  type Verdict,
+} from "../evidence/index.ts";
 import type { MirrorEvent, MirrorState } from "../mirror/index.ts";
 import { defaultDetector, type Observation, type Opinion } from "../opinion/index.ts";
 import type { PeerMessage } from "./messages.ts";
-import { courtOf } from "./network-config.ts";
 import { Opinions, type OpinionView } from "./opinions.ts";
 import { Proofs } from "./proofs.ts";
 import type { WriterOptions } from "./writer-options.ts";

@@ -18,15 +18,15 @@ import {
   Prng,
   unreachable,
 } from "../base/index.ts";
-import type { Evidence } from "../evidence/index.ts";
+import { dagConfigOf, type Evidence, type Verdict } from "../evidence/index.ts";
 import { encodeHeld, type MirrorState, messageKinds } from "../mirror/index.ts";
+import type { SignedStatement } from "../opinion/index.ts";
 import { CatchUp } from "./catch-up.ts";
 import type { HostEffect, HostInput, WriterVitals } from "./effects.ts";
 import { GapFiller } from "./gap-filler.ts";
 import { helloOf } from "./hello.ts";
 import { Intake, type Taken } from "./intake.ts";
 import { decodeMessage, encodeMessage, type PeerMessage } from "./messages.ts";
-import { dagConfigOf } from "./network-config.ts";
 import { type Peer, Peers } from "./peers.ts";
 import { Replica, type ReplicaEffect } from "./replica.ts";
 import { equivocationEvidence, Repute, type ReputeEffect } from "./repute.ts";
@@ -109,6 +109,16 @@ export class WriterHost {
       peers: [...this.#peers.greeted],
       opinions: this.#repute?.opinions.views(this.#offsetMs) ?? [],
     };
+  }
+
+  /** Proofs that are here and not ordered yet. */
+  get found(): readonly Verdict[] {
+    return this.#repute?.proofs.found ?? [];
+  }
+
+  /** What this host thinks of the others now, signed. */
+  statements(nowMs: number): readonly SignedStatement[] {
+    return this.#repute?.opinions.signedNow(nowMs, this.#offsetMs) ?? [];
   }
 
   /** A block that is still in memory. */

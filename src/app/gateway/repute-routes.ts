@@ -1,0 +1,39 @@
+import type { FastifyInstance } from "fastify";
+import { isDigest, limits } from "../../core/base/index.ts";
+import { answer, refuse } from "./api-routes.ts";
+import type { GatewayHost } from "./host-api.ts";
+
+/** Opinions and proofs over HTTP: nothing of it need be trusted, the proofs verify by themselves. */
+export function reputeRoutes(server: FastifyInstance, host: GatewayHost): void {
+  const { repute } = host;
+  server.get("/.smalti/opinions.json", (_, reply) =>
+    reply.header("cache-control", "no-store").send(repute.report()),
+  );
+  server.get("/.smalti/evidence", (_, reply) =>
+    reply.header("cache-control", "no-store").send({ evidence: repute.evidence() }),
+  );
+  server.get("/.smalti/evidence/:id", (request, reply) => {
+    const { id } = request.params as { id: string };
+    const wire = isDigest(id) ? repute.proof(id) : undefined;
+    if (wire === undefined) return refuse(reply, "NOT_FOUND", "no such evidence here");
+    return reply
+      .header("cache-control", "public, max-age=31536000, immutable")
+      .type("application/cbor")
+      .send(Buffer.from(wire));
+  });
+  server.post(
+    "/.smalti/v1/evidence",
+    { bodyLimit: limits.evidenceBytesMax },
+    async (request, reply) => answer(reply, repute.submit(request.body as Buffer)),
+  );
+  server.post("/.smalti/v1/pardons", async (request, reply) =>
+    answer(reply, repute.pardon(request.body as Buffer)),
+  );
+  server.get("/.smalti/v1/possession/:digest", async (request, reply) => {
+    const { digest } = request.params as { digest: string };
+    const { nonce } = request.query as { nonce?: string };
+    if (!isDigest(digest) || !isDigest(nonce))
+      return refuse(reply, "BAD_REQUEST", "a digest and a nonce of 64 hex digits");
+    return answer(reply, await repute.possession(digest, nonce));
+  });
+}
