@@ -291,8 +291,8 @@ export abstract class SimHost {
   protected pendingUpdate(id: Digest): SignedUpdate | undefined {
     const pending = this.machine?.state.pending.get(id);
     if (pending === undefined) return undefined;
-    const { network, signatures } = this.world;
-    const update = readUpdate(pending.wire, network.group, signatures.verifier);
+    const { signatures } = this.world;
+    const update = readUpdate(pending.wire, undefined, signatures.verifier);
     return update.ok ? update.value : undefined;
   }
 

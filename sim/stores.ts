@@ -3,7 +3,12 @@ import { compareText, type Prng } from "../src/core/base/index.ts";
 import { sha256 } from "../src/core/crypto/index.ts";
 import type { BlobStore, StateStore } from "../src/io/ports/index.ts";
 
-type Batch = readonly (readonly [string, Uint8Array])[];
+type Batch = readonly (readonly [string, Uint8Array | undefined])[];
+
+function put(map: Map<string, Uint8Array>, key: string, value: Uint8Array | undefined): void {
+  if (value === undefined) map.delete(key);
+  else map.set(key, value);
+}
 
 /** A state store with write-behind: batches are visible at once; a crash loses some of the youngest. */
 export class SimStateStore implements StateStore {
@@ -22,11 +27,11 @@ export class SimStateStore implements StateStore {
     return this.#entries.get(key);
   }
 
-  write(entries: Iterable<readonly [string, Uint8Array]>): void {
+  write(entries: Iterable<readonly [string, Uint8Array | undefined]>): void {
     const batch = [...entries];
     for (const [key, value] of batch) {
-      if (!this.#entries.has(key)) this.#sorted = undefined;
-      this.#entries.set(key, value);
+      if (this.#entries.has(key) !== (value !== undefined)) this.#sorted = undefined;
+      put(this.#entries, key, value);
     }
     this.#pending.push(batch);
     if (this.#pending.length === 1) this.#later(() => this.#flush(this.#pending.length));
@@ -34,7 +39,7 @@ export class SimStateStore implements StateStore {
 
   #flush(batches: number): void {
     for (const batch of this.#pending.splice(0, batches))
-      for (const [key, value] of batch) this.#durable.set(key, value);
+      for (const [key, value] of batch) put(this.#durable, key, value);
   }
 
   *range(range: {

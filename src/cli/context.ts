@@ -48,17 +48,22 @@ function firstExisting(candidates: readonly (string | undefined)[]): string | un
   return candidates.find((path) => path !== undefined && existsSync(path));
 }
 
-/** The genesis that everything is verified against. */
-export async function trustOf(options: CommonOptions): Promise<Trust> {
+/** Where the genesis is that everything is verified against. */
+export function genesisPath(options: CommonOptions): string {
   const home = homeDirectory(options);
   const candidates = [join(home, "config", "genesis.json"), join(home, "genesis.json")];
-  const path =
+  return (
     options.genesis ??
     process.env["SMALTI_GENESIS"] ??
     firstExisting(candidates) ??
     candidates[0] ??
-    "";
-  return { network: await loadGenesis(path), verifier: new Ed25519Verifier() };
+    ""
+  );
+}
+
+/** The genesis that everything is verified against. */
+export async function trustOf(options: CommonOptions): Promise<Trust> {
+  return { network: await loadGenesis(genesisPath(options)), verifier: new Ed25519Verifier() };
 }
 
 export function serversOf(options: CommonOptions, trust: Trust): readonly string[] {

@@ -18,13 +18,12 @@ import {
   checkedGenesis,
   createHome,
   createTestnet,
-  defaultLeaders,
   genesisWriter,
   type Lie,
   lieKinds,
 } from "../app/setup/index.ts";
 import { isPublicKey } from "../core/base/index.ts";
-import { defaultRule, type RuleName } from "../core/quorum/index.ts";
+import { defaultLeaders, defaultRule, type RuleName } from "../core/quorum/index.ts";
 import { createKeyFile, type KeyRole, loadKeyFile } from "../io/files/index.ts";
 import {
   type CommonOptions,
@@ -220,15 +219,19 @@ function startCommand(program: Command): void {
   withHome(program.command("start").description("run the host of a home until SIGTERM")).action(
     async (options: CommonOptions) => {
       // The service is loaded by the verb that runs it: the others start in half the time.
-      const { startNode } = await import("../app/node/index.ts");
-      const node = await startNode(homeDirectory(options));
+      const { SplitReachedError, startNode } = await import("../app/node/index.ts");
       const stop = new Promise<undefined>((done) => {
         process.once("SIGTERM", () => done(undefined));
         process.once("SIGINT", () => done(undefined));
       });
-      const failure = await Promise.race([stop, node.failed]);
-      if (failure === undefined) return node.stop();
-      note(`smalti: ${failure.message}`);
+      let failure: Error | undefined;
+      do {
+        const node = await startNode(homeDirectory(options));
+        failure = await Promise.race([stop, node.failed]);
+        if (failure === undefined) return node.stop();
+        note(`smalti: ${failure.message}`);
+        if (failure instanceof SplitReachedError) await node.stop();
+      } while (failure instanceof SplitReachedError);
       process.exit(exitCodeOf(failure) === exitCodes.error ? exitCodes.error : exitCodeOf(failure));
     },
   );
@@ -242,7 +245,7 @@ function statusCommand(program: Command): void {
       for (;;) {
         const rows = await Promise.all(servers.map(statusRow));
         if (options.output === "json")
-          sayJson(rows.map(({ server, status, error }) => ({ server, ...(status ?? { error }) })));
+          sayJson(rows.map(({ server, status, error }) => ({ ...(status ?? { error }), server })));
         else showStatus(rows, options.watch === true);
         if (options.watch !== true) {
           if (rows.some((row) => row.status === undefined)) process.exitCode = exitCodes.incomplete;
@@ -261,15 +264,31 @@ interface StatusRow {
 
 async function statusRow(server: string): Promise<StatusRow> {
   try {
-    return {
-      server,
-      status: await askJson<HostStatus>(`${server}/.smalti/status.json`, { patienceMs: 3000 }),
-      error: undefined,
-    };
+    const json = await askJson<unknown>(`${server}/.smalti/status.json`, { patienceMs: 3000 });
+    return isStatus(json)
+      ? { server, status: json, error: undefined }
+      : { server, status: undefined, error: "the answer is no status" };
   } catch (error) {
     const { cause } = error as { cause?: { code?: string } };
     return { server, status: undefined, error: cause?.code ?? (error as Error).message };
   }
+}
+
+/** What a table shows of a status, in the types that it needs: servers may say anything. */
+function isStatus(json: unknown): json is HostStatus {
+  if (typeof json !== "object" || json === null) return false;
+  const { moniker, role, stateDigest, peers, height, commit, note: remark } = json as HostStatus;
+  const texts: readonly unknown[] = [
+    moniker,
+    role,
+    stateDigest,
+    ...(Array.isArray(peers) ? peers : [0]),
+  ];
+  return (
+    texts.every((text) => typeof text === "string") &&
+    [height, commit].every((count) => typeof count === "number") &&
+    (remark === undefined || typeof remark === "string")
+  );
 }
 
 function showStatus(rows: readonly StatusRow[], isWatch: boolean): void {

@@ -7,6 +7,7 @@ import { logCommands } from "./log-commands.ts";
 import { exitCodeOf, exitCodes, note } from "./output.ts";
 import { publishCommands } from "./publish-commands.ts";
 import { reputeCommands } from "./repute-commands.ts";
+import { splitCommands } from "./split-commands.ts";
 import { treeCommands } from "./tree-commands.ts";
 
 const program = new Command("smalti")
@@ -23,6 +24,7 @@ publishCommands(program);
 treeCommands(program);
 logCommands(program);
 reputeCommands(program);
+splitCommands(program);
 // The simulated world is large: it is loaded for its own verb, and where all verbs are listed.
 if (!program.commands.some((command) => command.name() === process.argv[2]))
   (await import("./simulate-command.ts")).simulateCommand(program);

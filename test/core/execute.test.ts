@@ -40,12 +40,14 @@ class Replica {
   readonly events: MirrorEvent[] = [];
   readonly config: MirrorConfig = {
     group,
+    groups: new Set([group]),
     verifier: fakeVerifier,
     heldQuorum: 3,
     court: {
       idOf: sha256,
       judge: () => fail("NOT_PROVEN", "no court here"),
       statement: () => fail("MALFORMED", "no opinions here"),
+      sibling: () => fail("NO_SIBLING", "no splits here"),
     },
     authorOf: () => undefined,
   };

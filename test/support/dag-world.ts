@@ -57,6 +57,8 @@ export interface WorldOptions {
   readonly gcRounds?: number;
   /** Chance that a message is lost; lost blocks are fetched when they are missed. */
   readonly loss?: number;
+  /** Every message takes exactly so long, so that all writers go in step; without it, delays are drawn. */
+  readonly delayMs?: number;
 }
 
 interface Host {
@@ -243,6 +245,8 @@ export class DagWorld {
   }
 
   #delay(): number {
+    const { delayMs } = this.#options;
+    if (delayMs !== undefined) return delayMs;
     return this.#random.chance(0.02) ? 50 + this.#random.below(300) : 1 + this.#random.below(10);
   }
 

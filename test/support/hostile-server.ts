@@ -22,9 +22,10 @@ export class HostileServer {
     });
   }
 
-  static async open(honest: string): Promise<HostileServer> {
+  /** `port`: where it listens, if it shall stand in somebody's place. */
+  static async open(honest: string, port = 0): Promise<HostileServer> {
     const server = new HostileServer(honest);
-    await new Promise<void>((done) => server.#server.listen(0, "127.0.0.1", done));
+    await new Promise<void>((done) => server.#server.listen(port, "127.0.0.1", done));
     return server;
   }
 
@@ -33,15 +34,20 @@ export class HostileServer {
     return `http://127.0.0.1:${typeof address === "object" && address !== null ? address.port : 0}`;
   }
 
+  get honest(): string {
+    return this.#honest;
+  }
+
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     if (await this.trick(request, response)) return;
     const { bytes, status, headers } = await this.pass(request);
     response.writeHead(status, headers).end(bytes);
   }
 
-  /** What the honest server says to the same request. */
+  /** What the honest server, or the one at `base`, says to the same request. */
   async pass(
     request: IncomingMessage,
+    base = this.#honest,
   ): Promise<{ bytes: Buffer; status: number; headers: Record<string, string> }> {
     const pieces: Buffer[] = [];
     for await (const piece of request) pieces.push(piece as Buffer);
@@ -52,7 +58,7 @@ export class HostileServer {
       if (typeof value === "string") headers[name] = value;
     }
     const body = pieces.length > 0 ? Buffer.concat(pieces) : null;
-    const answer = await fetch(`${this.#honest}${url}`, { method, headers, body });
+    const answer = await fetch(`${base}${url}`, { method, headers, body });
     const bytes = Buffer.from(await answer.arrayBuffer());
     const type = answer.headers.get("content-type") ?? "application/octet-stream";
     return { bytes, status: answer.status, headers: { "content-type": type } };

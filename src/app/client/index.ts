@@ -16,6 +16,7 @@ export {
   type Published,
   publishChanges,
   RefusedError,
+  resubmit,
 } from "./publish.ts";
 export { ScanCache } from "./scan-cache.ts";
 export { askSigned, newNonce, type SignedAnswer } from "./served-receipt.ts";

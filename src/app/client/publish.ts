@@ -84,7 +84,7 @@ export async function publishChanges(options: {
   });
   const published = await throughAny(options.writers, async (writer) => {
     await upload.to(writer);
-    return settle(trust, writer, update.id);
+    return settle(trust, { writer, all: options.writers }, update.id);
   });
   options.onProgress?.({
     phase: "done",
@@ -96,6 +96,26 @@ export async function publishChanges(options: {
   if (outcome === "conflict") throw new ConflictError(plan.tree, conflicts);
   if (outcome !== "published") throw new RefusedError(outcome);
   return { ...published, uploadedBytes: upload.doneBytes };
+}
+
+/**
+ * Submits an update again that its publisher signed for another group of the same past, with its content. Returns what
+ * became of it here: `published`, `conflict`, …
+ */
+export async function resubmit(options: {
+  readonly trust: Trust;
+  readonly writers: readonly string[];
+  readonly update: SignedUpdate;
+  readonly changes: Uint8Array;
+  readonly files: ReadonlyMap<Digest, string>;
+}): Promise<string> {
+  const { trust, writers, update, changes, files } = options;
+  const upload = new Upload({ update, changes, files, bases: new Map(), onProgress: undefined });
+  const { verified } = await throughAny(writers, async (writer) => {
+    await upload.to(writer);
+    return settle(trust, { writer, all: writers }, update.id);
+  });
+  return verified.outcome;
 }
 
 /** Tries writers in turn. One that refuses may be cheating: only if all that answer refuse, it is so. */
@@ -128,33 +148,35 @@ function causeOf(error: unknown): string {
   return cause?.code ?? String(error);
 }
 
-/** Waits until an update's outcome is certified, and verifies the receipt. */
+/**
+ * Waits until an update's outcome is certified, and verifies the receipt. The writer that took it is asked first, then
+ * the others in turn: a receipt proves itself, and one that says "pending" for ever must not hold anybody up.
+ */
 async function settle(
   trust: Trust,
-  writer: string,
+  { writer, all }: { readonly writer: string; readonly all: readonly string[] },
   id: Digest,
 ): Promise<Omit<Published, "uploadedBytes">> {
-  const deadline = Date.now() + settleMs;
-  while (Date.now() < deadline) {
-    const url = `${writer}/.smalti/v1/updates/${id}?wait=${waitS}`;
-    const status = await askJson<{ state: string; receipt?: unknown }>(url, {
-      patienceMs: (waitS + 10) * 1000,
+  const startedMs = Date.now();
+  const asked = [writer, ...all.filter((other) => other !== writer)];
+  for (let i = 0; Date.now() < startedMs + settleMs; i++) {
+    const server = asked[i % asked.length] ?? writer;
+    const status = await statusAt(server, id).catch((error: unknown) => {
+      if (server === writer) throw error;
+      return { state: "unknown", receipt: undefined };
     });
     if (status.state !== "settled") {
       await sleep(settlePauseMs);
       continue;
     }
     const verified = verifyReceipt(trust, status.receipt);
-    if (!verified.ok)
-      throw new ServerError(
-        writer,
-        200,
-        verified.error.code,
-        `the receipt does not verify: ${verified.error.detail}`,
-      );
-    if (verified.value.id !== id)
-      throw new ServerError(writer, 200, "WRONG_PROOF", "the receipt is of another update");
-    return { receipt: status.receipt, verified: verified.value, writer };
+    const isOurs = verified.ok && verified.value.id === id;
+    if (isOurs) return { receipt: status.receipt, verified: verified.value, writer };
+    if (server !== writer) continue;
+    const why = verified.ok
+      ? "the receipt is of another update"
+      : `the receipt does not verify: ${verified.error.detail}`;
+    throw new ServerError(writer, 200, verified.ok ? "WRONG_PROOF" : verified.error.code, why);
   }
   throw Object.assign(
     new Error(
@@ -164,6 +186,15 @@ async function settle(
       code: "NO_QUORUM",
     },
   );
+}
+
+function statusAt(
+  server: string,
+  id: Digest,
+): Promise<{ readonly state: string; readonly receipt?: unknown }> {
+  return askJson(`${server}/.smalti/v1/updates/${id}?wait=${waitS}`, {
+    patienceMs: (waitS + 10) * 1000,
+  });
 }
 
 /** Grants trees to a publisher, or takes all rights away with an empty list. */
@@ -189,7 +220,7 @@ export async function changePublisher(options: {
     const change = signPolicy(record, signer);
     const headers = { "content-type": "application/octet-stream" };
     await askJson(`${writer}/.smalti/v1/policy`, { method: "POST", body: change.wire, headers });
-    return settle(trust, writer, change.id);
+    return settle(trust, { writer, all: options.writers }, change.id);
   });
   if (published.verified.outcome !== "published")
     throw new RefusedError(published.verified.outcome);

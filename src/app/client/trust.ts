@@ -137,7 +137,7 @@ export function verifyReceipt(trust: Trust, json: unknown): Result<VerifiedRecei
   if (!proven.ok) return proven;
   const { leaf, certified } = proven.value;
   if (leaf.kind === "policy") return verifyPolicyReceipt(trust, { receipt, wire, leaf, certified });
-  const update = readUpdate(wire, trust.network.group, trust.verifier);
+  const update = readUpdate(wire, undefined, trust.verifier);
   if (!update.ok) return update;
   const { id, record } = update.value;
   if (leaf.kind !== "update" || leaf.id !== id || leaf.changes !== record.changes.digest) {

@@ -62,6 +62,11 @@ const schema = v.strictObject({
         1000,
       ),
       publish: v.optional(v.boolean(), true),
+      /** Acceptance must have stood still for so long before a split can be proposed. */
+      split_after_s: v.optional(
+        v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(604_800)),
+        60,
+      ),
     }),
     {},
   ),

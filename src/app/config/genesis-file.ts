@@ -1,6 +1,8 @@
 import { readFile } from "node:fs/promises";
 import * as v from "valibot";
-import { isPublicKey, type PublicKey } from "../../core/base/index.ts";
+import { fromBase64, isPublicKey, type PublicKey, toBase64 } from "../../core/base/index.ts";
+import { Ed25519Verifier } from "../../core/crypto/index.ts";
+import { fractionOf, readGroup } from "../../core/evidence/index.ts";
 import {
   type Genesis,
   type GenesisWriter,
@@ -33,6 +35,8 @@ const genesisSchema = v.strictObject({
   writers: v.pipe(v.array(writerSchema), v.minLength(1)),
   administrators: v.array(key),
   publishers: v.array(v.strictObject({ key, name: v.string(), trees: v.array(v.string()) })),
+  /** Founding documents of the groups that were followed through splits, the oldest first; base64. */
+  splits: v.optional(v.array(v.string()), []),
 });
 
 /** Reads and checks a genesis from its JSON text. Throws GENESIS_*, RULE_*. */
@@ -46,9 +50,29 @@ export function parseGenesis(text: string, source: string): Network {
   const parsed = v.safeParse(genesisSchema, json);
   if (!parsed.success)
     throw new ConfigError("GENESIS_MALFORMED", `${source}: ${issueText(parsed.issues)}`);
-  const network = networkOf(parsed.output);
+  const { splits, ...genesis } = parsed.output;
+  const network = networkOf(genesis);
   if (!network.ok) throw new ConfigError(network.error.code, `${source}: ${network.error.detail}`);
-  return network.value;
+  return splits.reduce((parent, split) => fractionIn(parent, split, source), network.value);
+}
+
+/** The group that a founding document makes of a network. Throws GENESIS_SPLIT. */
+function fractionIn(parent: Network, split: string, source: string): Network {
+  const wire = fromBase64(split) ?? new Uint8Array(0);
+  const group = readGroup(wire, { network: parent, verifier: new Ed25519Verifier() });
+  const fraction = group.ok ? fractionOf(parent, group.value) : group;
+  if (fraction.ok) return fraction.value;
+  throw new ConfigError(
+    "GENESIS_SPLIT",
+    `${source}: a split does not verify: ${fraction.error.detail}`,
+  );
+}
+
+/** The text of a genesis that follows one of two groups further. */
+export function withSplit(text: string, split: Uint8Array): string {
+  const json = JSON.parse(text) as { splits?: unknown };
+  const before = Array.isArray(json.splits) ? json.splits : [];
+  return `${JSON.stringify({ ...json, splits: [...before, toBase64(split)] }, null, 2)}\n`;
 }
 
 /** One writer's entry, as `smalti init -o json` prints it. Throws GENESIS_MALFORMED. */

@@ -9,5 +9,11 @@ export {
   splitEndpoint,
 } from "./config.ts";
 export { ConfigError } from "./config-error.ts";
-export { formatGenesis, loadGenesis, parseGenesis, parseWriterEntry } from "./genesis-file.ts";
+export {
+  formatGenesis,
+  loadGenesis,
+  parseGenesis,
+  parseWriterEntry,
+  withSplit,
+} from "./genesis-file.ts";
 export { version } from "./version.ts";

@@ -19,6 +19,7 @@ const statusOf: Readonly<Record<string, number>> = {
   NOT_OPEN: 404,
   NOT_PROVEN: 422,
   NOTHING_TO_PARDON: 409,
+  OTHER_GROUP: 409,
   BUSY: 503,
   NOT_SIGNING: 503,
   STOPPED: 503,
@@ -137,16 +138,18 @@ function headRoute(server: FastifyInstance, host: GatewayHost, waiters: Waiters)
 
 function followRoute(server: FastifyInstance, host: GatewayHost, waiters: Waiters): void {
   server.get("/.smalti/v1/commits", async (request, reply) => {
-    const query = request.query as { after?: string; size?: string };
+    const query = request.query as { after?: string; size?: string; group?: string };
     const [commit, size] = [natural(query.after), natural(query.size ?? "0")];
     if (commit === undefined || size === undefined)
       return refuse(reply, "BAD_REQUEST", "after and size are numbers");
     return waiters.run(reply, waitOf(request), async () => {
-      const bytes = await host.follow({ commit, size }, waitOf(request));
+      const { group } = query;
+      const news = await host.follow({ commit, size, group }, waitOf(request));
+      if (!news.ok) return answer(reply, news);
       return reply
         .header("cache-control", "no-store")
         .type("application/cbor")
-        .send(Buffer.from(bytes));
+        .send(Buffer.from(news.value));
     });
   });
 }

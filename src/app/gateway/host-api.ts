@@ -7,6 +7,7 @@ import type { BlobStore } from "../../io/ports/index.ts";
 import type { Archive, CertifiedHead } from "./archive.ts";
 import type { Liar } from "./lies.ts";
 import type { EvidenceRow, OpinionsReport } from "./repute-report.ts";
+import type { HostSplits } from "./split-report.ts";
 
 /** What a host tells about itself; the public copy and the admin one are the same. */
 export interface HostStatus {
@@ -99,6 +100,7 @@ export interface GatewayHost {
   readonly blobs: BlobStore;
   readonly desk: PublishDesk | undefined;
   readonly repute: HostRepute;
+  readonly splits: HostSplits;
   /** Who may append to the broadcast. */
   readonly appendBy: "loopback" | "anybody" | "nobody";
   /** For exercises only: how it lies. */
@@ -112,11 +114,14 @@ export interface GatewayHost {
   isPending(id: Digest): boolean;
   /** Asks the content fetcher for a blob that a client wanted and the disk lost. */
   wantBlob(blob: { readonly digest: Digest; readonly size: number }): void;
-  /** Encoded commits after `after` and the newest note above `size`; waits up to `waitMs` for news. */
+  /**
+   * Encoded commits after `after` and the newest note above `size`; waits up to `waitMs` for news. `group` is the one
+   * that the asker follows; OTHER_GROUP where that ends before.
+   */
   follow(
-    after: { readonly commit: number; readonly size: number },
+    after: { readonly commit: number; readonly size: number; readonly group: string | undefined },
     waitMs: number,
-  ): Promise<Uint8Array>;
+  ): Promise<Result<Uint8Array>>;
   /** Resolves when an update is finished and certified, or after `waitMs`. */
   settled(id: Digest, waitMs: number): Promise<void>;
   /** Resolves when another head is served, or after `waitMs`. */

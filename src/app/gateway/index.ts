@@ -4,3 +4,4 @@ export { Liar, type LieKind } from "./lies.ts";
 export type { Receipt, UpdateStatus } from "./receipt.ts";
 export type { ConvictionRow, EvidenceRow, OpinionRow, OpinionsReport } from "./repute-report.ts";
 export { openGateway } from "./server.ts";
+export type { GroupRow, HostSplits, PlanRow, SplitsReport } from "./split-report.ts";

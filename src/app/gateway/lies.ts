@@ -8,8 +8,6 @@ export type LieKind = "no" | "corrupt" | "stale" | "equivocate" | "withhold";
 /** A host's lies about trees; an honest host has none of this. */
 export class Liar {
   readonly kind: LieKind;
-  /** The height at which a stale host stopped: the first that it served. */
-  #frozen: number | undefined;
 
   constructor(kind: LieKind) {
     this.kind = kind;
@@ -18,10 +16,9 @@ export class Liar {
   /** The height that this client is shown as the newest. */
   heightFor(request: FastifyRequest, served: number): number {
     if (this.kind !== "stale" && this.kind !== "equivocate") return served;
-    if (served > 0) this.#frozen ??= served;
     // It tells clients apart by their ports: to some it shows the newest state, to others an old one.
     const isFooled = this.kind === "stale" || (request.socket.remotePort ?? 0) % 2 === 1;
-    return isFooled ? (this.#frozen ?? served) : served;
+    return isFooled ? Math.max(Math.min(1, served), served - 1) : served;
   }
 
   /** What it takes for the state at a height: an old one, under the name of the newest. */

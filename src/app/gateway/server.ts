@@ -4,6 +4,7 @@ import { apiRoutes } from "./api-routes.ts";
 import type { GatewayHost } from "./host-api.ts";
 import { publishRoutes } from "./publish-routes.ts";
 import { reputeRoutes } from "./repute-routes.ts";
+import { splitRoutes } from "./split-routes.ts";
 import { treeRoutes } from "./tree-routes.ts";
 
 /** The public HTTP service of a host: trees, proofs, content, and the writers' API. */
@@ -38,6 +39,7 @@ export async function openGateway(
   });
   apiRoutes(server, host);
   reputeRoutes(server, host);
+  splitRoutes(server, host);
   publishRoutes(server, host.desk);
   treeRoutes(server, host);
   await server.listen({ host: listen.host, port: listen.port });

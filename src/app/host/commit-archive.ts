@@ -71,6 +71,7 @@ export class CommitArchive {
   readonly #state: StateStore;
   readonly #log: RecordLog;
   #tip: CommitCertificate | undefined;
+  #ends: readonly number[] = [];
   /** Payload bytes since the last certificate that was kept. */
   #sinceCertificate = 0;
   #lastKept: number | undefined;
@@ -78,6 +79,11 @@ export class CommitArchive {
   constructor(state: StateStore, log: RecordLog) {
     this.#state = state;
     this.#log = log;
+  }
+
+  /** Commits with which groups end that split: what follows is another group's. */
+  endsAt(commits: readonly number[]): void {
+    this.#ends = commits;
   }
 
   /** Payload was logged. */
@@ -117,8 +123,12 @@ export class CommitArchive {
   async range(after: number): Promise<CommitRange> {
     const certificate = this.#certificateFor(after);
     if (certificate === undefined) return { commits: [], voters: [] };
+    const end = this.#ends.find((index) => index > after);
+    // What ends a group is certified by the document that founds the next one.
+    const isEnd = end !== undefined && end <= certificate.index;
+    const last = isEnd ? end : certificate.index;
     const commits: { commit: Commit; blocks: Uint8Array[] }[] = [];
-    for (let index = after + 1; index <= certificate.index; index++) {
+    for (let index = after + 1; index <= last; index++) {
       const entry = this.commit(index);
       if (entry === undefined) return { commits: [], voters: [] };
       const commit = read((await this.#log.read(entry.record)).bytes, commitShape, "commit");
@@ -127,7 +137,7 @@ export class CommitArchive {
       for (const position of entry.blocks) blocks.push((await this.#log.read(position)).bytes);
       commits.push({ commit: commit.value, blocks });
     }
-    return { commits, voters: certificate.voters };
+    return { commits, voters: isEnd ? [] : certificate.voters };
   }
 
   /** The farthest certificate within `syncCommitsMax`, or the next one there is. */

@@ -27,7 +27,15 @@ export interface LoopHost {
 /** Effects that are more than a record. */
 export type LaterEffect = Exclude<
   HostEffect,
-  { type: "persist-block" | "persist-commit" | "guard-round" | "guard-checkpoint" | "wake" }
+  {
+    type:
+      | "persist-block"
+      | "persist-commit"
+      | "guard-round"
+      | "guard-checkpoint"
+      | "guard-split"
+      | "wake";
+  }
 >;
 
 /** Hands log records to the store; true if anything must be synced before the rest is performed. */
@@ -46,6 +54,9 @@ export function persist(store: HostStore, effects: readonly HostEffect[]): boole
         break;
       case "guard-checkpoint":
         store.guardCheckpoint(effect.guard);
+        break;
+      case "guard-split":
+        store.guardSplit(effect.record);
         break;
       default:
         continue;
@@ -191,6 +202,7 @@ export class HostLoop {
       case "persist-commit":
       case "guard-round":
       case "guard-checkpoint":
+      case "guard-split":
         return;
       case "wake":
         return this.#wake(effect.atMs);

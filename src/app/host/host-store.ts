@@ -18,6 +18,9 @@ import {
   readBigEndian,
 } from "../../core/base/index.ts";
 import { read } from "../../core/codec/index.ts";
+import { rootOf } from "../../core/crypto/index.ts";
+import { lineageOf } from "../../core/evidence/index.ts";
+import type { JoinRecord } from "../../core/host/index.ts";
 import { type Guard, type HostRecovery, initialState } from "../../core/host/index.ts";
 import type { Network } from "../../core/membership/index.ts";
 import {
@@ -38,6 +41,8 @@ import {
   StorageError,
 } from "../../io/ports/index.ts";
 import { CommitArchive, commitEntry } from "./commit-archive.ts";
+import { fractionWrites } from "./fraction-writes.ts";
+import { readJoin, writeJoin } from "./join-file.ts";
 
 const recordTypes = { block: 1, commit: 2 } as const;
 const metaKeys = {
@@ -92,6 +97,7 @@ export class HostStore {
   #unexecuted: { readonly index: number; readonly from: Position }[] = [];
   #commitEntries: [string, Uint8Array][] = [];
   #guardChanged = false;
+  #joinChanged = false;
   /** It may have signed more than its disk knows of, and has not signed again since. */
   #isReturning = false;
   /** An earlier run of this host ended with a storage error. */
@@ -165,6 +171,12 @@ export class HostStore {
     this.#guardChanged = true;
   }
 
+  /** It leaves this group for one that splits from it. */
+  guardSplit(joined: JoinRecord): void {
+    this.#guard = { ...this.#guard, joined };
+    this.#joinChanged = true;
+  }
+
   /**
    * Makes the log durable, then the guard; only then may anything be told to anybody. In this order a crash between
    * the two leaves a log that vouches for itself. Side by side it could leave a guard ahead of the log: that round
@@ -172,6 +184,10 @@ export class HostStore {
    */
   async sync(): Promise<void> {
     await this.#log.sync();
+    if (this.#joinChanged && this.#guard.joined !== undefined) {
+      await writeJoin(this.#files, this.#directory, this.#guard.joined);
+      this.#joinChanged = false;
+    }
     if (!this.#guardChanged) return;
     this.#guardChanged = false;
     await this.#writeGuard();
@@ -277,7 +293,10 @@ export class HostStore {
       readonly genesisFile: string;
     },
   ): Promise<HostRecovery> {
-    this.#bindTo(network, about.genesisFile);
+    const hasMigrated = await this.#bindTo(network, about.genesisFile);
+    const joined = await readJoin(this.#files, this.#directory);
+    this.#guard = { ...this.#guard, joined: joined?.group === network.group ? joined : undefined };
+    this.commits.endsAt(lineageOf(network).flatMap(({ parent }) => parent?.at.commit.index ?? []));
     const stored = this.state.get(stateKeys.mirror);
     const decoded = stored === undefined ? undefined : decodeState(stored);
     if (decoded?.ok === false)
@@ -288,7 +307,7 @@ export class HostStore {
     const state = decoded?.value ?? initialState(network);
     const { blocks, commits } = await this.#readLog(state.commit.index);
     const maySign =
-      about.isGuardWhole &&
+      (about.isGuardWhole || hasMigrated) &&
       !this.#isMarked &&
       !this.#lostOwn({ blocks, commits, self: about.self });
     this.#isReturning = !maySign;
@@ -297,6 +316,7 @@ export class HostStore {
       commits,
       state,
       due: this.#lastDue(),
+      certified: this.#lastCertified(),
       guard: this.#guard,
       maySign,
     };
@@ -322,16 +342,39 @@ export class HostStore {
     return { blocks, commits };
   }
 
-  /** A data directory belongs to one network for ever. */
-  #bindTo(network: Network, genesisFile: string): void {
+  /** Leaves of the newest certified log whose state is kept. */
+  get certifiedSize(): number | undefined {
+    return this.#lastCertified()?.size;
+  }
+
+  /** The network whose data this is; `undefined` for an empty directory. */
+  get group(): Digest | undefined {
     const bound = this.state.get(metaKeys.group);
-    if (bound === undefined)
-      return this.state.write([[metaKeys.group, Buffer.from(network.group, "hex")]]);
-    if (Buffer.from(bound).toString("hex") === network.group) return;
-    throw new StorageError(
-      "STORAGE_OTHER_NETWORK",
-      `${this.#directory} holds the data of another network than ${genesisFile}; use another [store] dir, or the right genesis`,
-    );
+    return bound === undefined ? undefined : (Buffer.from(bound).toString("hex") as Digest);
+  }
+
+  /** A data directory belongs to one network for ever, or to one that split from it; true if it was moved to that now. */
+  async #bindTo(network: Network, genesisFile: string): Promise<boolean> {
+    const { group } = this;
+    if (group === undefined)
+      this.state.write([[metaKeys.group, Buffer.from(network.group, "hex")]]);
+    if (group === undefined || group === network.group) return false;
+    if (group !== network.parent?.network.group)
+      throw new StorageError(
+        "STORAGE_OTHER_NETWORK",
+        `${this.#directory} holds the data of another network than ${genesisFile}; use another [store] dir, or the right genesis`,
+      );
+    // The guard is the new group's own, in which nothing is signed yet; then the state, in one batch.
+    this.#guard = { ...this.#guard, round: 0 };
+    await this.#writeGuard();
+    await this.#writeGuard();
+    this.state.write([
+      ...fractionWrites(this.state, network),
+      [metaKeys.group, Buffer.from(network.group, "hex")],
+      [metaKeys.replayFrom, positionBytes(this.#log.end)],
+    ]);
+    await this.state.flushed();
+    return true;
   }
 
   /** The guard remembers a round above the horizon that no logged block reaches: the log lost what was signed. */
@@ -343,6 +386,12 @@ export class HostStore {
     const own = found.blocks.filter((block) => block.ref.author === found.self);
     const horizon = (found.commits.at(-1)?.commit.leader.round ?? 0) - limits.gcRounds;
     return this.#guard.round > Math.max(0, horizon, ...own.map((block) => block.ref.round));
+  }
+
+  #lastCertified(): HostRecovery["certified"] {
+    const stored = this.state.get(stateKeys.certifiedState);
+    const state = stored === undefined ? undefined : decodeState(stored);
+    return state?.ok ? { size: state.value.log.size, root: rootOf(state.value.log) } : undefined;
   }
 
   #lastDue(): DueRecord | undefined {

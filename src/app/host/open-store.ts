@@ -29,9 +29,10 @@ const onThisMachine: HostStoreParts = {
 export async function openHostStore(
   directory: string,
   on: HostStoreParts = onThisMachine,
+  guardName = "guard",
 ): Promise<{ readonly store: HostStore; readonly isGuardWhole: boolean }> {
   try {
-    return await open(directory, on);
+    return await open(directory, on, guardName);
   } catch (error) {
     throw storageErrorOf(error, directory);
   }
@@ -47,6 +48,7 @@ function storageErrorOf(error: unknown, directory: string): unknown {
 async function open(
   directory: string,
   on: HostStoreParts,
+  guardName: string,
 ): Promise<{ readonly store: HostStore; readonly isGuardWhole: boolean }> {
   const { files } = on;
   await files.mkdir(directory);
@@ -61,7 +63,7 @@ async function open(
     files,
   });
   const blobs = await on.openBlobs(join(directory, "blobs"), state);
-  const opened = await openGuard(join(directory, "guard"), files);
+  const opened = await openGuard(join(directory, guardName), files);
   const { row } = opened;
   const store = new HostStore({
     directory,

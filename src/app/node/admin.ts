@@ -1,16 +1,29 @@
-import Fastify, { type FastifyInstance } from "fastify";
-import { limits } from "../../core/base/index.ts";
+import Fastify, { type FastifyInstance, type FastifyReply } from "fastify";
+import { fail, fromBase64, isDigest, limits, type Result } from "../../core/base/index.ts";
 import { opinions } from "../../core/opinion/index.ts";
 import { splitEndpoint, version } from "../config/index.ts";
 import type { GatewayHost } from "../gateway/index.ts";
 import type { Engine, Parts } from "./parts.ts";
 import type { ReputeDesk } from "./repute-desk.ts";
+import type { SplitDesk } from "./split-desk.ts";
+
+/** What answers the operator. */
+interface Desks {
+  readonly host: GatewayHost;
+  readonly repute: ReputeDesk;
+  readonly splits: SplitDesk;
+}
+
+function tell(reply: FastifyReply, result: Result<unknown>): FastifyReply {
+  if (result.ok) return reply.send({ ok: true, ...(result.value as object | undefined) });
+  return reply.code(400).send({ code: result.error.code, message: result.error.detail });
+}
 
 /** Health, readiness and metrics; never public. */
 export async function openAdmin(
   parts: Parts,
   engine: Engine,
-  { host, repute }: { readonly host: GatewayHost; readonly repute: ReputeDesk },
+  { host, repute, splits }: Desks,
 ): Promise<{ readonly server: FastifyInstance; readonly port: number }> {
   const { config, metrics } = parts;
   const server = Fastify({ bodyLimit: limits.requestBytesMax, forceCloseConnections: true });
@@ -36,9 +49,15 @@ export async function openAdmin(
         code: "BAD_REQUEST",
         message: `about: a writer; opinion: ${opinions.join(", ")} or auto`,
       });
-    const said = repute.say(about, known);
-    if (said.ok) return reply.send({ ok: true });
-    return reply.code(400).send({ code: said.error.code, message: said.error.detail });
+    return tell(reply, repute.say(about, known));
+  });
+  server.post("/split/propose", (_, reply) => tell(reply, splits.propose()));
+  server.post("/split/join", (request, reply) => {
+    const { plan, wire } = (request.body ?? {}) as { plan?: unknown; wire?: unknown };
+    const bytes = typeof wire === "string" ? fromBase64(wire) : undefined;
+    if (bytes !== undefined) return tell(reply, splits.join(bytes));
+    if (isDigest(plan)) return tell(reply, splits.join(plan));
+    return tell(reply, fail("BAD_REQUEST", "plan: an id, or wire: a plan in base64"));
   });
   const { host: address, port } = splitEndpoint(config.admin.listen);
   await server.listen({ host: address, port });

@@ -2,14 +2,16 @@ import { join } from "node:path";
 import type { Author } from "../../core/base/index.ts";
 import type { Signer } from "../../core/crypto/index.ts";
 import { dagConfigOf, FollowerHost, type HostRecovery, WriterHost } from "../../core/host/index.ts";
+import type { NetworkParent } from "../../core/membership/index.ts";
 import { readUpdate } from "../../core/mirror/index.ts";
 import type { DetectorChoice } from "../../core/opinion/index.ts";
-import { type LoadedKey, loadKeyFile } from "../../io/files/index.ts";
+import { type LoadedKey, loadKeyFile, replaceFile } from "../../io/files/index.ts";
 import { type Links, openLinks } from "../../io/transport/index.ts";
-import { type Config, ConfigError, splitEndpoint } from "../config/index.ts";
+import { type Config, ConfigError, splitEndpoint, withSplit } from "../config/index.ts";
 import { Challenger } from "./challenger.ts";
 import type { Engine, Parts } from "./parts.ts";
 import { ReaderNode } from "./reader-node.ts";
+import { SplitReachedError } from "./split-reached.ts";
 import { type Bend, equivocating, withholding } from "./unsafe-writer.ts";
 import { WriterNode } from "./writer-node.ts";
 
@@ -55,6 +57,7 @@ export async function writerEngine(
     verifier,
     onFatal: parts.fatal,
     challenger: new Challenger(parts),
+    onSplit: (wire, isMine) => void followSplit(parts, wire, isMine),
     ...(bend === undefined ? {} : { bend }),
   });
   let links: Links | undefined;
@@ -85,6 +88,19 @@ function detectorOf({ opinion }: Config): DetectorChoice {
     deadAfterRounds: opinion.dead_after_rounds,
     probeEveryMs: opinion.probe_every_ms,
   };
+}
+
+/** The host's own new group: its genesis says so from now on, and the host starts again as a member of it. */
+async function followSplit(parts: Parts, wire: Uint8Array, isMine: boolean): Promise<void> {
+  parts.core.keepSplit(wire);
+  if (!isMine) return;
+  try {
+    await replaceFile(parts.genesisFile, withSplit(parts.genesisText, wire), 0o644);
+    await parts.store.state.flushed();
+    parts.fatal(new SplitReachedError());
+  } catch (error) {
+    parts.fatal(error);
+  }
 }
 
 /** How this writer cheats, where it is told to. */
@@ -144,11 +160,11 @@ function linkOptions(
 
 /** Change lists of pending updates that are on disk already: execution may ask for them at once. */
 async function bringPending(
-  { core, network, verifier, store }: Parts,
+  { core, verifier, store }: Parts,
   { state }: HostRecovery,
 ): Promise<void> {
   for (const { wire } of state.pending.values()) {
-    const update = readUpdate(wire, network.group, verifier);
+    const update = readUpdate(wire, undefined, verifier);
     if (!update.ok || !store.blobs.has(update.value.record.changes.digest)) continue;
     const { digest } = update.value.record.changes;
     // A damaged list is fetched again once execution asks for it.
@@ -160,11 +176,27 @@ async function bringPending(
 /** A reader: machine and loop. */
 export function readerEngine(
   parts: Parts,
-  options: { readonly sources: readonly string[]; readonly recovery: HostRecovery },
+  options: {
+    readonly sources: readonly string[];
+    readonly recovery: HostRecovery;
+    readonly until?: NetworkParent["at"];
+  },
 ): Engine {
   const { network, core, verifier } = parts;
-  const host = new FollowerHost({ network, verifier, view: core.view, recovery: options.recovery });
-  const reader = new ReaderNode({ core, host, sources: options.sources, onFatal: parts.fatal });
+  const host = new FollowerHost({
+    network,
+    verifier,
+    view: core.view,
+    recovery: options.recovery,
+    ...(options.until === undefined ? {} : { until: options.until }),
+  });
+  const reader = new ReaderNode({
+    core,
+    host,
+    sources: options.sources,
+    verifier,
+    onFatal: parts.fatal,
+  });
   return {
     writer: undefined,
     reader,

@@ -5,9 +5,14 @@ import { type GatewayHost, type HostStatus, Liar } from "../gateway/index.ts";
 import type { Engine, Parts } from "./parts.ts";
 import { Desk } from "./publish-desk.ts";
 import type { ReputeDesk } from "./repute-desk.ts";
+import type { SplitDesk } from "./split-desk.ts";
 
 /** The host as its HTTP service sees it. */
-export function hostOf(parts: Parts, engine: Engine, repute: ReputeDesk): GatewayHost {
+export function hostOf(
+  parts: Parts,
+  engine: Engine,
+  desks: { readonly repute: ReputeDesk; readonly splits: SplitDesk },
+): GatewayHost {
   const { config, network, core, store, genesisText } = parts;
   const { writer } = engine;
   return {
@@ -24,7 +29,7 @@ export function hostOf(parts: Parts, engine: Engine, repute: ReputeDesk): Gatewa
         writer,
         keepAtHand: (digest, bytes) => core.content.keepAtHand(digest, bytes),
       }),
-    repute,
+    ...desks,
     appendBy: writer === undefined ? "nobody" : config.log.append,
     liar: new Liar(config.unsafe.lie),
     get head() {

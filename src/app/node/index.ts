@@ -1,2 +1,3 @@
 export { type Log, openLog, silent } from "./log.ts";
 export { type RunningNode, startNode } from "./node.ts";
+export { SplitReachedError } from "./split-reached.ts";

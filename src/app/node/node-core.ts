@@ -2,6 +2,7 @@ import { commitRangeValue, type Segment } from "../../core/acceptance/index.ts";
 import {
   bigEndian,
   type Digest,
+  equalBytes,
   fail,
   isPublicKey,
   limits,
@@ -10,9 +11,9 @@ import {
   type Result,
   readBigEndian,
 } from "../../core/base/index.ts";
-import { encode } from "../../core/codec/index.ts";
+import { bytes, encode, list, read } from "../../core/codec/index.ts";
 import type { Verifier } from "../../core/crypto/index.ts";
-import { evidenceKinds, type Verdict } from "../../core/evidence/index.ts";
+import { evidenceKinds, lineageOf, type Verdict } from "../../core/evidence/index.ts";
 import type { OpinionView } from "../../core/host/index.ts";
 import type { Network } from "../../core/membership/index.ts";
 import {
@@ -22,6 +23,7 @@ import {
   type MirrorView,
   MissingNodeError,
   readUpdate,
+  stateKeys,
 } from "../../core/mirror/index.ts";
 import { opinions, reasonText } from "../../core/opinion/index.ts";
 import { StorageError } from "../../io/ports/index.ts";
@@ -36,7 +38,6 @@ import { Signal } from "./signal.ts";
 
 /** A source that did not say who it is is asked again after so long, milliseconds. */
 const learnAgainMs = 10_000;
-const completeKey = "meta/complete";
 
 /** What the two kinds of hosts do differently. */
 export interface NodeRole {
@@ -112,7 +113,7 @@ export class NodeCore {
       log,
       onBytes,
     });
-    const complete = store.state.get(completeKey);
+    const complete = store.state.get(stateKeys.complete);
     this.#complete = complete === undefined ? 0 : readBigEndian(complete);
     this.#head = this.archive.certified();
   }
@@ -218,6 +219,7 @@ export class NodeCore {
       case "pardoned":
         return this.log.warn({ host: event.culprit }, "an administrator pardoned a convicted host");
       case "opinion":
+      case "origin":
       case "checkpoint-due":
         return;
     }
@@ -239,11 +241,11 @@ export class NodeCore {
 
   async #bringChanges(digest: Digest, update: Digest): Promise<void> {
     const pending = this.role.state.pending.get(update);
-    const record = pending && readUpdate(pending.wire, this.network.group, this.#verifier);
+    const record = pending && readUpdate(pending.wire, undefined, this.#verifier);
     if (record?.ok !== true) return;
-    const { bytes } = record.value.record.changes;
+    const { bytes: length } = record.value.record.changes;
     await this.untilDone("bring a change list", async () => {
-      this.rememberChanges(update, digest, await this.content.changes({ digest, bytes }));
+      this.rememberChanges(update, digest, await this.content.changes({ digest, bytes: length }));
       this.role.changesHere();
     });
   }
@@ -286,7 +288,7 @@ export class NodeCore {
       }
       this.#complete = record.height;
       if (record.changes !== undefined) this.#role?.onComplete(record.changes);
-      this.store.state.write([[completeKey, bigEndian(this.#complete, 6)]]);
+      this.store.state.write([[stateKeys.complete, bigEndian(this.#complete, 6)]]);
       this.metrics.height.set(this.servedHeight);
       this.news.notify();
     }
@@ -358,16 +360,49 @@ export class NodeCore {
 
   /** Commits after `after.commit` and a checkpoint above `after.size`, as soon as there is one of the two. */
   async follow(
-    after: { readonly commit: number; readonly size: number },
+    after: { readonly commit: number; readonly size: number; readonly group: string | undefined },
     waitMs: number,
-  ): Promise<Uint8Array> {
+  ): Promise<Result<Uint8Array>> {
+    const { group = this.network.group } = after;
+    const isOwn = group === this.network.group;
+    if (!isOwn && !this.#endsLater(group, after.commit))
+      return fail(
+        "OTHER_GROUP",
+        "this host follows another group; see /.smalti/splits.json for what became of yours",
+      );
     const hasNews = (): boolean =>
       (this.store.commits.tip?.index ?? 0) > after.commit ||
       (this.#head?.due.size ?? 0) > after.size;
     await this.news.until(hasNews, waitMs);
     const range = await this.store.commits.range(after.commit);
-    const note = (this.#head?.due.size ?? 0) > after.size ? (this.#head?.note ?? null) : null;
-    return encode([commitRangeValue(range), note]);
+    const isNews = isOwn && (this.#head?.due.size ?? 0) > after.size;
+    return ok(encode([commitRangeValue(range), isNews ? (this.#head?.note ?? null) : null]));
+  }
+
+  /** True for a group that this one comes from, while `commit` is before its end. */
+  #endsLater(group: string, commit: number): boolean {
+    return lineageOf(this.network).some(
+      ({ parent }) => parent?.network.group === group && commit < parent.at.commit.index,
+    );
+  }
+
+  // ── splits ──
+
+  /** Founding documents of groups of the same past. */
+  get splits(): readonly Uint8Array[] {
+    const stored = this.store.state.get(stateKeys.splits);
+    const wires =
+      stored === undefined
+        ? undefined
+        : read(stored, list(bytes(limits.bulkBytesMax), 64), "splits");
+    return wires?.ok ? wires.value : [];
+  }
+
+  keepSplit(wire: Uint8Array): void {
+    const known = this.splits;
+    if (known.some((one) => equalBytes(one, wire))) return;
+    this.store.state.write([[stateKeys.splits, encode([...known, wire])]]);
+    this.news.notify();
   }
 
   // ── evidence ──

@@ -2,7 +2,8 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Author } from "../../core/base/index.ts";
 import { Ed25519Verifier } from "../../core/crypto/index.ts";
-import type { Network } from "../../core/membership/index.ts";
+import { lineageOf } from "../../core/evidence/index.ts";
+import type { Network, NetworkParent } from "../../core/membership/index.ts";
 import { loadKeyFile, lockIdentity } from "../../io/files/index.ts";
 import {
   type Config,
@@ -13,7 +14,7 @@ import {
   splitEndpoint,
 } from "../config/index.ts";
 import { type HostStatus, openGateway } from "../gateway/index.ts";
-import { openHostStore } from "../host/index.ts";
+import { type HostStore, openHostStore } from "../host/index.ts";
 import { openAdmin } from "./admin.ts";
 import { readerEngine, writerEngine } from "./engines.ts";
 import { hostOf } from "./gateway-host.ts";
@@ -22,6 +23,7 @@ import { createMetrics } from "./metrics.ts";
 import { NodeCore } from "./node-core.ts";
 import type { Engine, Parts } from "./parts.ts";
 import { ReputeDesk } from "./repute-desk.ts";
+import { SplitDesk } from "./split-desk.ts";
 
 /** A host that runs. */
 export interface RunningNode {
@@ -44,11 +46,12 @@ export async function startNode(directory: string): Promise<RunningNode> {
   };
   try {
     const repute = new ReputeDesk(parts, engine);
-    const host = hostOf(parts, engine, repute);
+    const splits = new SplitDesk(parts, engine);
+    const host = hostOf(parts, engine, { repute, splits });
     const gateway = await openGateway(host, splitEndpoint(config.http.listen));
     closers.push(() => gateway.server.close());
     closers.push(async () => core.stop());
-    const admin = await openAdmin(parts, engine, { host, repute });
+    const admin = await openAdmin(parts, engine, { host, repute, splits });
     closers.push(() => admin.server.close());
     closers.push(() => engine.stop());
     await engine.start();
@@ -91,23 +94,25 @@ async function assemble(directory: string): Promise<Assembled> {
   const config = await loadConfig(directory);
   const home = homeOf(directory, config);
   const genesisText = await readGenesis(home.genesisFile);
-  const network = parseGenesis(genesisText, home.genesisFile);
+  const chosen = parseGenesis(genesisText, home.genesisFile);
   const nodeKey = await loadKeyFile(join(home.keysDirectory, "node.json"), "node");
-  const member = network.writers.find((writer) => writer.nodeKey === nodeKey.publicKey)?.index;
+  const member = chosen.writers.find((writer) => writer.nodeKey === nodeKey.publicKey)?.index;
   checkRole(config, member);
   const lock = await lockIdentity(nodeKey.publicKey);
   const log = openLog(config.logging.level, config.moniker);
   const metrics = createMetrics();
   const verifier = new Ed25519Verifier();
   const { failed, fatal } = failure(log);
-  const { store, isGuardWhole } = await openHostStore(home.dataDirectory);
+  const guard = guardNameOf(chosen);
+  const { store, isGuardWhole } = await openHostStore(home.dataDirectory, undefined, guard);
+  const { network, until } = stageOf(chosen, store, config.role);
   const self = config.role === "writer" ? member : undefined;
   const recovery = await store.recover(network, {
     isGuardWhole,
     self,
     genesisFile: home.genesisFile,
   });
-  const sources = sourcesOf(config, network, self);
+  const sources = sourcesOf(config, chosen, self);
   const { messages } = recovery.state;
   const core = new NodeCore({
     network,
@@ -123,6 +128,7 @@ async function assemble(directory: string): Promise<Assembled> {
     config,
     network,
     genesisText,
+    genesisFile: home.genesisFile,
     store,
     core,
     log,
@@ -133,9 +139,34 @@ async function assemble(directory: string): Promise<Assembled> {
   };
   const engine =
     self === undefined
-      ? readerEngine(parts, { sources, recovery })
+      ? readerEngine(parts, { sources, recovery, ...(until === undefined ? {} : { until }) })
       : await writerEngine(parts, { self, keysDirectory: home.keysDirectory, recovery });
   return { parts, engine, failed, release: () => lock.release() };
+}
+
+/** Every group has a guard of its own: rounds begin anew with it. */
+function guardNameOf({ parent, group }: Network): string {
+  return parent === undefined ? "guard" : `guard-${group.slice(0, 16)}`;
+}
+
+/**
+ * The group whose data are here. A reader that begins, or has not come to the split yet, follows the older group up to
+ * there; whoever has come to it goes on in the chosen one.
+ */
+function stageOf(
+  chosen: Network,
+  store: HostStore,
+  role: Config["role"],
+): { readonly network: Network; readonly until: NetworkParent["at"] | undefined } {
+  const lineage = lineageOf(chosen);
+  const at =
+    store.group === undefined ? 0 : lineage.findIndex(({ group }) => group === store.group);
+  const [here, next] = [lineage[at], lineage[at + 1]];
+  const isThere = next !== undefined && store.certifiedSize === next.parent?.at.size;
+  if (here === undefined || next === undefined || role === "writer")
+    return { network: chosen, until: undefined };
+  if (!isThere) return { network: here, until: next.parent?.at };
+  return { network: next, until: lineage[at + 2]?.parent?.at };
 }
 
 async function readGenesis(path: string): Promise<string> {

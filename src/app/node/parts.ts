@@ -14,6 +14,7 @@ export interface Parts {
   readonly config: Config;
   readonly network: Network;
   readonly genesisText: string;
+  readonly genesisFile: string;
   readonly store: HostStore;
   readonly core: NodeCore;
   readonly log: Log;

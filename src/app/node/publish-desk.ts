@@ -1,5 +1,6 @@
 import { type Digest, fail, limits, ok, type Result } from "../../core/base/index.ts";
 import { sha256, type Verifier } from "../../core/crypto/index.ts";
+import { groupsOf } from "../../core/evidence/index.ts";
 import type { Network } from "../../core/membership/index.ts";
 import {
   blobsOf,
@@ -67,7 +68,7 @@ export class Desk implements PublishDesk {
   ): Promise<
     Result<{ readonly id: Digest; readonly state: "needs-changes" | "open" | "ordered" }>
   > {
-    const update = readUpdate(wire, this.#network.group, this.#verifier);
+    const update = readUpdate(wire, this.#groups, this.#verifier);
     if (!update.ok) return update;
     const { id, record } = update.value;
     if (this.#writer.isSettled(id)) return ok({ id, state: "ordered" });
@@ -85,6 +86,11 @@ export class Desk implements PublishDesk {
     this.#open.set(id, found);
     if (this.#blobs.has(digest)) found.blobs ??= await knownBlobs(this.#blobs, digest);
     return ok({ id, state: found.blobs === undefined ? "needs-changes" : "open" });
+  }
+
+  /** Whose publishers' records count here. */
+  get #groups(): ReadonlySet<Digest> {
+    return new Set([...groupsOf(this.#network), ...this.#writer.state.origins]);
   }
 
   /** The open update, touched so that it is the last to make room. */

@@ -1,15 +1,18 @@
 import type { CommitRange } from "../../core/acceptance/index.ts";
 import { commitRangeShape } from "../../core/acceptance/index.ts";
-import { type Fault, limits, Prng, type Result } from "../../core/base/index.ts";
+import { type Fault, fromBase64, limits, Prng, type Result } from "../../core/base/index.ts";
 import { fields, optional, read, type Shape, text } from "../../core/codec/index.ts";
+import type { Verifier } from "../../core/crypto/index.ts";
+import { readGroup } from "../../core/evidence/index.ts";
 import type { FollowerHost, HostEffect } from "../../core/host/index.ts";
 import type { MirrorState } from "../../core/mirror/index.ts";
 import type { Opinion } from "../../core/opinion/index.ts";
 import { StorageError } from "../../io/ports/index.ts";
-import { askBytes } from "../client/index.ts";
+import { askBytes, askJson, ServerError } from "../client/index.ts";
 import type { OpinionRow } from "../gateway/index.ts";
 import { persist, writeState } from "../host/index.ts";
 import type { NodeCore, NodeRole } from "./node-core.ts";
+import { SplitReachedError } from "./split-reached.ts";
 
 /** Sources that are asked at once: one that lies by silence cannot hold the others up. */
 const followersMax = 2;
@@ -42,6 +45,9 @@ export class ReaderNode implements NodeRole {
   readonly #random = new Prng(Math.floor(Math.random() * 2 ** 32));
   readonly #avoidUntil = new Map<string, number>();
   readonly #busy = new Set<string>();
+  readonly #verifier: Verifier;
+  /** Groups that split from the one that is followed. */
+  readonly #splits = new Map<string, string>();
   readonly #sourceOpinions = new Map<string, Omit<OpinionRow, "by" | "about">>();
   readonly #stop = new AbortController();
   /** What comes is taken one after the other. */
@@ -54,11 +60,13 @@ export class ReaderNode implements NodeRole {
     readonly core: NodeCore;
     readonly host: FollowerHost;
     readonly sources: readonly string[];
+    readonly verifier: Verifier;
     readonly onFatal: (error: unknown) => void;
   }) {
     this.#core = options.core;
     this.#host = options.host;
     this.#sources = options.sources;
+    this.#verifier = options.verifier;
     this.#onFatal = options.onFatal;
     options.core.bind(this);
   }
@@ -144,22 +152,63 @@ export class ReaderNode implements NodeRole {
     while (!this.#stop.signal.aborted) {
       const source = this.#choose();
       if (source === undefined) {
-        this.#problem = "no source answers";
+        this.#problem = this.#splitNote ?? this.#problem ?? "no source answers";
         await this.#sleep(retryMs);
         continue;
       }
       this.#busy.add(source);
-      try {
-        await this.#poll(source);
-      } catch (error) {
-        if (this.#stop.signal.aborted) return;
-        this.#core.log.debug({ source, reason: String(error) }, "follow: no answer");
-        this.#avoidUntil.set(source, Date.now() + retryMs * 2);
-        this.#silent(source, error);
-      } finally {
-        this.#busy.delete(source);
-      }
+      await this.#ask(source);
+      this.#busy.delete(source);
     }
+  }
+
+  async #ask(source: string): Promise<void> {
+    const before = `${this.#host.lastCommit.index} ${this.#core.head?.due.size}`;
+    const startedMs = Date.now();
+    try {
+      await this.#poll(source);
+    } catch (error) {
+      if (this.#stop.signal.aborted) return;
+      this.#core.log.debug({ source, reason: String(error) }, "follow: no answer");
+      this.#avoidUntil.set(source, Date.now() + retryMs * 2);
+      this.#silent(source, error);
+      if (error instanceof ServerError && error.code === "OTHER_GROUP")
+        await this.#seeSplit(source);
+    }
+    // An answer without news that did not wait for any, as it was asked to: the source is left alone for a moment.
+    const isNews = before !== `${this.#host.lastCommit.index} ${this.#core.head?.due.size}`;
+    if (!isNews && Date.now() < startedMs + retryMs)
+      this.#avoidUntil.set(
+        source,
+        Math.max(this.#avoidUntil.get(source) ?? 0, Date.now() + retryMs * 2),
+      );
+  }
+
+  /** A source follows a group that split from this one: its founding document says so, or it lies. */
+  async #seeSplit(source: string): Promise<void> {
+    this.#avoidUntil.set(source, Date.now() + avoidMs);
+    const url = `${source}/.smalti/splits.json`;
+    const report = await askJson<{ groups?: unknown }>(url, { patienceMs: 5000 }).catch(() => ({}));
+    const { groups } = report as { groups?: unknown };
+    if (!Array.isArray(groups)) return;
+    for (const row of groups.slice(0, 16)) {
+      const wire = fromBase64(String((row as { wire?: unknown }).wire)) ?? new Uint8Array(0);
+      const { network } = this.#core;
+      const group = readGroup(wire, { network, verifier: this.#verifier });
+      if (!group.ok) continue;
+      this.#core.keepSplit(wire);
+      const members = group.value.members.map((author) => network.writers[author]?.name);
+      this.#splits.set(
+        group.value.group,
+        `${members.join(", ")}: ${group.value.group.slice(0, 16)}`,
+      );
+    }
+    this.#problem = this.#splitNote ?? this.#problem;
+  }
+
+  get #splitNote(): string | undefined {
+    if (this.#splits.size === 0) return undefined;
+    return `the network has split (${[...this.#splits.values()].join("; ")}); choose with: smalti split follow GROUP`;
   }
 
   #choose(): string | undefined {
@@ -215,7 +264,7 @@ export class ReaderNode implements NodeRole {
 
   async #poll(source: string): Promise<void> {
     const size = this.#core.head?.due.size ?? 0;
-    const url = `${source}/.smalti/v1/commits?after=${this.#host.lastCommit.index}&size=${size}&wait=${waitS}`;
+    const url = `${source}/.smalti/v1/commits?after=${this.#host.lastCommit.index}&size=${size}&wait=${waitS}&group=${this.#core.network.group}`;
     const bytes = await askBytes(url, limits.frameBytesMax, {
       signal: this.#stop.signal,
       patienceMs: (waitS + 15) * 1000,
@@ -231,6 +280,10 @@ export class ReaderNode implements NodeRole {
     if (commits.length > 0 && !(await this.#use(source, this.#host.onRange({ ...range, commits }))))
       return;
     if (note !== null) await this.#use(source, this.#host.onCheckpoint(note));
+    if (this.#host.isAtEnd) {
+      this.#stop.abort();
+      this.#onFatal(new SplitReachedError());
+    }
   }
 
   async #use(source: string, result: Result<readonly HostEffect[]>): Promise<boolean> {

@@ -8,12 +8,13 @@ import {
   unreachable,
 } from "../../core/base/index.ts";
 import type { Verifier } from "../../core/crypto/index.ts";
-import type { Verdict } from "../../core/evidence/index.ts";
+import type { SplitParent, SplitPlan, Verdict } from "../../core/evidence/index.ts";
 import {
   encodeMessage,
   type HostEffect,
   type HostInput,
   type PeerMessage,
+  type PlanView,
   type WriterHost,
 } from "../../core/host/index.ts";
 import {
@@ -57,6 +58,7 @@ export class WriterNode implements NodeRole, DeskWriter {
   readonly #serving = new Set<string>();
   readonly #held = new Set<Digest>();
   readonly #bend: Bend;
+  readonly #onSplit: (wire: Uint8Array, isMine: boolean) => void;
   readonly #challenger: Challenger | undefined;
 
   constructor(options: {
@@ -68,9 +70,12 @@ export class WriterNode implements NodeRole, DeskWriter {
     /** For exercises: how this writer bends what it says. */
     readonly bend?: Bend;
     readonly challenger?: Challenger;
+    /** A group is founded that this host is in, or the other one. */
+    readonly onSplit: (wire: Uint8Array, isMine: boolean) => void;
   }) {
     this.#bend = options.bend ?? ((to, frame) => [{ to, frame }]);
     this.#challenger = options.challenger;
+    this.#onSplit = options.onSplit;
     this.#core = options.core;
     this.#host = options.host;
     this.#self = options.self;
@@ -111,12 +116,27 @@ export class WriterNode implements NodeRole, DeskWriter {
 
   /** Proofs that are here and not ordered yet. */
   get found(): readonly Verdict[] {
-    return this.#host.found;
+    return this.#host.repute?.proofs.found ?? [];
   }
 
   /** What this host thinks now, signed. */
   statements(nowMs: number): readonly SignedStatement[] {
-    return this.#host.statements(nowMs);
+    return this.#host.repute?.statements(nowMs) ?? [];
+  }
+
+  get plans(): readonly PlanView[] {
+    return this.#host.repute?.splitting.plans ?? [];
+  }
+
+  /** Faults: of the proposal; NOT_SIGNING before the host has started. */
+  proposeSplit(
+    parent: SplitParent,
+    options: Parameters<NonNullable<WriterHost["repute"]>["propose"]>[2],
+  ): Result<SplitPlan> {
+    const { repute } = this.#host;
+    return repute === undefined
+      ? fail("NOT_SIGNING", "the host has just started")
+      : repute.propose(parent, Date.now(), options);
   }
 
   /** Bytes handed to the links so far. */
@@ -163,6 +183,8 @@ export class WriterNode implements NodeRole, DeskWriter {
       case "serve-blocks":
       case "serve-range":
         return void this.#serve(effect);
+      case "split":
+        return this.#onSplit(effect.wire, effect.isMine);
       case "disconnect":
         return this.#ban(effect.peer, effect.code);
       default:
@@ -224,7 +246,7 @@ export class WriterNode implements NodeRole, DeskWriter {
   /** After a restart: updates that this host may not have said `held` to. */
   resumePending(): void {
     for (const { wire, heldBy } of this.state.pending.values()) {
-      const update = readUpdate(wire, this.#core.network.group, this.#verifier);
+      const update = readUpdate(wire, undefined, this.#verifier);
       if (update.ok && !heldBy.has(this.#self)) void this.#hold(update.value, this.#self);
     }
   }

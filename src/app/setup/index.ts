@@ -2,7 +2,6 @@ export {
   checkedGenesis,
   createHome,
   createTestnet,
-  defaultLeaders,
   genesisWriter,
   type HomeIdentity,
   type Lie,

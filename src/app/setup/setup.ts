@@ -3,7 +3,7 @@ import { createServer } from "node:net";
 import { join, resolve } from "node:path";
 import type { PublicKey } from "../../core/base/index.ts";
 import { type Genesis, type GenesisWriter, networkOf } from "../../core/membership/index.ts";
-import { defaultRule, type RuleName } from "../../core/quorum/index.ts";
+import { defaultLeaders, defaultRule, type RuleName } from "../../core/quorum/index.ts";
 import { createGuard, createKeyFile, replaceFile } from "../../io/files/index.ts";
 import {
   ConfigError,
@@ -163,10 +163,6 @@ export function genesisWriter(
 }
 
 /** Leader slots a round: all writers of a small committee, three of a larger one (`dag.md` §7). */
-export function defaultLeaders(n: number): number {
-  return n <= 4 ? n : 3;
-}
-
 function genesisOf(
   options: TestnetOptions,
   writers: readonly GenesisWriter[],

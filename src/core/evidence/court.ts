@@ -22,7 +22,8 @@ export function dagConfigOf(network: Network): DagConfig {
     keys: network.writers.map((writer) => writer.blockKey),
     rule: network.rule,
     leadersPerRound: network.leadersPerRound,
-    genesisTimeMs: network.genesis.timeMs,
+    genesisTimeMs: network.startMs,
+    commitsBefore: network.parent?.at.commit.index ?? 0,
     gcRounds: limits.gcRounds,
   };
 }

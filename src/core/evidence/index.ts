@@ -8,6 +8,7 @@ export {
   evidenceId,
   evidenceKinds,
 } from "./evidence.ts";
+export { fractionOf, fractionState, groupsOf, lineageOf } from "./fraction.ts";
 export {
   type PossessionClaim,
   possessionAnswer,
@@ -25,6 +26,23 @@ export {
   signatureParams,
   signServed,
 } from "./receipt.ts";
-export { type SplitPoint, splitIdentity } from "./split-document.ts";
+export {
+  encodeGroup,
+  encodePlan,
+  groupIdentity,
+  hostilityOf,
+  isJoinSigned,
+  readGroup,
+  readPlan,
+  type SideIndex,
+  type SplitGroup,
+  type SplitParent,
+  type SplitPlan,
+  sideOf,
+  signJoin,
+  splitBody,
+  splitPoint,
+} from "./split-document.ts";
+export { type SplitPoint, splitIdentity } from "./split-point.ts";
 export { provenEntry, type StateProof } from "./state-proof.ts";
 export { fitsOrder, judge, type Verdict } from "./verdict.ts";

@@ -21,7 +21,7 @@ import {
 } from "./evidence.ts";
 import { isPossessionSigned, possessionAnswer } from "./possession.ts";
 import { filePathOf, isNonce, isSigned } from "./receipt.ts";
-import { splitIdentity } from "./split-document.ts";
+import { splitIdentity } from "./split-point.ts";
 import { provenEntry } from "./state-proof.ts";
 
 /** What evidence proves: checked, the same for everybody, for ever. */

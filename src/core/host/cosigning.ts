@@ -6,6 +6,7 @@ import {
   type Signer,
   type Verifier,
   verifyCosignature,
+  verifyNote,
   writeNote,
 } from "../crypto/index.ts";
 import type { Network } from "../membership/index.ts";
@@ -134,6 +135,20 @@ export class Cosigning {
     if (!equalBytes(sized.root, collected.due.root)) return [{ type: "other-root", author }];
     collected.cosignatures.set(author, cosignature);
     return this.#certify(collected);
+  }
+
+  /** A note that a quorum cosigned, from elsewhere: as good as our own collection, if the root is the one that is here. */
+  onNote(note: string): readonly CosignEffect[] {
+    const { origin, cosigners, quorum } = this.#network;
+    const verified = verifyNote(note, { origin, cosigners, quorum, verifier: this.#verifier });
+    if (!verified.ok) return [];
+    const { size, root } = verified.value.checkpoint;
+    const open = this.#open.get(size);
+    if (open === undefined || size <= this.#certifiedSize || !equalBytes(open.due.root, root))
+      return [];
+    this.#certifiedSize = size;
+    for (const older of this.#open.keys()) if (older <= size) this.#open.delete(older);
+    return [{ type: "certified", due: open.due, note }];
   }
 
   #certify({ due, cosignatures }: Collected): readonly CosignEffect[] {

@@ -12,6 +12,7 @@ import type { DueRecord, MirrorEvent } from "../mirror/index.ts";
 import type { Opinion } from "../opinion/index.ts";
 import type { CosignGuard } from "./cosigning.ts";
 import type { OpinionView } from "./opinions.ts";
+import type { JoinRecord } from "./splitting.ts";
 
 /** What reaches a host from the world. */
 export type HostInput =
@@ -32,6 +33,9 @@ export type HostInput =
     }
   /** A proof of misbehaviour that somebody brought; it was judged before. */
   | { readonly type: "evidence"; readonly wire: Uint8Array }
+  /** A plan to split, which was verified before; and the operator's consent to it. */
+  | { readonly type: "split-plan"; readonly wire: Uint8Array }
+  | { readonly type: "split-join"; readonly plan: Digest }
   | { readonly type: "tick" };
 
 /** What a host asks of the world. The first group must be durable before anything else is done. */
@@ -44,6 +48,7 @@ export type HostEffect =
     }
   | { readonly type: "guard-round"; readonly round: number }
   | { readonly type: "guard-checkpoint"; readonly guard: CosignGuard }
+  | { readonly type: "guard-split"; readonly record: JoinRecord }
   // After the sync, in order:
   | { readonly type: "state"; readonly writes: ReadonlyMap<string, Uint8Array> }
   | { readonly type: "accepted"; readonly batch: AcceptedBatch }
@@ -63,6 +68,8 @@ export type HostEffect =
   | { readonly type: "evidence"; readonly verdict: Verdict }
   /** This host thinks otherwise of another one than before. */
   | { readonly type: "opinion"; readonly view: OpinionView }
+  /** A group of the same past is founded: this host's own, or the other one. */
+  | { readonly type: "split"; readonly wire: Uint8Array; readonly isMine: boolean }
   /** The peer misbehaved: close its link and avoid it for a while. */
   | { readonly type: "disconnect"; readonly peer: Author; readonly code: string }
   | { readonly type: "dropped"; readonly code: string; readonly peer: Author | undefined }

@@ -1,6 +1,7 @@
 import { type AcceptedBatch, messageCount, messagesOf } from "../acceptance/index.ts";
-import type { Digest } from "../base/index.ts";
+import { type Digest, limits } from "../base/index.ts";
 import {
+  encodeState,
   execute,
   type MirrorConfig,
   type MirrorEvent,
@@ -9,6 +10,7 @@ import {
   messageKinds,
   type OrderedBatch,
   type OrderedMessage,
+  stateKeys,
 } from "../mirror/index.ts";
 
 export type ExecutorEffect =
@@ -18,12 +20,21 @@ export type ExecutorEffect =
   | { readonly type: "mirror"; readonly event: MirrorEvent }
   | { readonly type: "changes-needed"; readonly changes: Digest; readonly update: Digest };
 
+/** What is kept of a certified checkpoint: the state there, if it is known, from which a split may begin. */
+export function certifiedWrites(executor: Executor, size: number): readonly ExecutorEffect[] {
+  const state = executor.takeDueState(size);
+  if (state === undefined) return [];
+  return [{ type: "state", writes: new Map([[stateKeys.certifiedState, encodeState(state)]]) }];
+}
+
 /** Feeds accepted batches to the mirror, in order, and waits where a change list is still to come. */
 export class Executor {
   readonly #config: MirrorConfig;
   readonly #view: MirrorView;
   /** Writes that the store does not have yet: later batches of the same step read them here. */
   readonly #unwritten = new Map<string, Uint8Array>();
+  /** States at checkpoints that are due and not certified yet. */
+  readonly #dueStates = new Map<number, MirrorState>();
   #queue: OrderedBatch[] = [];
   #state: MirrorState;
 
@@ -42,6 +53,18 @@ export class Executor {
     return this.#state;
   }
 
+  /** The state at a checkpoint that was due, once; earlier ones are forgotten with it. */
+  takeDueState(size: number): MirrorState | undefined {
+    const state = this.#dueStates.get(size);
+    for (const due of this.#dueStates.keys()) if (due <= size) this.#dueStates.delete(due);
+    return state;
+  }
+
+  /** The state stands at a checkpoint that is due: known from before a restart. */
+  rememberDue(size: number): void {
+    if (this.#state.log.size === size) this.#dueStates.set(size, this.#state);
+  }
+
   /** Batches that wait for a change list. */
   get backlog(): number {
     return this.#queue.length;
@@ -55,6 +78,13 @@ export class Executor {
     this.#queue.push(orderedBatch(batch));
     // What the first one waits for was asked for already.
     return isWaiting ? [] : this.run();
+  }
+
+  #keepDue(size: number): void {
+    this.#dueStates.set(size, this.#state);
+    const [oldest] = this.#dueStates.keys();
+    if (this.#dueStates.size > limits.cosignaturesPendingMax && oldest !== undefined)
+      this.#dueStates.delete(oldest);
   }
 
   /** Executes as far as it goes; to be called again when a change list has arrived. */
@@ -71,7 +101,10 @@ export class Executor {
       this.#state = done.state;
       for (const [key, value] of done.writes) this.#unwritten.set(key, value);
       if (done.writes.size > 0) effects.push({ type: "state", writes: done.writes });
-      for (const event of done.events) effects.push({ type: "mirror", event });
+      for (const event of done.events) {
+        if (event.type === "checkpoint-due") this.#keepDue(event.due.size);
+        effects.push({ type: "mirror", event });
+      }
     }
     return effects;
   }

@@ -7,10 +7,10 @@ import {
 import { type Digest, equalBytes, fail, ok, type Result } from "../base/index.ts";
 import { type CertifiedCheckpoint, type Verifier, verifyNote } from "../crypto/index.ts";
 import { dagConfigOf } from "../evidence/index.ts";
-import type { Network } from "../membership/index.ts";
+import type { Network, NetworkParent } from "../membership/index.ts";
 import type { DueRecord, MirrorState, MirrorView } from "../mirror/index.ts";
 import type { HostEffect } from "./effects.ts";
-import { Executor, type ExecutorEffect } from "./executor.ts";
+import { certifiedWrites, Executor, type ExecutorEffect } from "./executor.ts";
 import { mirrorConfigOf } from "./network-config.ts";
 import { batchesToReplay, type HostRecovery } from "./recovery.ts";
 
@@ -19,6 +19,8 @@ export interface FollowerOptions {
   readonly verifier: Verifier;
   readonly view: MirrorView;
   readonly recovery: HostRecovery;
+  /** Where this group ends for the host: it goes on with one that split from it there. */
+  readonly until?: NetworkParent["at"];
 }
 
 /** Due checkpoints whose roots are kept for comparison. */
@@ -34,6 +36,7 @@ export class FollowerHost {
   readonly #verifier: Verifier;
   readonly #executor: Executor;
   readonly #recovery: HostRecovery;
+  readonly #until: NetworkParent["at"] | undefined;
   readonly #due = new Map<number, DueRecord>();
   #last: { readonly index: number; readonly digest: Digest };
   #certifiedSize = 0;
@@ -46,13 +49,16 @@ export class FollowerHost {
     this.#config = dagConfigOf(network);
     this.#verifier = verifier;
     this.#recovery = recovery;
+    this.#until = options.until;
     this.#executor = new Executor(recovery.state, mirrorConfigOf(network, verifier), options.view);
     const last = recovery.commits.at(-1);
     this.#last =
       last !== undefined && last.commit.index > recovery.state.commit.index
         ? { index: last.commit.index, digest: last.digest }
         : recovery.state.commit;
-    if (recovery.due !== undefined) this.#due.set(recovery.due.size, recovery.due);
+    if (recovery.due === undefined) return;
+    this.#due.set(recovery.due.size, recovery.due);
+    this.#executor.rememberDue(recovery.due.size);
   }
 
   get state(): MirrorState {
@@ -66,6 +72,11 @@ export class FollowerHost {
 
   get backlog(): number {
     return this.#executor.backlog;
+  }
+
+  /** It is where its group ends for it, and has what was certified there. */
+  get isAtEnd(): boolean {
+    return this.#until !== undefined && this.#certifiedSize >= this.#until.size;
   }
 
   /** The last commit taken: where to follow on. */
@@ -83,13 +94,23 @@ export class FollowerHost {
 
   /** A range of commits from an untrusted source; a fault blames that source. Faults: of {@link verifyCommitRange}. */
   onRange(range: CommitRange): Result<readonly HostEffect[]> {
-    const verified = verifyCommitRange(range, this.#last, {
+    const end = this.#until?.commit;
+    const commits = range.commits.filter(
+      ({ commit }) => commit.index <= (end?.index ?? Number.POSITIVE_INFINITY),
+    );
+    const verified = verifyCommitRange({ ...range, commits }, this.#last, {
       config: this.#config,
       verifier: this.#verifier,
+      ...(end === undefined ? {} : { known: end }),
     });
     if (!verified.ok) return verified;
     const effects: HostEffect[] = [];
     for (const certified of verified.value) effects.push(...this.#take(certified));
+    if (this.#until !== undefined && this.#last.index === end?.index) {
+      const noted = this.onCheckpoint(this.#until.note);
+      if (noted.ok) effects.push(...noted.value);
+      return ok(effects);
+    }
     effects.push({ type: "certificate", certificate: { ...this.#last, voters: range.voters } });
     return ok(effects);
   }
@@ -143,7 +164,8 @@ export class FollowerHost {
     }
     this.#certifiedSize = size;
     for (const known of this.#due.keys()) if (known <= size) this.#due.delete(known);
-    return ok([{ type: "certified", due, note: waiting.note }]);
+    const kept = certifiedWrites(this.#executor, size);
+    return ok([...kept, { type: "certified", due, note: waiting.note }]);
   }
 
   #run(executed: readonly ExecutorEffect[]): readonly HostEffect[] {

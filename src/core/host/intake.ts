@@ -4,9 +4,13 @@ import {
   type DagConfig,
   type DagInput,
   type InvalidBlock,
+  type Ref,
+  type SignedHeader,
   verifyBlock,
   verifyCommitRange,
+  verifySignedHeader,
 } from "../acceptance/index.ts";
+import type { Author } from "../base/index.ts";
 import type { Verifier } from "../crypto/index.ts";
 import type { Evidence } from "../evidence/index.ts";
 import type { CatchUp } from "./catch-up.ts";
@@ -41,6 +45,13 @@ export class Intake {
     this.#dag = parts.dag;
     this.#catchUp = parts.catchUp;
     this.#gaps = parts.gaps;
+  }
+
+  /** Which block of `author` a signed header is of; `undefined` if it is none of its. */
+  refOf(signed: SignedHeader | undefined, author: Author): Ref | undefined {
+    if (signed === undefined) return undefined;
+    const verified = verifySignedHeader(signed, this.#by.config, this.#by.verifier);
+    return verified.ok && verified.value.ref.author === author ? verified.value.ref : undefined;
   }
 
   /** A stream carries its sender's own blocks, each once, in order of rounds. */

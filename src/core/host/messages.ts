@@ -60,7 +60,9 @@ export type PeerMessage =
   /** A signed opinion that could not be ordered yet. */
   | { readonly type: "opinion"; readonly wire: Uint8Array }
   /** A proof of misbehaviour. */
-  | { readonly type: "evidence"; readonly wire: Uint8Array };
+  | { readonly type: "evidence"; readonly wire: Uint8Array }
+  /** How the sender stands to a plan to split: the plan, whether it joins, and its signature. */
+  | { readonly type: "split"; readonly wire: Uint8Array };
 
 const codes = {
   hello: 0,
@@ -74,6 +76,7 @@ const codes = {
   probed: 9,
   opinion: 10,
   evidence: 11,
+  split: 12,
 } as const;
 
 function headerOrNull(signed: SignedHeader | undefined): Value {
@@ -104,6 +107,7 @@ export function encodeMessage(message: PeerMessage): Uint8Array {
       return encode([codes[message.type]]);
     case "opinion":
     case "evidence":
+    case "split":
       return encode([codes[message.type], message.wire]);
     case "sync":
       return encode([codes.sync, message.after]);
@@ -130,7 +134,7 @@ function bare<T extends "nudge" | "probe" | "probed">(type: T): Shape<{ readonly
   };
 }
 
-function carrying<T extends "opinion" | "evidence">(
+function carrying<T extends "opinion" | "evidence" | "split">(
   type: T,
   bytesMax: number,
 ): Shape<{ readonly type: T; readonly wire: Uint8Array }> {
@@ -163,6 +167,7 @@ const shapes: Readonly<Record<number, Shape<PeerMessage>>> = {
   [codes.probed]: bare("probed"),
   [codes.opinion]: carrying("opinion", 1024),
   [codes.evidence]: carrying("evidence", limits.evidenceBytesMax),
+  [codes.split]: carrying("split", 2 * limits.appendBytesMax),
   [codes.sync]: (value, what) => ({
     type: "sync",
     after: natural()(fields(2)(value, what)[1], what),

@@ -1,7 +1,14 @@
 import { genesisCommitDigest } from "../acceptance/index.ts";
-import { ok } from "../base/index.ts";
+import { type Digest, fail, ok, type Result } from "../base/index.ts";
 import type { Verifier } from "../crypto/index.ts";
-import { courtOf, evidenceId, evidenceKinds, judge } from "../evidence/index.ts";
+import {
+  courtOf,
+  evidenceId,
+  evidenceKinds,
+  groupsOf,
+  judge,
+  readGroup,
+} from "../evidence/index.ts";
 import type { Network } from "../membership/index.ts";
 import { genesisState, type MirrorConfig, type MirrorState } from "../mirror/index.ts";
 import { readStatement } from "../opinion/index.ts";
@@ -11,6 +18,7 @@ export function mirrorConfigOf(network: Network, verifier: Verifier): MirrorConf
   const court = courtOf(network, verifier);
   return {
     group: network.group,
+    groups: groupsOf(network),
     verifier,
     heldQuorum: network.quorum,
     court: {
@@ -22,6 +30,7 @@ export function mirrorConfigOf(network: Network, verifier: Verifier): MirrorConf
           ? ok({ ...verdict.value, of: evidenceKinds.indexOf(verdict.value.kind) })
           : verdict;
       },
+      sibling: (wire) => siblingOf(wire, network, verifier),
     },
     authorOf: (key) => network.writers.find(({ nodeKey }) => nodeKey === key)?.index,
   };
@@ -35,4 +44,17 @@ export function initialState(network: Network): MirrorState {
     commit: genesisCommitDigest(network.group, network.epoch),
     timeMs,
   });
+}
+
+/** The other group of a split that this network came from. Faults: of {@link readGroup}, NO_SIBLING. */
+function siblingOf(
+  wire: Uint8Array,
+  { parent, group }: Network,
+  verifier: Verifier,
+): Result<Digest> {
+  if (parent === undefined) return fail("NO_SIBLING", "this network came from no split");
+  const split = readGroup(wire, { network: parent.network, verifier });
+  if (!split.ok) return split;
+  const isSibling = split.value.group !== group;
+  return isSibling ? ok(split.value.group) : fail("NO_SIBLING", "this is the group itself");
 }

@@ -41,6 +41,7 @@ const statementEveryMs = 1000;
 /** What was not ordered for so long is said again; and told to peers directly a little after it was said. */
 const orderedWithinMs = 10_000;
 const tellAfterMs = 2000;
+const stalledTellEveryMs = 5000;
 
 /** Statements on their way into the order. */
 interface Open {
@@ -61,6 +62,7 @@ export class Opinions {
   readonly #said = new Map<Author, { readonly opinion: Opinion; readonly atMs: number }>();
   #open: Open | undefined;
   #serial = 0;
+  #stalledToldMs = 0;
 
   constructor(options: OpinionOptions, atMs: number) {
     const { network, author, detector } = options;
@@ -152,6 +154,15 @@ export class Opinions {
     const said = this.#said.get(about);
     if (this.watch.opinionOn(about) === (said?.opinion ?? "ok")) return Number.POSITIVE_INFINITY;
     return (said?.atMs ?? Number.NEGATIVE_INFINITY) + statementEveryMs;
+  }
+
+  /** While nothing is ordered, peers are told all that is not "ok", now and then: what a split is argued with. */
+  takeStalled(atMs: number, nowMs: number): readonly SignedStatement[] {
+    if (atMs < this.#stalledToldMs + stalledTellEveryMs) return [];
+    this.#stalledToldMs = atMs;
+    return this.#others
+      .filter((about) => this.watch.opinionOn(about) !== "ok")
+      .map((about) => this.#sign(about, nowMs, nowMs - atMs));
   }
 
   /** Statements that peers are to be told directly, since they are not ordered. */

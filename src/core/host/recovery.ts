@@ -3,11 +3,14 @@ import { refKey } from "../acceptance/index.ts";
 import { defined } from "../base/index.ts";
 import type { DueRecord, MirrorState } from "../mirror/index.ts";
 import type { CosignGuard } from "./cosigning.ts";
+import type { CertifiedPoint, JoinRecord } from "./splitting.ts";
 
 /** The guard file: the last things this host signed, durable before they left it (`dag.md` §2, §12). */
 export interface Guard {
   readonly round: number;
   readonly checkpoint: CosignGuard;
+  /** The group that this host joined after a split, if it did. */
+  readonly joined?: JoinRecord | undefined;
 }
 
 /** What a host finds on its disk. */
@@ -18,6 +21,8 @@ export interface HostRecovery {
   readonly state: MirrorState;
   /** The last checkpoint that was due. */
   readonly due: DueRecord | undefined;
+  /** The newest checkpoint that was certified. */
+  readonly certified?: CertifiedPoint | undefined;
   readonly guard: Guard;
   /** False if guard and log cannot vouch for what was signed: the host follows until it is safe. */
   readonly maySign: boolean;

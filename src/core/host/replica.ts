@@ -5,9 +5,10 @@ import type { Network } from "../membership/index.ts";
 import type { MirrorState, MirrorView } from "../mirror/index.ts";
 import { type CosignEffect, Cosigning, type SizedCosignature } from "./cosigning.ts";
 import type { HostEffect } from "./effects.ts";
-import { Executor, type ExecutorEffect } from "./executor.ts";
+import { certifiedWrites, Executor, type ExecutorEffect } from "./executor.ts";
 import { mirrorConfigOf } from "./network-config.ts";
 import { batchesToReplay, type HostRecovery } from "./recovery.ts";
+import type { CertifiedPoint } from "./splitting.ts";
 
 /** What follows, and what the others are to be told. */
 export type ReplicaEffect =
@@ -19,6 +20,7 @@ export class Replica {
   readonly #executor: Executor;
   readonly #cosigning: Cosigning;
   readonly #recovery: HostRecovery;
+  #certified: CertifiedPoint | undefined;
 
   constructor(options: {
     readonly network: Network;
@@ -30,6 +32,7 @@ export class Replica {
   }) {
     const { network, verifier, recovery, author, cosignSigner } = options;
     this.#recovery = recovery;
+    this.#certified = recovery.certified;
     this.#executor = new Executor(recovery.state, mirrorConfigOf(network, verifier), options.view);
     const self = { author, signer: cosignSigner };
     this.#cosigning = new Cosigning({ network, verifier, self, guard: recovery.guard.checkpoint });
@@ -48,6 +51,16 @@ export class Replica {
     return this.#cosigning.mine;
   }
 
+  /** The newest checkpoint that is known to be certified. */
+  get certified(): CertifiedPoint | undefined {
+    return this.#certified;
+  }
+
+  /** A certified checkpoint from elsewhere, of a size that this host has computed itself. */
+  onNote(note: string): ReplicaEffect[] {
+    return this.#fromCosigning(this.#cosigning.onNote(note));
+  }
+
   stateWritten(): void {
     this.#executor.written();
   }
@@ -55,6 +68,7 @@ export class Replica {
   /** Executes what the log has and the state has not, and cosigns the last checkpoint anew. */
   start(nowMs: number): ReplicaEffect[] {
     const { due } = this.#recovery;
+    if (due !== undefined) this.#executor.rememberDue(due.size);
     const effects = due === undefined ? [] : this.#fromCosigning(this.#cosigning.onDue(due, nowMs));
     for (const batch of batchesToReplay(this.#recovery)) {
       effects.push({ type: "accepted", batch }, ...this.accept(batch, nowMs));
@@ -86,7 +100,14 @@ export class Replica {
 
   #fromCosigning(cosigned: readonly CosignEffect[]): ReplicaEffect[] {
     const effects: ReplicaEffect[] = [];
-    for (const effect of cosigned) effects.push(replicaEffectOf(effect));
+    for (const effect of cosigned) {
+      if (effect.type === "certified") {
+        const { size, root } = effect.due;
+        this.#certified = { size, root };
+        effects.push(...certifiedWrites(this.#executor, size));
+      }
+      effects.push(replicaEffectOf(effect));
+    }
     return effects;
   }
 }

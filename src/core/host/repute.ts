@@ -13,13 +13,23 @@ import {
   type Evidence,
   encodeEvidence,
   fitsOrder,
+  type SplitParent,
+  type SplitPlan,
   type Verdict,
 } from "../evidence/index.ts";
 import type { MirrorEvent, MirrorState } from "../mirror/index.ts";
-import { defaultDetector, type Observation, type Opinion } from "../opinion/index.ts";
+import {
+  defaultDetector,
+  type Observation,
+  type Opinion,
+  type SignedStatement,
+} from "../opinion/index.ts";
 import type { PeerMessage } from "./messages.ts";
 import { Opinions, type OpinionView } from "./opinions.ts";
 import { Proofs } from "./proofs.ts";
+import { proposeSplit } from "./split-plan.ts";
+import { type CertifiedPoint, type SplitEffect, Splitting } from "./splitting.ts";
+import { Stall } from "./stall.ts";
 import type { WriterOptions } from "./writer-options.ts";
 
 /** What this host wants done for the sake of what it thinks and can prove. */
@@ -35,23 +45,40 @@ export type ReputeEffect =
     }
   | { readonly type: "evidence"; readonly verdict: Verdict }
   | { readonly type: "opinion"; readonly view: OpinionView }
-  | { readonly type: "state"; readonly writes: ReadonlyMap<string, Uint8Array> };
+  | { readonly type: "state"; readonly writes: ReadonlyMap<string, Uint8Array> }
+  | Exclude<SplitEffect, { type: "saw" | "say" }>;
+
+/** What goes on around. */
+export interface Surroundings {
+  /** The open round. */
+  readonly round: number;
+  readonly lastCommit: number;
+  /** Something waits to be ordered. */
+  readonly isWanted: boolean;
+  readonly reachable: ReadonlySet<Author>;
+  readonly certified: CertifiedPoint | undefined;
+}
 
 /**
  * What this host thinks of the others, says of them, and can prove. Opinions change whom it waits for; proofs go into
  * the order, once each. Neither ever changes the order of anything.
  */
 export class Repute {
-  readonly #group: Parameters<typeof encodeEvidence>[0];
+  readonly #options: WriterOptions;
   readonly #state: () => MirrorState;
   readonly opinions: Opinions;
   readonly proofs: Proofs;
+  readonly splitting: Splitting;
+  readonly #stall = new Stall();
   #standing = "/";
+  #around: Surroundings | undefined;
+  /** From the steady clock to POSIX, milliseconds. */
+  #offsetMs = 0;
   #effects: ReputeEffect[] = [];
 
   constructor(options: WriterOptions, state: () => MirrorState, atMs: number) {
     const { network, author, hostSigner, verifier, view } = options;
-    this.#group = network.group;
+    this.#options = options;
     this.#state = state;
     this.opinions = new Opinions(
       {
@@ -67,6 +94,13 @@ export class Repute {
     );
     const court = courtOf(network, verifier);
     this.proofs = new Proofs({ self: author, court, get: view.get });
+    this.splitting = new Splitting({
+      network,
+      author,
+      hostSigner,
+      verifier,
+      joined: options.recovery.guard.joined,
+    });
     for (const wire of this.proofs.kept) this.hear(wire, atMs);
   }
 
@@ -85,7 +119,17 @@ export class Repute {
 
   /** This host saw it itself. What does not convict before our own court is not reported. */
   saw(evidence: Evidence, atMs: number): void {
-    this.hear(encodeEvidence(this.#group, evidence), atMs);
+    this.hear(encodeEvidence(this.#options.network.group, evidence), atMs);
+  }
+
+  /** What a peer says. A fault is the peer's. */
+  hearFrom(
+    peer: Author,
+    { type, wire }: Extract<PeerMessage, { type: "opinion" | "evidence" | "split" }>,
+    atMs: number,
+  ): Result<unknown> {
+    if (type === "opinion") return this.opinions.hear(wire);
+    return type === "split" ? this.splitting.hear(peer, wire) : this.hear(wire, atMs);
   }
 
   /** A proof from a peer or from an operator. Faults: those of `judge`. */
@@ -110,31 +154,92 @@ export class Repute {
     for (const { wire } of this.proofs.found)
       if (fitsOrder(wire)) this.#tell(peer, "evidence", wire);
     for (const { wire } of this.opinions.open) this.#tell(peer, "opinion", wire);
+    for (const message of this.splitting.greetings)
+      this.#effects.push({ type: "tell", peer, message });
   }
 
   #tell(peer: Author, type: "evidence" | "opinion", wire: Uint8Array): void {
     this.#effects.push({ type: "tell", peer, message: { type, wire } });
   }
 
-  /** After every input: what is to be done now. `atMs` is of the steady clock, `nowMs` of the wall's, `round` is open. */
-  look(round: number, atMs: number, nowMs: number): readonly ReputeEffect[] {
-    const { opinions, proofs } = this;
-    opinions.watch.round(round, atMs);
-    const { changed, probe } = opinions.watch.look(atMs);
-    for (const peer of probe)
-      this.#effects.push({ type: "tell", peer, message: { type: "probe" } });
-    for (const about of changed)
-      this.#effects.push({ type: "opinion", view: opinions.view(about, nowMs - atMs) });
-    for (const segment of [opinions.due(atMs, nowMs), proofs.due(atMs)])
-      if (segment !== undefined) this.#effects.push({ type: "submit", segment });
-    for (const { wire } of opinions.takeUntold(atMs))
-      this.#effects.push({ type: "say", message: { type: "opinion", wire } });
+  /** After every input: what is to be done now. `atMs` is of the steady clock, `nowMs` of the wall's. */
+  look(now: Surroundings, atMs: number, nowMs: number): readonly ReputeEffect[] {
+    this.#offsetMs = nowMs - atMs;
+    this.#around = now;
+    this.#stall.see(now, atMs);
+    this.#watch(now.round, atMs);
+    this.#tellAll(atMs, nowMs);
+    for (const effect of this.splitting.look(now.certified)) {
+      if (effect.type === "saw") this.saw(effect.evidence, atMs);
+      else this.#effects.push(effect);
+    }
     this.#stand();
-    const writes = proofs.takeKept();
+    const writes = this.proofs.takeKept();
     if (writes !== undefined) this.#effects.push({ type: "state", writes });
     const effects = this.#effects;
     this.#effects = [];
     return effects;
+  }
+
+  #watch(round: number, atMs: number): void {
+    const { watch } = this.opinions;
+    watch.round(round, atMs);
+    const { changed, probe } = watch.look(atMs);
+    for (const peer of probe)
+      this.#effects.push({ type: "tell", peer, message: { type: "probe" } });
+    for (const about of changed)
+      this.#effects.push({ type: "opinion", view: this.opinions.view(about, this.#offsetMs) });
+  }
+
+  /** Into the order; and to peers directly what does not get there. */
+  #tellAll(atMs: number, nowMs: number): void {
+    const { opinions, proofs } = this;
+    for (const segment of [opinions.due(atMs, nowMs), proofs.due(atMs)])
+      if (segment !== undefined) this.#effects.push({ type: "submit", segment });
+    const stalled = this.#stall.forMs(atMs) > 0 ? opinions.takeStalled(atMs, nowMs) : [];
+    for (const { wire } of [...opinions.takeUntold(atMs), ...stalled])
+      this.#effects.push({ type: "say", message: { type: "opinion", wire } });
+  }
+
+  /** What it thinks of everybody else now. */
+  get views(): readonly OpinionView[] {
+    return this.opinions.views(this.#offsetMs);
+  }
+
+  /** The same, signed. */
+  statements(nowMs: number): readonly SignedStatement[] {
+    return this.opinions.signedNow(nowMs, this.#offsetMs);
+  }
+
+  /**
+   * Proposes a split, if this is the time for one. `parent` is the newest certified checkpoint, as the store has it;
+   * `proofOf` finds what convicted a writer. Faults: those of {@link proposeSplit}.
+   */
+  propose(
+    parent: SplitParent,
+    nowMs: number,
+    options: {
+      readonly splitAfterMs: number;
+      readonly proofOf: (author: Author) => Uint8Array | undefined;
+    },
+  ): Result<SplitPlan> {
+    const { network, verifier, author: self } = this.#options;
+    const convicted = new Map<Author, Uint8Array>();
+    for (const author of this.#state().convicted) {
+      const wire = options.proofOf(author);
+      if (wire !== undefined) convicted.set(author, wire);
+    }
+    return proposeSplit({
+      network,
+      verifier,
+      self,
+      parent,
+      convicted,
+      statements: [...this.statements(nowMs), ...this.opinions.told],
+      reachable: this.#around?.reachable ?? new Set(),
+      stalledMs: this.#stall.forMs(nowMs - this.#offsetMs),
+      splitAfterMs: options.splitAfterMs,
+    });
   }
 
   #stand(): void {

@@ -5,10 +5,8 @@ import {
   type DagEffect,
   type DagInput,
   type Ref,
-  type SignedHeader,
   segmentOf,
   type VerifiedBlock,
-  verifySignedHeader,
 } from "../acceptance/index.ts";
 import {
   type Author,
@@ -18,9 +16,8 @@ import {
   Prng,
   unreachable,
 } from "../base/index.ts";
-import { dagConfigOf, type Evidence, type Verdict } from "../evidence/index.ts";
+import { dagConfigOf, type Evidence } from "../evidence/index.ts";
 import { encodeHeld, type MirrorState, messageKinds } from "../mirror/index.ts";
-import type { SignedStatement } from "../opinion/index.ts";
 import { CatchUp } from "./catch-up.ts";
 import type { HostEffect, HostInput, WriterVitals } from "./effects.ts";
 import { GapFiller } from "./gap-filler.ts";
@@ -50,8 +47,6 @@ export class WriterHost {
   #certifiedIndex = 0;
   #isStarted = false;
   #hasSigned = false;
-  /** From the steady clock to POSIX, milliseconds. */
-  #offsetMs = 0;
   #effects: HostEffect[] = [];
 
   constructor(options: WriterOptions) {
@@ -67,7 +62,7 @@ export class WriterHost {
         blocks: recovery.blocks,
         commits: recovery.commits.map(({ commit }) => commit),
         signedRound: recovery.guard.round,
-        maySign: recovery.maySign,
+        maySign: recovery.maySign && recovery.guard.joined === undefined,
       },
     });
     this.#replica = new Replica(options);
@@ -107,18 +102,13 @@ export class WriterHost {
       graphBlocks: graph,
       backlog: this.#replica.backlog,
       peers: [...this.#peers.greeted],
-      opinions: this.#repute?.opinions.views(this.#offsetMs) ?? [],
+      opinions: this.#repute?.views ?? [],
     };
   }
 
-  /** Proofs that are here and not ordered yet. */
-  get found(): readonly Verdict[] {
-    return this.#repute?.proofs.found ?? [];
-  }
-
-  /** What this host thinks of the others now, signed. */
-  statements(nowMs: number): readonly SignedStatement[] {
-    return this.#repute?.opinions.signedNow(nowMs, this.#offsetMs) ?? [];
+  /** What it thinks and can prove; from the start on. */
+  get repute(): Repute | undefined {
+    return this.#repute;
   }
 
   /** A block that is still in memory. */
@@ -169,9 +159,19 @@ export class WriterHost {
         return this.#repute?.say(input.about, input.opinion, this.#time.read(nowMs));
       case "evidence":
         return void this.#repute?.hear(input.wire, this.#time.read(nowMs));
+      case "split-plan":
+        return this.#onPlan(input.wire);
+      case "split-join":
+        return this.#repute?.splitting.join(input.plan);
       case "tick":
         return this.#accept({ type: "tick" }, nowMs);
     }
+  }
+
+  /** The checkpoint that a plan begins with may be news here. */
+  #onPlan(wire: Uint8Array): void {
+    const plan = this.#repute?.splitting.learn(wire);
+    if (plan?.ok) this.#follow(this.#replica.onNote(plan.value.parent.note));
   }
 
   #start(nowMs: number): void {
@@ -267,20 +267,12 @@ export class WriterHost {
         return;
       case "opinion":
       case "evidence":
-        return this.#onRepute(peer, message, nowMs);
+      case "split": {
+        const heard = this.#repute?.hearFrom(peer.author, message, this.#time.read(nowMs));
+        if (heard?.ok === false) this.#fault(peer, heard.error.code, heard.error.detail);
+        return;
+      }
     }
-  }
-
-  #onRepute(
-    peer: Peer,
-    { type, wire }: Extract<PeerMessage, { type: "opinion" | "evidence" }>,
-    nowMs: number,
-  ): void {
-    const heard =
-      type === "opinion"
-        ? this.#repute?.opinions.hear(wire)
-        : this.#repute?.hear(wire, this.#time.read(nowMs));
-    if (heard?.ok === false) this.#fault(peer, heard.error.code, heard.error.detail);
   }
 
   /** This host holds both halves of a misdeed. */
@@ -319,19 +311,13 @@ export class WriterHost {
 
   /** Every hello answers the question "what have I signed?" (`dag.md` §12). */
   #learnOfSelf(peer: Peer, hello: Extract<PeerMessage, { type: "hello" }>, nowMs: number): void {
-    const mine = this.#verified(hello.newestOfYou, this.#options.author);
-    const theirs = this.#verified(hello.newestOfMe, peer.author);
+    const mine = this.#intake.refOf(hello.newestOfYou, this.#options.author);
+    const theirs = this.#intake.refOf(hello.newestOfMe, peer.author);
     this.#safeReturn.claim(peer.author, { mine, theirs });
     if (mine === undefined || mine.round <= this.#dag.signedRound || this.#safeReturn.isOpen)
       return;
     this.#safeReturn.reopen();
     this.#accept({ type: "suspend" }, nowMs);
-  }
-
-  #verified(signed: SignedHeader | undefined, author: Author): Ref | undefined {
-    if (signed === undefined) return undefined;
-    const verified = verifySignedHeader(signed, this.#config, this.#options.verifier);
-    return verified.ok && verified.value.ref.author === author ? verified.value.ref : undefined;
   }
 
   #takeAll(peer: Peer, taken: Iterable<Taken>, nowMs: number): void {
@@ -404,8 +390,14 @@ export class WriterHost {
   /** What this host thinks of the others now, and what follows from it. */
   #judge(nowMs: number): void {
     const atMs = this.#time.read(nowMs);
-    this.#offsetMs = nowMs - atMs;
-    const effects = this.#repute?.look(this.#dag.round, atMs, nowMs) ?? [];
+    const around = {
+      round: this.#dag.round,
+      lastCommit: this.#dag.lastCommit.index,
+      isWanted: this.#dag.wantsRound,
+      reachable: this.#peers.greeted,
+      certified: this.#replica.certified,
+    };
+    const effects = this.#repute?.look(around, atMs, nowMs) ?? [];
     for (const effect of effects) this.#onReputeEffect(effect, nowMs);
     this.#wakeAt(this.#repute?.wakeAtMs(atMs));
   }
@@ -420,6 +412,10 @@ export class WriterHost {
         return this.#accept({ type: "submit", ticket: 0, segment: effect.segment }, nowMs);
       case "standing":
         return this.#accept(effect, nowMs);
+      case "guard-split":
+        this.#effects.push(effect);
+        // What this group still orders would be lost to the one that it leaves for.
+        return this.#accept({ type: "suspend" }, nowMs);
       default:
         return void this.#effects.push(effect);
     }

@@ -53,6 +53,8 @@ export interface Network {
   /** Identity of the network: hash of everything in the genesis but the hints. */
   readonly group: Digest;
   readonly epoch: number;
+  /** POSIX milliseconds: the order's clock starts here. */
+  readonly startMs: number;
   readonly rule: CommitRule;
   readonly leadersPerRound: number;
   readonly writers: readonly (Writer & { readonly address: string; readonly http: string })[];
@@ -61,6 +63,20 @@ export interface Network {
   /** Origin line of its checkpoints. */
   readonly origin: string;
   readonly cosigners: readonly Cosigner[];
+  /** What it split from, and where; `undefined` for a network that begins with its genesis. */
+  readonly parent?: NetworkParent;
+}
+
+/** The network that a group came from, and the checkpoint up to which both are one. */
+export interface NetworkParent {
+  readonly network: Network;
+  readonly at: {
+    /** Leaves and root of the log; the note that certifies them. */
+    readonly size: number;
+    readonly root: Uint8Array;
+    readonly note: string;
+    readonly commit: { readonly index: number; readonly digest: Digest };
+  };
 }
 
 const writerName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
@@ -87,6 +103,7 @@ export function networkOf(genesis: Genesis): Result<Network> {
     genesis,
     group,
     epoch: 0,
+    startMs: genesis.timeMs,
     rule: rule.value,
     leadersPerRound: genesis.leadersPerRound,
     writers: writers.map((writer, i) => ({ ...writer, index: toAuthor(i) })),
@@ -99,7 +116,7 @@ export function networkOf(genesis: Genesis): Result<Network> {
   });
 }
 
-function cosignerName(group: Digest, writer: string): string {
+export function cosignerName(group: Digest, writer: string): string {
   return `smalti/${group.slice(0, 16)}/${writer}`;
 }
 

@@ -33,11 +33,14 @@ export interface Court {
   readonly idOf: (evidence: Uint8Array) => Digest;
   readonly judge: (evidence: Uint8Array) => Result<Conviction>;
   readonly statement: (wire: Uint8Array) => Result<SignedStatement>;
+  /** The identity of a group that began where this one did, from its founding document. */
+  readonly sibling: (wire: Uint8Array) => Result<Digest>;
 }
 
 export type HostEvent =
   | { readonly type: "opinion"; readonly statement: Statement }
   | { readonly type: "convicted"; readonly conviction: Conviction }
+  | { readonly type: "origin"; readonly group: Digest }
   | { readonly type: "pardoned"; readonly culprit: PublicKey; readonly author: Author | undefined };
 
 /** What one ordered message about a host does to the replicated state; `ignored` carries a code to count. */
@@ -150,5 +153,21 @@ export function onPardon(
     writes: () => [
       [stateKeys.conviction(culprit), encodeConviction({ ...before, count: 0, pardon })],
     ],
+  };
+}
+
+/** So many other groups can be admitted: a split makes one more at most. */
+const originsMax = 64;
+
+/** Another group of the same past is admitted: its publishers' records may be submitted here. */
+export function onOrigin(wire: Uint8Array, { state, court }: Around): AboutHost {
+  const group = court.sibling(wire);
+  if (!group.ok) return ignored(group.error.code);
+  if (state.origins.has(group.value) || state.origins.size >= originsMax)
+    return ignored("KNOWN_ORIGIN");
+  return {
+    kind: "taken",
+    state: { ...state, origins: new Set([...state.origins, group.value]) },
+    event: { type: "origin", group: group.value },
   };
 }

@@ -15,6 +15,7 @@ import {
   type HostEvent,
   onEvidence,
   onOpinion,
+  onOrigin,
   onPardon,
 } from "./about-hosts.ts";
 import { type ChangeList, decodeChanges } from "./changes.ts";
@@ -66,6 +67,8 @@ export interface MirrorView {
 
 export interface MirrorConfig {
   readonly group: Digest;
+  /** Its own, and those it split from: whose publishers' records count. */
+  readonly groups: ReadonlySet<Digest>;
   readonly verifier: Verifier;
   /** Writers that must hold an update before it is published. */
   readonly heldQuorum: number;
@@ -202,6 +205,8 @@ class Execution {
         return this.#onHost(message, onEvidence(message.bytes, this.#around));
       case messageKinds.pardon:
         return this.#onHost(message, onPardon(message.bytes, this.#config, this.#around));
+      case messageKinds.origin:
+        return this.#onHost(message, onOrigin(message.bytes, this.#around));
       default:
         return this.#ignore("UNKNOWN_MESSAGE", message.author);
     }
@@ -224,12 +229,17 @@ class Execution {
     this.#events.push({ type: "ignored", code, author });
   }
 
+  /** Whose publishers' records count. */
+  get #groups(): ReadonlySet<Digest> {
+    return new Set([...this.#config.groups, ...this.#state.origins]);
+  }
+
   #isKnown(id: Digest): boolean {
     return this.#pending.has(id) || this.#get(stateKeys.update(id)) !== undefined;
   }
 
   #onUpdate({ bytes, author }: OrderedMessage): void {
-    const read = readUpdate(bytes, this.#config.group, this.#config.verifier);
+    const read = readUpdate(bytes, this.#groups, this.#config.verifier);
     if (!read.ok) return this.#ignore(read.error.code, author);
     const update = read.value;
     if (this.#isKnown(update.id)) return this.#ignore("DUPLICATE_UPDATE", author);
@@ -262,7 +272,7 @@ class Execution {
   }
 
   #pendingUpdate(pending: PendingUpdate): SignedUpdate {
-    const read = readUpdate(pending.wire, this.#config.group, this.#config.verifier);
+    const read = readUpdate(pending.wire, undefined, this.#config.verifier);
     assert(read.ok, "a pending update was read before");
     return read.value;
   }

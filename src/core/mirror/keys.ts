@@ -33,6 +33,12 @@ export const stateKeys = {
   offence: (hash: Digest): string => `o/${hash}`,
   /** Proofs that this host found and the order does not have yet. */
   found: "meta/found-evidence",
+  /** The {@link MirrorState} at the newest certified checkpoint: where a split may begin. */
+  certifiedState: "meta/certified-state",
+  /** The newest height of which all content is here, and of all before it. */
+  complete: "meta/complete",
+  /** Groups of the same past that are known here. */
+  splits: "meta/splits",
   /** What is proven against a host: see {@link ConvictionRecord}. */
   conviction: (culprit: PublicKey): string => `x/${culprit}`,
   /** First index of application messages → the commit that holds it. */

@@ -45,6 +45,8 @@ export const messageKinds = {
   evidence: 5,
   /** An administrator's {@link PardonRecord}. */
   pardon: 6,
+  /** A group of the same past, whose publishers' records count here from now on. */
+  origin: 7,
 } as const;
 
 /** A publisher's signed announcement of one change list; the list itself never travels in blocks. */
@@ -92,15 +94,16 @@ export function signUpdate(record: UpdateRecord, signer: Signer): SignedUpdate {
   return signBody("update", { record, body, signer });
 }
 
+/** `groups`: those whose records count; `undefined` where the order has admitted the record already. */
 export function readUpdate(
   wire: Uint8Array,
-  group: Digest,
+  groups: ReadonlySet<Digest> | undefined,
   verifier: Verifier,
 ): Result<SignedUpdate> {
   return readSigned(wire, {
     kind: "update",
     shape: updateShape,
-    group,
+    groups,
     verifier,
     by: (record) => record.publisher,
   });
@@ -152,7 +155,7 @@ export function readPolicy(
   return readSigned(wire, {
     kind: "policy-change",
     shape: policyShape,
-    group,
+    groups: new Set([group]),
     verifier,
     by: (record) => record.administrator,
   });
@@ -195,7 +198,7 @@ export function readPardon(
   return readSigned(wire, {
     kind: "pardon",
     shape: pardonShape,
-    group,
+    groups: new Set([group]),
     verifier,
     by: (record) => record.administrator,
   });
@@ -227,7 +230,7 @@ function readSigned<T extends { readonly group: Digest }>(
   how: {
     readonly kind: Kind;
     readonly shape: Shape<T>;
-    readonly group: Digest;
+    readonly groups: ReadonlySet<Digest> | undefined;
     readonly verifier: Verifier;
     readonly by: (record: T) => PublicKey;
   },
@@ -237,7 +240,7 @@ function readSigned<T extends { readonly group: Digest }>(
   const { body, signature } = envelope.value;
   const record = read(body, how.shape, how.kind);
   if (!record.ok) return record;
-  if (record.value.group !== how.group)
+  if (how.groups?.has(record.value.group) === false)
     return fail("WRONG_GROUP", "the record is for another network");
   const id = taggedDigest(how.kind, body);
   if (!how.verifier.verify(how.by(record.value), signingBytes(how.kind, id), signature)) {

@@ -3,6 +3,7 @@ export {
   type CommitRule,
   checkRule,
   commitRule,
+  defaultLeaders,
   defaultRule,
   type FaultBudget,
   type RuleName,

@@ -166,3 +166,8 @@ export function checkRule(rule: CommitRule): Result<CommitRule> {
 export function defaultRule(n: number): { readonly name: RuleName; readonly budget: FaultBudget } {
   return { name: "three", budget: { n, f: faultsTolerated(n), c: 0, k: 0 } };
 }
+
+/** Leader slots a round for a committee of `n`: all of a small one, else three. */
+export function defaultLeaders(n: number): number {
+  return n <= 4 ? n : 3;
+}

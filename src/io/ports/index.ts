@@ -65,8 +65,11 @@ export interface RecordLog {
 /** An ordered map from text to bytes with atomic batches; every value is checked when it is read. */
 export interface StateStore {
   get(key: string): Uint8Array | undefined;
-  /** All or nothing; visible at once, durable soon (the log is what durability stands on). */
-  write(entries: Iterable<readonly [string, Uint8Array]>): void;
+  /**
+   * All or nothing; visible at once, durable soon (the log is what durability stands on). A value of `undefined` removes
+   * the key.
+   */
+  write(entries: Iterable<readonly [string, Uint8Array | undefined]>): void;
   /** Entries with `start` ≤ key < `end` in key order, or downwards. */
   range(range: {
     readonly start: string;

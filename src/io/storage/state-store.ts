@@ -49,7 +49,7 @@ const pendingMs = 1000;
 export class LmdbStateStore implements StateStore {
   readonly #directory: string;
   readonly #database: RootDatabase<Buffer, string>;
-  readonly #pending = new Map<string, Uint8Array>();
+  readonly #pending = new Map<string, Uint8Array | undefined>();
   #timer: NodeJS.Timeout | undefined;
   #failure: StorageError | undefined;
 
@@ -59,13 +59,12 @@ export class LmdbStateStore implements StateStore {
   }
 
   get(key: string): Uint8Array | undefined {
-    const pending = this.#pending.get(key);
-    if (pending !== undefined) return pending;
+    if (this.#pending.has(key)) return this.#pending.get(key);
     const stored = this.#database.get(key);
     return stored === undefined ? undefined : this.#checked(key, stored);
   }
 
-  write(entries: Iterable<readonly [string, Uint8Array]>): void {
+  write(entries: Iterable<readonly [string, Uint8Array | undefined]>): void {
     if (this.#failure !== undefined) throw this.#failure;
     for (const [key, value] of entries) this.#pending.set(key, value);
     if (this.#pending.size > pendingMax) return this.#commit();
@@ -89,7 +88,8 @@ export class LmdbStateStore implements StateStore {
     try {
       this.#database.transactionSync(() => {
         for (const [key, value] of this.#pending) {
-          void this.#database.put(key, checkedValue(key, value));
+          if (value === undefined) void this.#database.remove(key);
+          else void this.#database.put(key, checkedValue(key, value));
         }
       });
       this.#pending.clear();

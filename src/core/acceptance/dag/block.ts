@@ -41,6 +41,8 @@ export interface DagConfig {
   readonly rule: CommitRule;
   /** Leader slots of each round, 1 … n. */
   readonly leadersPerRound: number;
+  /** Commits of the group that this one split from: its own first one has the next index. */
+  readonly commitsBefore?: number;
   /** Order time before the first commit, milliseconds. */
   readonly genesisTimeMs: number;
   /** Rounds kept below the last committed leader. */

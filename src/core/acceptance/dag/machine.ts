@@ -112,6 +112,11 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
     return this.#proposer?.isSigning === true;
   }
 
+  /** Something waits to be ordered. */
+  get wantsRound(): boolean {
+    return !this.#queue.isEmpty || this.#ordering.hasOpenPayload;
+  }
+
   get isHeld(): boolean {
     return this.#isHeld;
   }
@@ -410,7 +415,7 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
     if (proposer === undefined || this.#isHeld) return;
     // A host alone makes its quorum itself: it goes on until nothing is left to order.
     while (this.#ordering.violation === undefined) {
-      const isWanted = !this.#queue.isEmpty || this.#ordering.hasOpenPayload;
+      const isWanted = this.wantsRound;
       const { owesVote } = this.#ordering;
       const proposal = proposer.next(
         { isWanted, owesVote, votes: () => this.#ordering.takeVotes() },

@@ -48,7 +48,7 @@ export class Ordering {
     this.#graph = graph;
     this.#votes = votes;
     this.#last = {
-      index: 0,
+      index: config.commitsBefore ?? 0,
       digest: genesisCommitDigest(config.group, config.epoch),
       round: 0,
       tsMs: config.genesisTimeMs,

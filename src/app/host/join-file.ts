@@ -1,0 +1,55 @@
+import { constants } from "node:fs";
+import { join } from "node:path";
+import { fromHex } from "../../core/base/index.ts";
+import { digest, encode, fields, natural, read } from "../../core/codec/index.ts";
+import type { JoinRecord } from "../../core/host/index.ts";
+import type { FileSystem } from "../../io/ports/index.ts";
+
+/** What a host joined after a split: it may join one group only, so this outlives everything. */
+const fileName = "joined-split";
+const fileBytesMax = 4096;
+
+/** Durable when it resolves. */
+export async function writeJoin(
+  files: FileSystem,
+  directory: string,
+  { group, size, plan }: JoinRecord,
+): Promise<void> {
+  const content = encode([fromHex(group), size, fromHex(plan)]);
+  const file = await files.open(join(directory, fileName), constants.O_RDWR | constants.O_CREAT);
+  try {
+    await file.truncate(0);
+    await file.write(content, 0, content.length, 0);
+    await file.datasync();
+  } finally {
+    await file.close();
+  }
+  await files.syncDirectory(directory);
+}
+
+export async function readJoin(
+  files: FileSystem,
+  directory: string,
+): Promise<JoinRecord | undefined> {
+  if (!(await files.readdir(directory)).includes(fileName)) return undefined;
+  const file = await files.open(join(directory, fileName), constants.O_RDONLY);
+  try {
+    const content = new Uint8Array(fileBytesMax);
+    const { bytesRead } = await file.read(content, 0, fileBytesMax, 0);
+    const record = read(
+      content.subarray(0, bytesRead),
+      (value, what) => {
+        const [group, size, plan] = fields(3)(value, what);
+        return {
+          group: digest(group, `${what}.group`),
+          size: natural()(size, `${what}.size`),
+          plan: digest(plan, `${what}.plan`),
+        };
+      },
+      fileName,
+    );
+    return record.ok ? record.value : undefined;
+  } finally {
+    await file.close();
+  }
+}

@@ -1,0 +1,245 @@
+import { type Author, type Digest, equalBytes, fail, ok, type Result } from "../base/index.ts";
+import { bytes, encode, exactBytes, fields, optional, read, require } from "../codec/index.ts";
+import type { Signer, Verifier } from "../crypto/index.ts";
+import {
+  type Evidence,
+  encodeGroup,
+  isJoinSigned,
+  readPlan,
+  type SideIndex,
+  type SplitPlan,
+  sideOf,
+  signJoin,
+  splitBody,
+} from "../evidence/index.ts";
+import type { Network } from "../membership/index.ts";
+import type { PeerMessage } from "./messages.ts";
+
+/** What this host has joined; durable before its signature leaves. At most one for a group and size. */
+export interface JoinRecord {
+  readonly group: Digest;
+  readonly size: number;
+  readonly plan: Digest;
+}
+
+/** The newest checkpoint that this host knows to be certified. */
+export interface CertifiedPoint {
+  readonly size: number;
+  readonly root: Uint8Array;
+}
+
+export type SplitEffect =
+  | { readonly type: "say"; readonly message: PeerMessage }
+  | { readonly type: "guard-split"; readonly record: JoinRecord }
+  /** A group is founded: all its members have signed. */
+  | { readonly type: "split"; readonly wire: Uint8Array; readonly isMine: boolean }
+  | { readonly type: "saw"; readonly evidence: Evidence };
+
+/** A plan as people are shown it. */
+export interface PlanView {
+  readonly plan: SplitPlan;
+  /** Members whose operators agreed. */
+  readonly joining: readonly Author[];
+  readonly signed: readonly Author[];
+  /** Sides that are founded. */
+  readonly founded: readonly SideIndex[];
+}
+
+interface Known {
+  readonly plan: SplitPlan;
+  readonly joining: Set<Author>;
+  readonly signatures: Map<Author, Uint8Array>;
+  readonly founded: Set<SideIndex>;
+}
+
+/** Plans remembered at once; a plan needs an operator's word, so there are few. */
+const plansMax = 16;
+
+/**
+ * Agreeing on a split (`dag.md` §17). Operators consent first, which binds nobody; only when all members of a side have
+ * consented does each sign, once and for ever. A group is founded when all its members have signed.
+ */
+export class Splitting {
+  readonly #network: Network;
+  readonly #self: Author;
+  readonly #signer: Pick<Signer, "sign">;
+  readonly #verifier: Verifier;
+  readonly #plans = new Map<Digest, Known>();
+  #joined: JoinRecord | undefined;
+  #effects: SplitEffect[] = [];
+
+  constructor(options: {
+    readonly network: Network;
+    readonly author: Author;
+    readonly hostSigner: Pick<Signer, "sign">;
+    readonly verifier: Verifier;
+    readonly joined: JoinRecord | undefined;
+  }) {
+    this.#network = options.network;
+    this.#self = options.author;
+    this.#signer = options.hostSigner;
+    this.#verifier = options.verifier;
+    this.#joined = options.joined?.group === options.network.group ? options.joined : undefined;
+  }
+
+  /** It has signed itself out of this group: it must sign no block of it any more. */
+  get hasLeft(): boolean {
+    return this.#joined !== undefined;
+  }
+
+  get plans(): readonly PlanView[] {
+    return [...this.#plans.values()].map(({ plan, joining, signatures, founded }) => ({
+      plan,
+      joining: [...joining].sort((a, b) => a - b),
+      signed: [...signatures.keys()].sort((a, b) => a - b),
+      founded: [...founded],
+    }));
+  }
+
+  /** A plan from an operator or a peer. Faults: those of {@link readPlan}, TOO_MANY_PLANS. */
+  learn(wire: Uint8Array): Result<SplitPlan> {
+    const read = readPlan(wire, { network: this.#network, verifier: this.#verifier });
+    if (!read.ok) return read;
+    const plan = read.value;
+    if (this.#plans.has(plan.id)) return ok(plan);
+    if (this.#plans.size >= plansMax)
+      return fail("TOO_MANY_PLANS", `${plansMax} plans are open already; restart to forget them`);
+    this.#plans.set(plan.id, {
+      plan,
+      joining: new Set(),
+      signatures: new Map(),
+      founded: new Set(),
+    });
+    return ok(plan);
+  }
+
+  /** Why this host may not join; `undefined` if it may. */
+  whyNot(id: Digest, certified: CertifiedPoint | undefined): string | undefined {
+    const known = this.#plans.get(id);
+    if (known === undefined) return "no such plan is known here";
+    const { plan } = known;
+    if (sideOf(plan, this.#self) === undefined) return "this host is in none of its groups";
+    if (
+      this.#joined !== undefined &&
+      this.#joined.plan !== id &&
+      this.#joined.size === plan.parent.size
+    )
+      return "this host has joined another group at this checkpoint, and may join one only";
+    if (certified === undefined) return "nothing is certified here yet";
+    if (certified.size > plan.parent.size)
+      return `it begins at ${plan.parent.size} leaves, and this host has seen ${certified.size} certified: propose anew`;
+    if (certified.size < plan.parent.size)
+      return `it begins at ${plan.parent.size} leaves, and this host has come to ${certified.size} only: wait until it has caught up`;
+    return equalBytes(certified.root, plan.parent.root)
+      ? undefined
+      : "the checkpoint has another root here: more than f writers cheat, or this host is damaged";
+  }
+
+  /** The operator agrees. */
+  join(id: Digest): void {
+    const known = this.#plans.get(id);
+    if (known === undefined || known.joining.has(this.#self)) return;
+    known.joining.add(this.#self);
+    this.#effects.push({ type: "say", message: this.#stateOf(known) });
+  }
+
+  /** What this host says of every plan, to a peer that comes. */
+  get greetings(): readonly PeerMessage[] {
+    return [...this.#plans.values()].map((known) => this.#stateOf(known));
+  }
+
+  #stateOf({ plan, joining, signatures }: Known): PeerMessage {
+    const signature = signatures.get(this.#self) ?? null;
+    const wire = encode([plan.wire, joining.has(this.#self), signature]);
+    return { type: "split", wire };
+  }
+
+  /** What a peer says of a plan. Faults: those of {@link learn}, BAD_SIGNATURE. */
+  hear(peer: Author, wire: Uint8Array): Result<void> {
+    const said = read(
+      wire,
+      (value, what) => {
+        const [plan, isJoining, signature] = fields(3)(value, what);
+        require(typeof isJoining === "boolean", `${what}.isJoining is a boolean`);
+        return {
+          plan: bytes(262_144)(plan, `${what}.plan`),
+          isJoining,
+          signature: optional(exactBytes(64))(signature, `${what}.signature`) ?? undefined,
+        };
+      },
+      "split",
+    );
+    if (!said.ok) return said;
+    const plan = this.learn(said.value.plan);
+    if (!plan.ok) return plan;
+    const known = this.#plans.get(plan.value.id);
+    if (known === undefined || sideOf(plan.value, peer) === undefined) return ok(undefined);
+    if (said.value.isJoining) known.joining.add(peer);
+    const { signature } = said.value;
+    if (signature === undefined) return ok(undefined);
+    const by = { network: this.#network, verifier: this.#verifier };
+    if (!isJoinSigned(plan.value, { author: peer, signature }, by))
+      return fail("BAD_SIGNATURE", "the signature under the plan is bad");
+    this.#remember(known, peer, signature);
+    return ok(undefined);
+  }
+
+  #remember(known: Known, author: Author, signature: Uint8Array): void {
+    known.signatures.set(author, signature);
+    for (const other of this.#plans.values()) {
+      const earlier = other.signatures.get(author);
+      const isSamePoint = other.plan.parent.size === known.plan.parent.size;
+      if (other === known || earlier === undefined || !isSamePoint) continue;
+      const half = (of: Known, signed: Uint8Array) => ({
+        body: splitBody(of.plan, sideOf(of.plan, author) ?? 0),
+        signature: signed,
+      });
+      const evidence: Evidence = {
+        kind: "double-split",
+        author,
+        size: known.plan.parent.size,
+        first: half(other, earlier),
+        second: half(known, signature),
+      };
+      this.#effects.push({ type: "saw", evidence });
+    }
+  }
+
+  /** After every input: signs where all have consented, and founds what all have signed. */
+  look(certified: CertifiedPoint | undefined): readonly SplitEffect[] {
+    for (const known of this.#plans.values()) {
+      if (this.#maySign(known, certified)) this.#sign(known);
+      for (const side of [0, 1] as const) this.#found(known, side);
+    }
+    const effects = this.#effects;
+    this.#effects = [];
+    return effects;
+  }
+
+  #maySign({ plan, joining, signatures }: Known, certified: CertifiedPoint | undefined): boolean {
+    if (!joining.has(this.#self) || signatures.has(this.#self)) return false;
+    const side = sideOf(plan, this.#self);
+    if (side === undefined || !plan.sides[side].every((member) => joining.has(member)))
+      return false;
+    return this.whyNot(plan.id, certified) === undefined;
+  }
+
+  #sign(known: Known): void {
+    const { plan } = known;
+    const { group, size } = plan.parent;
+    this.#joined = { group, size, plan: plan.id };
+    this.#effects.push({ type: "guard-split", record: this.#joined });
+    const side = sideOf(plan, this.#self) ?? 0;
+    known.signatures.set(this.#self, signJoin(plan, side, this.#signer));
+    this.#effects.push({ type: "say", message: this.#stateOf(known) });
+  }
+
+  #found({ plan, signatures, founded }: Known, side: SideIndex): void {
+    const members = plan.sides[side];
+    if (founded.has(side) || members.length === 0) return;
+    if (!members.every((member) => signatures.has(member))) return;
+    founded.add(side);
+    const isMine = members.includes(this.#self);
+    this.#effects.push({ type: "split", wire: encodeGroup(plan, side, signatures), isMine });
+  }
+}
