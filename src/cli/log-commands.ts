@@ -17,6 +17,8 @@ function indexFlag(text: string): number {
 export function logCommands(program: Command): void {
   const log = program.commands.find((command) => command.name() === "log");
   if (log === undefined) throw new Error("the log command exists");
+  // It has options of its own: what stands after a subcommand is the subcommand's.
+  log.enablePositionalOptions();
   withOutput(
     withTrust(
       log

@@ -14,6 +14,7 @@ const program = new Command("smalti")
   .description("a mirror network that nobody has to trust")
   .version(version)
   .exitOverride()
+  .enablePositionalOptions()
   .showHelpAfterError()
   .addHelpText(
     "after",

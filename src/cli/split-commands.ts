@@ -143,24 +143,21 @@ async function splitsOf(options: CommonOptions): Promise<{
   readonly groups: readonly { readonly row: GroupRow; readonly group: SplitGroup }[];
 }> {
   const trust = await trustOf(options);
-  const plans = new Map<string, PlanRow>();
-  const groups = new Map<string, { row: GroupRow; group: SplitGroup }>();
-  const reports = await Promise.allSettled(
+  const answers = await Promise.allSettled(
     serversOf(options, trust).map((server) =>
       askJson<SplitsReport>(`${server}/.smalti/splits.json`, { patienceMs: 3000 }),
     ),
   );
-  for (const report of reports) {
-    if (report.status !== "fulfilled") continue;
-    for (const plan of report.value.plans) {
-      const known = plans.get(plan.id);
-      if (known === undefined || known.signed.length <= plan.signed.length)
-        plans.set(plan.id, plan);
-    }
-    for (const row of report.value.groups) {
-      const group = verified(row, trust);
-      if (group.ok) groups.set(group.value.group, { row, group: group.value });
-    }
+  const reports = answers.flatMap((answer) => (answer.status === "fulfilled" ? answer.value : []));
+  const plans = new Map<string, PlanRow>();
+  for (const plan of reports.flatMap((report) => report.plans)) {
+    const known = plans.get(plan.id);
+    if ((known?.signed.length ?? 0) <= plan.signed.length) plans.set(plan.id, plan);
+  }
+  const groups = new Map<string, { row: GroupRow; group: SplitGroup }>();
+  for (const row of reports.flatMap((report) => report.groups)) {
+    const group = verified(row, trust);
+    if (group.ok) groups.set(group.value.group, { row, group: group.value });
   }
   return { trust, plans: [...plans.values()], groups: [...groups.values()] };
 }

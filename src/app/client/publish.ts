@@ -161,22 +161,14 @@ async function settle(
   const asked = [writer, ...all.filter((other) => other !== writer)];
   for (let i = 0; Date.now() < startedMs + settleMs; i++) {
     const server = asked[i % asked.length] ?? writer;
-    const status = await statusAt(server, id).catch((error: unknown) => {
+    try {
+      const settled = await receiptFrom(trust, server, id);
+      if (settled !== undefined) return { ...settled, writer };
+    } catch (error) {
+      // Only the writer that took it is to blame for its own answer.
       if (server === writer) throw error;
-      return { state: "unknown", receipt: undefined };
-    });
-    if (status.state !== "settled") {
-      await sleep(settlePauseMs);
-      continue;
     }
-    const verified = verifyReceipt(trust, status.receipt);
-    const isOurs = verified.ok && verified.value.id === id;
-    if (isOurs) return { receipt: status.receipt, verified: verified.value, writer };
-    if (server !== writer) continue;
-    const why = verified.ok
-      ? "the receipt is of another update"
-      : `the receipt does not verify: ${verified.error.detail}`;
-    throw new ServerError(writer, 200, verified.ok ? "WRONG_PROOF" : verified.error.code, why);
+    await sleep(settlePauseMs);
   }
   throw Object.assign(
     new Error(
@@ -188,13 +180,28 @@ async function settle(
   );
 }
 
-function statusAt(
+/** The verified receipt, if that server has it yet. */
+async function receiptFrom(
+  trust: Trust,
   server: string,
   id: Digest,
-): Promise<{ readonly state: string; readonly receipt?: unknown }> {
-  return askJson(`${server}/.smalti/v1/updates/${id}?wait=${waitS}`, {
-    patienceMs: (waitS + 10) * 1000,
-  });
+): Promise<Pick<Published, "receipt" | "verified"> | undefined> {
+  const { state, receipt } = await askJson<{ state: string; receipt?: unknown }>(
+    `${server}/.smalti/v1/updates/${id}?wait=${waitS}`,
+    { patienceMs: (waitS + 10) * 1000 },
+  );
+  if (state !== "settled") return undefined;
+  const verified = verifyReceipt(trust, receipt);
+  if (!verified.ok)
+    throw new ServerError(
+      server,
+      200,
+      verified.error.code,
+      `the receipt does not verify: ${verified.error.detail}`,
+    );
+  if (verified.value.id !== id)
+    throw new ServerError(server, 200, "WRONG_PROOF", "the receipt is of another update");
+  return { receipt, verified: verified.value };
 }
 
 /** Grants trees to a publisher, or takes all rights away with an empty list. */

@@ -3,7 +3,7 @@ import { Author, type Digest, type Result } from "../base/index.ts";
 import { append } from "../crypto/index.ts";
 import { cosignerName, type Network } from "../membership/index.ts";
 import { encodeLeaf, type MirrorState, stateKeys } from "../mirror/index.ts";
-import { commitRule, defaultLeaders, defaultRule } from "../quorum/index.ts";
+import { defaultLeaders, fractionRule } from "../quorum/index.ts";
 import type { SplitGroup } from "./split-document.ts";
 
 /**
@@ -12,8 +12,7 @@ import type { SplitGroup } from "./split-document.ts";
  */
 export function fractionOf(parent: Network, split: SplitGroup): Result<Network> {
   const members = split.members.flatMap((author) => parent.writers[author] ?? []);
-  const { name, budget } = defaultRule(members.length);
-  const rule = commitRule(name, budget);
+  const rule = fractionRule(members.length);
   if (!rule.ok) return rule;
   const { group } = split;
   const writers = members.map((writer, i) => ({ ...writer, index: Author(i) }));

@@ -50,7 +50,7 @@ export type ReputeEffect =
 
 /** What goes on around. */
 export interface Surroundings {
-  /** The open round. */
+  /** Blocks of the round before this one are owed. */
   readonly round: number;
   readonly lastCommit: number;
   /** Something waits to be ordered. */

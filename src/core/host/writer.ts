@@ -390,10 +390,13 @@ export class WriterHost {
   /** What this host thinks of the others now, and what follows from it. */
   #judge(nowMs: number): void {
     const atMs = this.#time.read(nowMs);
+    const { round, wantsRound: isWanted } = this.#dag;
+    // Once this host has begun a round for payload, the others owe their blocks of it.
+    const isBegun = isWanted && this.#dag.signedRound >= round;
     const around = {
-      round: this.#dag.round,
+      round: isBegun ? round + 1 : round,
       lastCommit: this.#dag.lastCommit.index,
-      isWanted: this.#dag.wantsRound,
+      isWanted,
       reachable: this.#peers.greeted,
       certified: this.#replica.certified,
     };

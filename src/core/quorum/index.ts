@@ -6,5 +6,6 @@ export {
   defaultLeaders,
   defaultRule,
   type FaultBudget,
+  fractionRule,
   type RuleName,
 } from "./rule.ts";

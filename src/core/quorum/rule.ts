@@ -167,6 +167,14 @@ export function defaultRule(n: number): { readonly name: RuleName; readonly budg
   return { name: "three", budget: { n, f: faultsTolerated(n), c: 0, k: 0 } };
 }
 
+/**
+ * The row of a group that is left after a split: two or three writers cannot bear a traitor, and need not: they stop
+ * when one fails, and stay safe as long as none cheats.
+ */
+export function fractionRule(n: number): Result<CommitRule> {
+  return checkRule(rows.three({ n, f: faultsTolerated(n), c: 0, k: 0 }));
+}
+
 /** Leader slots a round for a committee of `n`: all of a small one, else three. */
 export function defaultLeaders(n: number): number {
   return n <= 4 ? n : 3;
