@@ -152,7 +152,8 @@ export class ReaderNode implements NodeRole {
     while (!this.#stop.signal.aborted) {
       const source = this.#choose();
       if (source === undefined) {
-        this.#problem = this.#splitNote ?? this.#problem ?? "no source answers";
+        if (this.#isForsaken) this.#problem ??= "no source answers";
+        this.#problem = this.#splitNote ?? this.#problem;
         await this.#sleep(retryMs);
         continue;
       }
@@ -204,6 +205,11 @@ export class ReaderNode implements NodeRole {
       );
     }
     this.#problem = this.#splitNote ?? this.#problem;
+  }
+
+  /** No source has answered as it should when it was asked last. */
+  get #isForsaken(): boolean {
+    return this.#sources.every((source) => this.#sourceOpinions.get(source)?.opinion !== "ok");
   }
 
   get #splitNote(): string | undefined {
