@@ -63,7 +63,7 @@ function perBlock(name: AdversaryName, says: string, change: Change<VerifiedBloc
 const randomDigest = (world: Realm): Digest =>
   Digest(sha256(Buffer.from(`${world.random.next()}`)));
 
-const equivocator = perBlock(
+export const equivocator: Adversary = perBlock(
   "equivocator",
   "shows odd and even writers different blocks of a round",
   (block, { world, writer, peer }) =>

@@ -4,6 +4,7 @@ import { type Author, type Digest, type LinkName, limits } from "../src/core/bas
 import type { Signer } from "../src/core/crypto/index.ts";
 import { encodeMessage, type HostInput, WriterHost } from "../src/core/host/index.ts";
 import { messageKinds, type SignedUpdate } from "../src/core/mirror/index.ts";
+import { type DetectorChoice, defaultDetector, type Opinion } from "../src/core/opinion/index.ts";
 import { createGuard } from "../src/io/files/index.ts";
 import type { Outgoing } from "./outgoing.ts";
 import type { Realm } from "./realm.ts";
@@ -23,6 +24,8 @@ export class SimWriter extends SimHost {
   twin: SimWriter | undefined;
   /** The copy whose links these are, if they are not its own. */
   linksOf: SimWriter | undefined;
+  /** How it judges the others; by default as everybody does. */
+  detector: DetectorChoice = defaultDetector;
   /** Says `held` of what it does not have. */
   isHeldFalsely = false;
 
@@ -71,6 +74,7 @@ export class SimWriter extends SimHost {
       verifier: this.world.signatures.verifier,
       view: this.view,
       pacing: { leaderTimeoutMs: 250, minRoundMs: 0 },
+      detector: this.detector,
       recovery,
       seed: this.random.next(),
     });
@@ -222,6 +226,11 @@ export class SimWriter extends SimHost {
   async #bringForExecution(update: SignedUpdate | undefined): Promise<void> {
     if (update !== undefined && (await this.bring(update.record.changes)))
       this.#push({ type: "changes-here" });
+  }
+
+  /** Its operator has an opinion. */
+  decide(about: Author, opinion: Opinion | undefined): void {
+    this.#push({ type: "operator-says", about, opinion });
   }
 
   // ── what clients ask of it ──

@@ -15,11 +15,13 @@ export {
   type Trouble,
   troubles,
 } from "./plan.ts";
+export { type Played, play, situationDetector } from "./play.ts";
 export type { Note } from "./realm.ts";
 export { type Outcome, runPlan } from "./run.ts";
 export { Scheduler } from "./scheduler.ts";
 export { allSchedules } from "./schedules.ts";
 export { commandOf, shrink } from "./shrink.ts";
+export { type Letter, letters, type Situation, type Stage, situations } from "./situations.ts";
 export { neverReached } from "./sometimes.ts";
 export { SimBlobStore, SimStateStore } from "./stores.ts";
 export { Timeline } from "./timeline.ts";

@@ -74,6 +74,7 @@ export class SimNetwork {
   readonly #blocked = new Set<string>();
   weather: Weather = { ...calm };
   onFrame: (sighting: Sighting) => void = () => undefined;
+  onDelivered: (from: string, to: string, frame: Uint8Array) => void = () => undefined;
   frames = 0;
 
   constructor(scheduler: Scheduler, random: Prng) {
@@ -182,6 +183,7 @@ export class SimNetwork {
 
   #deliver({ from, to, frame, isFromTwin }: Carried): void {
     const sender = this.#endpoints.get(from);
+    this.onDelivered(from, to, frame);
     if (sender !== undefined) this.#endpoints.get(to)?.frame(sender.author, frame, isFromTwin);
   }
 

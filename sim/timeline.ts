@@ -46,16 +46,26 @@ interface Made {
 
 const leaderColour = "#f57900";
 
+/** A plainer picture: some kinds of messages, without their numbers, and other names for hosts. */
+export interface TimelineChoice {
+  readonly kinds: readonly string[];
+  readonly names: ReadonlyMap<string, string>;
+}
+
 /** Watches a world and draws it: hosts as lines, time to the right, messages as arrows, faults as colours. */
 export class Timeline {
   readonly #frames: Drawn[] = [];
   readonly #made = new Map<string, Made>();
   readonly notes: Note[] = [];
+  readonly #remarks = new Map<string | undefined, { readonly x: number; readonly isUp: boolean }>();
   readonly #window: { readonly fromMs: number; readonly toMs: number };
   #hosts: readonly { readonly id: string; readonly isHonest: boolean }[] = [];
 
-  constructor(window: { readonly fromMs: number; readonly toMs: number }) {
+  readonly #only: TimelineChoice | undefined;
+
+  constructor(window: { readonly fromMs: number; readonly toMs: number }, only?: TimelineChoice) {
     this.#window = window;
+    this.#only = only;
   }
 
   watch(world: World): void {
@@ -63,7 +73,9 @@ export class Timeline {
     world.links.onFrame = (sighting) => {
       if (sighting.arrivesMs < this.#window.fromMs || sighting.sentMs > this.#window.toMs) return;
       const message = decodeMessage(sighting.frame);
-      this.#frames.push({ ...sighting, type: message.ok ? message.value.type : "garbage" });
+      const type = message.ok ? message.value.type : "garbage";
+      if (this.#only === undefined || this.#only.kinds.includes(type))
+        this.#frames.push({ ...sighting, type });
       if (message.ok && message.value.type === "block")
         this.#see(world, sighting, message.value.wire);
     };
@@ -121,11 +133,14 @@ export class Timeline {
       [`<rect x="9" y="-10" width="2" height="9" fill="${noteColours.commit}"/>`, "decision"],
       [`<circle cx="10" cy="-5" r="4" fill="${noteColours.trouble}"/>`, "fault"],
     ] as const;
+    const shown = Object.entries(colours).filter(
+      ([name]) => this.#only === undefined || this.#only.kinds.includes(name),
+    );
     return [
-      ...Object.entries(colours).map(([name, colour], i) =>
+      ...shown.map(([name, colour], i) =>
         at(i, `<line x2="18" y1="-4" y2="-4" stroke="${colour}" stroke-width="2"/>`, name),
       ),
-      ...marks.map(([mark, name], i) => at(Object.keys(colours).length + i, mark, name)),
+      ...marks.map(([mark, name], i) => at(shown.length + i, mark, name)),
     ];
   }
 
@@ -154,7 +169,7 @@ export class Timeline {
     const y = this.#y(id);
     const colour = isHonest ? "black" : "#cc0000";
     const parts = [
-      `<text x="8" y="${y + 4}" fill="${colour}" font-size="13">${escaped(id)}</text>`,
+      `<text x="8" y="${y + 4}" fill="${colour}" font-size="13">${escaped(this.#only?.names.get(id) ?? id)}</text>`,
     ];
     let sinceMs = this.#window.fromMs;
     let isUp = false;
@@ -177,6 +192,8 @@ export class Timeline {
   #arrow({ from, to, sentMs, arrivesMs, type }: Drawn): string {
     const colour = colours[type] ?? "#888a85";
     const [x1, y1, x2, y2] = [this.#x(sentMs), this.#y(from), this.#x(arrivesMs), this.#y(to)];
+    if (this.#only !== undefined)
+      return `<line x1="${x1.toFixed(0)}" y1="${y1}" x2="${x2.toFixed(0)}" y2="${y2}" stroke="${colour}" stroke-width="0.8" opacity="0.6"/><circle cx="${x2.toFixed(0)}" cy="${y2}" r="1.6" fill="${colour}"/>`;
     return `<line x1="${x1.toFixed(1)}" y1="${y1}" x2="${x2.toFixed(1)}" y2="${y2}" stroke="${colour}" stroke-width="0.8" opacity="0.6"><title>${escaped(`${type} ${from} to ${to}, ${(arrivesMs - sentMs).toFixed(1)} ms`)}</title></line><circle cx="${x2.toFixed(1)}" cy="${y2}" r="1.6" fill="${colour}"/>`;
   }
 
@@ -188,10 +205,22 @@ export class Timeline {
       return [
         `<rect x="${x}" y="${this.#y(host ?? "") - 9}" width="1.5" height="7" fill="${colour}">${label}</rect>`,
       ];
-    const y = host === undefined ? 58 : this.#y(host) - 14;
+    const y = (host === undefined ? 58 : this.#y(host) - 14) - this.#shift(host, Number(x));
     return [
-      `<g fill="${colour}"><circle cx="${x}" cy="${y}" r="4">${label}</circle><text x="${Number(x) + 6}" y="${y + 4}">${escaped(text)}</text></g>`,
+      `<g fill="${colour}"><circle cx="${x}" cy="${y}" r="4">${label}</circle><text x="${Number(x) + 6}" y="${y + 4}">${escaped(this.#named(text))}</text></g>`,
     ];
+  }
+
+  /** Remarks of a host that would cover one another stand in two rows. */
+  #shift(host: string | undefined, x: number): number {
+    const last = this.#remarks.get(host);
+    const isUp = last !== undefined && x - last.x < 170 && !last.isUp;
+    this.#remarks.set(host, { x, isUp });
+    return isUp ? 12 : 0;
+  }
+
+  #named(text: string): string {
+    return text.replace(/\bw\d+\b/g, (id) => this.#only?.names.get(id) ?? id);
   }
 }
 
