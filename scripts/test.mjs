@@ -28,9 +28,8 @@ function testFiles(directory) {
   return found;
 }
 
-function suite(title, directories, concurrency) {
+function suite(title, files, concurrency) {
   console.log(`\n── ${title}`);
-  const files = directories.flatMap(testFiles);
   const tap = join(work, "tap");
   const reporters = ["--test-reporter=spec", "--test-reporter-destination=stdout"];
   reporters.push("--test-reporter=tap", `--test-reporter-destination=${tap}`);
@@ -49,9 +48,21 @@ step("the table of edges (dependency-cruiser)", bin("depcruise"), [
   "src",
   "sim",
 ]);
-suite("unit tests, properties, figures", ["src", "test/core", "test/io"], 2);
-if (process.argv[2] === "all") suite("a simulated world", ["test/sim"], 2);
-if (process.argv[2] === "all") suite("real processes, sockets and disks", ["test/system"], 1);
+/** Tests that kill, fill disks or measure: they want the machine for themselves. */
+const alone = /\/(bench|damage|disk-full|failpoints|kill|lag|power-cut|wiped)\.test\.js$/;
+const system = testFiles("test/system");
+const unit = ["src", "test/core", "test/io"].flatMap(testFiles);
+suite("unit tests, properties, figures", unit, 2);
+if (process.argv[2] === "all") {
+  suite("a simulated world", testFiles("test/sim"), 2);
+  const together = system.filter((file) => !alone.test(file));
+  suite("real processes, sockets and disks", together, 2);
+  suite(
+    "real processes that die, lose and measure",
+    system.filter((file) => alone.test(file)),
+    1,
+  );
+}
 rmSync(work, { recursive: true, force: true });
 console.log(`\n${totals.pass} passed, ${totals.fail} failed`);
 process.exit(totals.fail === 0 ? 0 : 1);

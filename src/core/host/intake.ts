@@ -6,24 +6,28 @@ import {
   type InvalidBlock,
   type Ref,
   type SignedHeader,
+  type VerifiedBlock,
   verifyBlock,
   verifyCommitRange,
   verifySignedHeader,
 } from "../acceptance/index.ts";
-import type { Author } from "../base/index.ts";
+import { type Author, limits } from "../base/index.ts";
 import type { Verifier } from "../crypto/index.ts";
 import type { Evidence } from "../evidence/index.ts";
 import type { CatchUp } from "./catch-up.ts";
 import type { GapFiller } from "./gap-filler.ts";
 import type { Peer } from "./peers.ts";
-import { invalidBlockEvidence } from "./repute.ts";
+import { equivocationEvidence, invalidBlockEvidence } from "./repute.ts";
 
 /** What becomes of what a peer sent. */
 export type Taken =
   | { readonly kind: "input"; readonly input: DagInput }
   | { readonly kind: "fault"; readonly code: string; readonly detail: string }
   | { readonly kind: "evidence"; readonly evidence: Evidence }
-  | { readonly kind: "dropped"; readonly code: string };
+  | { readonly kind: "dropped"; readonly code: string }
+  /** To all: these may have twins that are nowhere named. */
+  | { readonly kind: "seen"; readonly refs: readonly Ref[] }
+  | { readonly kind: "reply"; readonly wires: readonly Uint8Array[] };
 
 const fault = (code: string, detail = ""): Taken => ({ kind: "fault", code, detail });
 
@@ -64,20 +68,37 @@ export class Intake {
     peer.lastPushedRound = Math.max(peer.lastPushedRound, block.ref.round);
     if (isRepeated) yield fault("REPEATED_ROUND");
     yield { kind: "input", input: { type: "block", block, from: peer.author, how: "pushed" } };
+    // An honest writer stands upon its own last block: one that passes it over may have shown others another one.
+    const refs = this.#dag.passedOver(block).slice(0, limits.fetchRefsMax);
+    if (refs.length > 0) yield { kind: "seen", refs };
+  }
+
+  /** A peer has blocks whose author passed them over: it is shown what else is known of these slots. */
+  *seen(refs: readonly Ref[]): Generator<Taken> {
+    const wires = refs.flatMap((ref) => this.#dag.rivalOf(ref)?.wire ?? []).slice(0, 4);
+    if (wires.length > 0) yield { kind: "reply", wires };
   }
 
   *fetched(peer: Peer, wires: readonly Uint8Array[]): Generator<Taken> {
     for (const wire of wires) {
       const verified = verifyBlock(wire, this.#by.config, this.#by.verifier);
       if (!verified.ok) yield* invalid(wire, verified.error);
-      else if (!this.#dag.isWanted(verified.value.ref))
-        yield { kind: "dropped", code: "NOT_WANTED" };
+      else if (!this.#dag.isWanted(verified.value.ref)) yield this.#unwanted(verified.value);
       else
         yield {
           kind: "input",
           input: { type: "block", block: verified.value, from: peer.author, how: "fetched" },
         };
     }
+  }
+
+  /** Of no use but as one half of a proof. */
+  #unwanted(block: VerifiedBlock): Taken {
+    const rival = this.#dag.rivalOf(block.ref);
+    if (rival === undefined) return { kind: "dropped", code: "NOT_WANTED" };
+    const { author, round } = block.ref;
+    const twins = { author, round, first: rival.signed, second: block.signed };
+    return { kind: "evidence", evidence: equivocationEvidence(twins, this.#by.config) };
   }
 
   *range(peer: Peer, range: CommitRange): Generator<Taken> {

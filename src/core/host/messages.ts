@@ -61,6 +61,8 @@ export type PeerMessage =
   | { readonly type: "opinion"; readonly wire: Uint8Array }
   /** A proof of misbehaviour. */
   | { readonly type: "evidence"; readonly wire: Uint8Array }
+  /** Blocks that the sender has and their author does not stand upon: who has others of these slots shows them. */
+  | { readonly type: "seen"; readonly refs: readonly Ref[] }
   /** How the sender stands to a plan to split: the plan, whether it joins, and its signature. */
   | { readonly type: "split"; readonly wire: Uint8Array };
 
@@ -77,6 +79,7 @@ const codes = {
   opinion: 10,
   evidence: 11,
   split: 12,
+  seen: 13,
 } as const;
 
 function headerOrNull(signed: SignedHeader | undefined): Value {
@@ -98,7 +101,8 @@ export function encodeMessage(message: PeerMessage): Uint8Array {
     case "block":
       return blockFrame(message.wire);
     case "fetch":
-      return encode([codes.fetch, message.refs.map(refValue)]);
+    case "seen":
+      return encode([codes[message.type], message.refs.map(refValue)]);
     case "blocks":
       return encode([codes.blocks, message.wires]);
     case "nudge":
@@ -161,6 +165,10 @@ const shapes: Readonly<Record<number, Shape<PeerMessage>>> = {
   [codes.blocks]: (value, what) => ({
     type: "blocks",
     wires: list(wireShape, limits.fetchRefsMax)(fields(2)(value, what)[1], what),
+  }),
+  [codes.seen]: (value, what) => ({
+    type: "seen",
+    refs: list(refShape, limits.fetchRefsMax)(fields(2)(value, what)[1], what),
   }),
   [codes.nudge]: bare("nudge"),
   [codes.probe]: bare("probe"),

@@ -260,7 +260,7 @@ export class Repute {
 
 /** Two blocks of one slot, as what convicts their author. */
 export function equivocationEvidence(
-  { author, round, first, second }: Extract<DagEffect, { type: "equivocation" }>,
+  { author, round, first, second }: Omit<Extract<DagEffect, { type: "equivocation" }>, "type">,
   { epoch }: DagConfig,
 ): Evidence {
   return {

@@ -253,6 +253,8 @@ export class WriterHost {
         return this.#takeAll(peer, this.#intake.fetched(peer, message.wires), nowMs);
       case "nudge":
         return this.#accept({ type: "nudge" }, nowMs);
+      case "seen":
+        return this.#takeAll(peer, this.#intake.seen(message.refs), nowMs);
       case "sync": {
         const { after } = message;
         return void this.#effects.push({ type: "serve-range", link: peer.link, after });
@@ -325,6 +327,8 @@ export class WriterHost {
       if (one.kind === "input") this.#accept(one.input, nowMs);
       else if (one.kind === "fault") this.#fault(peer, one.code, one.detail);
       else if (one.kind === "evidence") this.#saw(one.evidence);
+      else if (one.kind === "seen") this.#broadcast({ type: "seen", refs: one.refs });
+      else if (one.kind === "reply") this.#send(peer.author, { type: "blocks", wires: one.wires });
       else this.#effects.push({ type: "dropped", code: one.code, peer: peer.author });
     }
   }

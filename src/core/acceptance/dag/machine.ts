@@ -157,6 +157,20 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
     return this.#graph.get(refKey(ref))?.block;
   }
 
+  /** Another block of the same slot that is here. */
+  rivalOf({ round, author, digest }: Ref): VerifiedBlock | undefined {
+    return this.#graph.atSlot(round, author).find(({ ref }) => ref.digest !== digest)?.block;
+  }
+
+  /** Blocks of the author that its later block leaves out, though it should stand upon them. */
+  passedOver({ ref, header }: VerifiedBlock): Ref[] {
+    const passed: Ref[] = [];
+    const from = Math.max(this.horizon, header.parents[0]?.round ?? 0) + 1;
+    for (let round = from; round < ref.round; round++)
+      for (const entry of this.#graph.atSlot(round, ref.author)) passed.push(entry.ref);
+    return passed;
+  }
+
   /** What must be fetched: parents that blocks wait for, and tips that were dropped while this host was behind. */
   missing(): Ref[] {
     const tips = [...this.#droppedTips.values()].filter((ref) => this.#isTipWanted(ref));
