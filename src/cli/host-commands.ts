@@ -294,10 +294,10 @@ function isStatus(json: unknown): json is HostStatus {
 function showStatus(rows: readonly StatusRow[], isWatch: boolean): void {
   if (isWatch && process.stdout.isTTY) process.stdout.write("\u001b[2J\u001b[H");
   sayTable(
-    ["host", "role", "height", "state", "commit", "round", "links", "note"],
+    ["host", "role", "height", "state", "commit", "round", "links", "thinks", "note"],
     rows.map(({ server, status, error }) => {
       if (status === undefined)
-        return [server, "", "", "", "", "", "", pc.red(error ?? "no answer")];
+        return [server, "", "", "", "", "", "", "", pc.red(error ?? "no answer")];
       const { moniker, role, height, stateDigest, commit, round, peers } = status;
       const remark = status.note ?? (status.isSigning === false ? "not signing" : "");
       return [
@@ -308,10 +308,19 @@ function showStatus(rows: readonly StatusRow[], isWatch: boolean): void {
         String(commit),
         String(round ?? ""),
         peers.join(" "),
+        thoughts(status.opinions),
         remark,
       ];
     }),
   );
+}
+
+/** A row of the matrix of opinions: whom this host does not think well of. */
+function thoughts(opinions: HostStatus["opinions"]): string {
+  if (typeof opinions !== "object" || opinions === null) return "";
+  const odd = Object.entries(opinions).filter(([, opinion]) => opinion !== "ok");
+  if (odd.length === 0) return pc.green("all ok");
+  return odd.map(([about, opinion]) => pc.yellow(`${about} ${String(opinion)}`)).join(", ");
 }
 
 function keysCommands(program: Command): void {

@@ -28,6 +28,8 @@ export interface HostStatus {
   readonly round: number | undefined;
   readonly peers: readonly string[];
   readonly isSigning: boolean | undefined;
+  /** What a writer thinks of the others, by name: its row of the matrix. Convicted hosts are `corrupt`. */
+  readonly opinions: Readonly<Record<string, string>> | undefined;
   /** Why a writer does not sign, or what a reader waits for. */
   readonly note: string | undefined;
   readonly upstream: string | undefined;

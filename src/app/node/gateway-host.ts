@@ -1,4 +1,6 @@
-import { type Digest, fail, toBase64 } from "../../core/base/index.ts";
+import { type Author, type Digest, fail, toBase64 } from "../../core/base/index.ts";
+import type { OpinionView } from "../../core/host/index.ts";
+import type { Network } from "../../core/membership/index.ts";
 import { decodeLeaf } from "../../core/mirror/index.ts";
 import { version } from "../config/index.ts";
 import { type GatewayHost, type HostStatus, Liar } from "../gateway/index.ts";
@@ -61,6 +63,19 @@ export function hostOf(
   };
 }
 
+function opinionsOf(
+  views: readonly OpinionView[],
+  convicted: ReadonlySet<Author>,
+  network: Network,
+): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    views.map(({ about, opinion }) => [
+      network.writers[about]?.name ?? String(about),
+      convicted.has(about) ? "corrupt" : opinion,
+    ]),
+  );
+}
+
 function statusOf(
   { config, network, core, nodeKey }: Parts,
   { writer, reader }: Engine,
@@ -87,6 +102,7 @@ function statusOf(
     round: vitals?.round,
     peers: vitals?.peers.map((peer) => network.writers[peer]?.name ?? String(peer)) ?? [],
     isSigning: vitals?.isSigning,
+    opinions: vitals && opinionsOf(vitals.opinions, state.convicted, network),
     note:
       returning === undefined
         ? reader?.problem
