@@ -9,7 +9,9 @@ import {
   encodeEvidence,
   evidenceId,
   evidenceKinds,
+  filePathOf,
   judge,
+  signatureBase,
 } from "../../src/core/evidence/index.ts";
 import {
   blockOf,
@@ -17,7 +19,9 @@ import {
   castOf,
   digestOf,
   halfOf,
+  published,
   rootOfText,
+  served,
 } from "../support/evidence-cast.ts";
 import { honestWorks, joinOf, misdeeds } from "../support/evidence-deeds.ts";
 
@@ -129,6 +133,8 @@ describe("nobody is convicted for", () => {
       refused({ ...slot(3), first: half(3, "a"), second });
       refused({ ...slot(3), epoch: 1, first: half(3, "a"), second });
     }
+    const twin = halfOf(blockOf(cast, { author: 1, round: 3, text: "c", change: { epoch: 1 } }));
+    refused({ ...slot(3), epoch: 1, first: twin, second: later });
   });
 
   test("what it signed for another purpose", () => {
@@ -199,6 +205,55 @@ function edited(wire: Uint8Array, all: readonly Edit[]): Uint8Array {
   }
   return bytes;
 }
+
+test("what a host signs under an answer is the signature base of RFC 9421 §2.5, byte for byte", () => {
+  const { group } = cast.network;
+  const key = cast.signer("w1 node").publicKey;
+  const { claim } = served(cast, { content: digestOf(""), nonce: "n" });
+  const parameters = `created=1700000002;keyid="${key}";alg="ed25519";tag="smalti-receipt"`;
+  const hash = Buffer.from(digestOf(""), "hex").toString("base64");
+  const found = [
+    '"@method";req: GET',
+    '"@path";req: /alpha/a%20file',
+    '"@status": 200',
+    `"repr-digest": sha-256=:${hash}:`,
+    '"smalti-height": 7',
+    `"smalti-network": ${group}`,
+    `"@signature-params": ("@method";req "@path";req "@status" "repr-digest" "smalti-height" "smalti-network");${parameters};nonce="n"`,
+  ];
+  assert.equal(Buffer.from(signatureBase(claim)).toString(), found.join("\n"));
+  const absent = { ...claim, status: 404, content: undefined, method: "HEAD", nonce: "" } as const;
+  const missing = [
+    '"@method";req: HEAD',
+    '"@path";req: /alpha/a%20file',
+    '"@status": 404',
+    '"smalti-height": 7',
+    `"smalti-network": ${group}`,
+    `"@signature-params": ("@method";req "@path";req "@status" "smalti-height" "smalti-network");${parameters}`,
+  ];
+  assert.equal(Buffer.from(signatureBase(absent)).toString(), missing.join("\n"));
+});
+
+test("a path is read as hosts serve it, and no other request has receipts that convict", () => {
+  assert.deepEqual(filePathOf("/alpha/a%20file"), ["alpha", "a file"]);
+  assert.deepEqual(filePathOf("/alpha/sub%2Fdeep"), ["alpha", "sub", "deep"]);
+  const none = ["", "alpha/x", "/alpha", "/alpha/", "/alpha//x", "//alpha/x", "/alpha/../x"];
+  const own = [
+    "/.smalti/x",
+    "/@7/alpha/x",
+    "/alpha/%",
+    "/alpha/a%0Ab",
+    "/alpha/a\nb",
+    "/alpha%2F/",
+  ];
+  for (const path of [...none, ...own]) {
+    assert.equal(filePathOf(path), undefined, path);
+    const receipt = served(cast, { path, content: digestOf("a lie") });
+    assert.equal(verdictOf({ kind: "wrong-answer", receipt, proof: published(cast) }).ok, false);
+  }
+  const receipt = served(cast, { nonce: '"\n', content: digestOf("a lie") });
+  assert.equal(verdictOf({ kind: "wrong-answer", receipt, proof: published(cast) }).ok, false);
+});
 
 describe("a true proof with changed bytes", () => {
   for (const kind of evidenceKinds) {

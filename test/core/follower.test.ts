@@ -42,7 +42,7 @@ const saidOf = (note: string): string => {
 };
 
 test("a reader takes what a quorum cosigned and it computed too, and nothing else", () => {
-  assert.equal(saidOf(noteOf(own, [0, 1, 2])), "certified");
+  assert.equal(saidOf(noteOf(own, [0, 1, 2])), "state,certified", "and the state there is kept");
   assert.equal(saidOf(noteOf(own, [0, 1])), "NO_QUORUM");
   assert.equal(saidOf(noteOf(own, [0, 1, 1])), "NO_QUORUM");
   assert.equal(saidOf(noteOf(Buffer.alloc(32, 2), [0, 1, 2])), "STATE_DIVERGED");

@@ -156,6 +156,13 @@ describe("each in its own way", () => {
     assert.equal(trial.detector.judge(40_400).code, "no-block");
   });
 
+  test("fixed: who owes a block and then loses its link is late since it owes", () => {
+    const trial = new Trial("fixed").rounds(1, 3).see(40_000, { type: "round", round: 5 });
+    trial.see(40_400, { type: "link", isUp: false });
+    const { opinion, sinceMs } = trial.detector.judge(41_000);
+    assert.deepEqual([opinion, sinceMs], ["suspected", 40_000]);
+  });
+
   test("phi: a habit of being late is learnt; a fixed timeout knows no habits", () => {
     const lateMs = 1500;
     const punctual = new Trial("adaptive").rounds(1, 400).detector as PhiAccrual;

@@ -31,7 +31,16 @@ const says = (by: number, about: number, opinion: Opinion = "dead", of = network
   return signStatement(of, statement, signer(`w${by} node`)).wire;
 };
 
-const pointOf = (size: number): CertifiedPoint => ({ size, root: logOf(size).root });
+const stateThere = {
+  height: 8,
+  commit: { index: 9, digest: digestOf("commit 9") },
+  tsMs: 1_700_000_009_000,
+};
+const pointOf = (size: number): CertifiedPoint => ({
+  ...stateThere,
+  size,
+  root: logOf(size).root,
+});
 
 function parentOf(size = 6, cosignatures = network.quorum): SplitPlan["parent"] {
   const { root } = logOf(size);
@@ -42,9 +51,7 @@ function parentOf(size = 6, cosignatures = network.quorum): SplitPlan["parent"] 
     size,
     root,
     note: noteOf(cast, checkpoint, cosignatures),
-    height: 8,
-    commit: { index: 9, digest: digestOf("commit 9") },
-    tsMs: 1_700_000_009_000,
+    ...stateThere,
   };
 }
 
@@ -182,6 +189,9 @@ describe("a founded group", () => {
     const [first] = signatures.values();
     const short = read(encode([1, plan.wire, 0, [first ?? null]]));
     assert.equal(short.ok ? "" : short.error.code, "NOT_JOINED");
+    // One signature too many: a group has one form.
+    const long = read(encode([1, plan.wire, 0, [...signatures.values()].slice(0, 3)]));
+    assert.equal(long.ok ? "" : long.error.code, "NOT_JOINED");
     const bad = planOf({ sides: sidesOf([0, 2], [1, 3]) });
     assert.equal(read(encodeGroup(bad, 0, signatures)).ok, false);
   });
@@ -310,7 +320,10 @@ describe("agreeing on a split", () => {
       [undefined, /nothing is certified/],
       [pointOf(5), /caught up/],
       [pointOf(7), /propose anew/],
-      [{ size: 6, root: logOf(5).root }, /another root/],
+      [{ ...pointOf(6), root: logOf(5).root }, /another one here/],
+      [{ ...pointOf(6), height: 7 }, /another one here/],
+      [{ ...pointOf(6), commit: { ...stateThere.commit, index: 8 } }, /another one here/],
+      [{ ...pointOf(6), tsMs: 1 }, /another one here/],
     ] as const;
     for (const [certified, why] of rows) {
       const host = four.boot(Author(0));
@@ -327,6 +340,30 @@ describe("agreeing on a split", () => {
     }
   });
 
+  test("no peer can crowd out the plans of others", () => {
+    const host = four.boot(Author(0));
+    const flood = Array.from({ length: 20 }, (_, i) =>
+      planOf({
+        statements: [says(0, 2), says(1, 3), says(3, 0)].slice(0, 2 + (i % 2)),
+        parent: { ...parentOf(), tsMs: i },
+      }),
+    );
+    const codes = flood.map(({ wire }) => {
+      const heard = host.hear(Author(3), encode([wire, false, null]));
+      return heard.ok ? "" : heard.error.code;
+    });
+    assert.ok(codes.includes("TOO_MANY_PLANS"), "a peer that floods is stopped");
+    assert.ok(host.hear(Author(1), encode([plan.wire, true, null])).ok, "another is heard");
+    assert.ok(host.learn(plan.wire).ok, "and so is the operator");
+  });
+
+  test("not at a later checkpoint either is another group joined", () => {
+    const host = four.boot(Author(0), { group: network.group, size: 6, plan: plan.id });
+    const later = planOf({ parent: parentOf(7) });
+    host.learn(later.wire);
+    assert.match(host.whyNot(later.id, pointOf(7)) ?? "", /joined another/);
+  });
+
   test("who signs two plans is seen by all who hear it, and convicted", () => {
     const both = [plan, other].map((one) =>
       encode([one.wire, true, signJoin(one, 1, signer("w3 node"))]),
@@ -338,7 +375,7 @@ describe("agreeing on a split", () => {
       const verdict = judge(encodeEvidence(network.group, evidence), court);
       assert.ok(verdict.ok);
       assert.equal(verdict.value.author, 3);
-      assert.equal(verdict.value.offence, "double-split 3 6");
+      assert.equal(verdict.value.offence, `double-split ${network.group} 3 6`);
     }
   });
 

@@ -158,12 +158,14 @@ export const contents = {
   file: Buffer.from("the file"),
   deep: Buffer.from("the deep file"),
   later: Buffer.from("the file as it is later"),
+  /** Of no height: what a slanderer would have stood there. */
+  never: Buffer.from("what never stood there"),
 };
 export const heights = [7, 8] as const;
 export type PublishedHeight = (typeof heights)[number];
 const leafIndexOf = { 7: 3, 8: 5 } as const;
 
-function stateAt(height: PublishedHeight) {
+function stateAt(height: PublishedHeight, isForged = false) {
   const nodes: Uint8Array[] = [];
   const store = new DirectoryStore(
     () => undefined,
@@ -181,8 +183,9 @@ function stateAt(height: PublishedHeight) {
     executable: false,
   });
   const sub = directory({ deep: file(contents.deep) });
+  const certified = height === 7 ? contents.file : contents.later;
   const tree = directory({
-    "a file": file(height === 7 ? contents.file : contents.later),
+    "a file": file(isForged ? contents.never : certified),
     link: { kind: "link", target: "a file" },
     ...(height === 7 ? { sub } : {}),
   });
@@ -201,26 +204,28 @@ function stateAt(height: PublishedHeight) {
   return { leaf, body: encodeStateBody(body), nodes };
 }
 
-/** The proof of what stood at a height, certified by a quorum. */
+/** The proof of what stood at a height, certified by a quorum; a forged one by all but one of such. */
 export function published(
   by: Pick<Cast, "network" | "signer">,
   height: PublishedHeight = 7,
+  isForged = false,
 ): StateProof {
   const leafIndex = leafIndexOf[height];
-  const log = logOf(6);
+  const log = logOf(6, isForged);
+  const checkpoint = { origin: by.network.origin, size: log.size, root: log.root };
   return {
-    ...stateAt(height),
+    ...stateAt(height, isForged),
     leafIndex,
     hashes: inclusionProof(leafIndex, log.size, log.read),
-    note: noteOf(by, { origin: by.network.origin, size: log.size, root: log.root }),
+    note: noteOf(by, checkpoint, by.network.quorum - (isForged ? 1 : 0)),
   };
 }
 
 /** The log of the tests up to a size; both states are in it once it is long enough. */
-export function logOf(size: number) {
+export function logOf(size: number, isForged = false) {
   const stored = new Map<string, Uint8Array>();
   const states = new Map<number, Uint8Array>(
-    heights.map((height) => [leafIndexOf[height], stateAt(height).leaf]),
+    heights.map((height) => [leafIndexOf[height], stateAt(height, isForged).leaf]),
   );
   let log = emptyFrontier;
   for (let i = 0; i < size; i++) {

@@ -100,20 +100,25 @@ export function honestReceipts(cast: Cast): readonly ServedReceipt[] {
   });
 }
 
-/** Any of the others' parts may stand in the place of a proof's own. */
+/** Proofs of what was certified and of what was not; any part of one may stand in another. */
 function proofs(cast: Cast): fc.Arbitrary<StateProof> {
-  const [a, b] = heights.map((height) => published(cast, height));
-  if (a === undefined || b === undefined) throw new Error("two heights");
-  const part = <K extends keyof StateProof>(key: K) => fc.constantFrom(a[key], b[key]);
-  const mixed = fc.record({
-    note: part("note"),
-    leafIndex: fc.oneof(part("leafIndex"), fc.nat(8)),
-    leaf: part("leaf"),
-    hashes: part("hashes"),
-    body: part("body"),
-    nodes: fc.subarray([...a.nodes, ...b.nodes]),
-  });
-  return fc.oneof(fc.constantFrom(a, b), mixed);
+  const all = heights.flatMap((height) =>
+    [false, true].map((isForged) => published(cast, height, isForged)),
+  );
+  const nodes = all.flatMap((one) => one.nodes);
+  const mixed = fc
+    .record({
+      base: fc.constantFrom(...all),
+      other: fc.constantFrom(...all),
+      keys: fc.subarray(["note", "leafIndex", "leaf", "hashes", "body"] as const),
+      nodes: fc.oneof(fc.constant(nodes), fc.subarray(nodes)),
+    })
+    .map(({ base, other, keys, nodes: given }) => ({
+      ...base,
+      ...Object.fromEntries(keys.map((key) => [key, other[key]])),
+      nodes: given,
+    }));
+  return fc.oneof(fc.constantFrom(...all), mixed);
 }
 
 /** All that an honest writer signs in a life, each signature with what was signed. */

@@ -3,7 +3,6 @@ import { rootOf } from "../../core/crypto/index.ts";
 import { fractionState } from "../../core/evidence/index.ts";
 import type { Network } from "../../core/membership/index.ts";
 import {
-  decodeConviction,
   decodeOutcome,
   decodeState,
   encodeState,
@@ -63,7 +62,8 @@ function* removals(store: StateStore, state: MirrorState): Generator<string> {
   for (const [kind, from] of after) yield* keysFrom(store, `${kind}/${padded(from)}`, `${kind}0`);
   const isLater: readonly (readonly [string, (key: string, value: Uint8Array) => boolean])[] = [
     ["u", (_, value) => leafOf(decodeOutcome(value)) >= log.size],
-    ["x", (_, value) => leafOf(decodeConviction(value)) >= log.size],
+    // Whom the old group convicted is not the new one's matter: what some members knew after the checkpoint, others did not.
+    ["x", () => true],
     ["p", (key) => Number.parseInt(key.slice(key.lastIndexOf("/") + 1), 16) > height],
     // What a path changed last is then found anew from its history.
     ["q", (_, value) => readBigEndian(value) > tsMs],

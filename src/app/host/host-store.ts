@@ -18,10 +18,14 @@ import {
   readBigEndian,
 } from "../../core/base/index.ts";
 import { read } from "../../core/codec/index.ts";
-import { rootOf } from "../../core/crypto/index.ts";
 import { lineageOf } from "../../core/evidence/index.ts";
 import type { JoinRecord } from "../../core/host/index.ts";
-import { type Guard, type HostRecovery, initialState } from "../../core/host/index.ts";
+import {
+  certifiedPointOf,
+  type Guard,
+  type HostRecovery,
+  initialState,
+} from "../../core/host/index.ts";
 import type { Network } from "../../core/membership/index.ts";
 import {
   type DueRecord,
@@ -391,7 +395,7 @@ export class HostStore {
   #lastCertified(): HostRecovery["certified"] {
     const stored = this.state.get(stateKeys.certifiedState);
     const state = stored === undefined ? undefined : decodeState(stored);
-    return state?.ok ? { size: state.value.log.size, root: rootOf(state.value.log) } : undefined;
+    return state?.ok ? certifiedPointOf(state.value) : undefined;
   }
 
   #lastDue(): DueRecord | undefined {

@@ -27,6 +27,10 @@ export const limits = {
   evidencePerHostMax: 16,
   /** Proofs of any kind that a host keeps beside the order. Further ones are counted only. */
   evidenceKeptMax: 10_000,
+  /** Hosts that are no writers and that the order convicts at most. Further ones are ignored. */
+  convictedReadersMax: 4096,
+  /** A plan to split, with the opinions it stands on. A longer one is refused. */
+  splitPlanBytesMax: 400_000,
   /** Reason of an administrator or an operator, in bytes of UTF-8. */
   reasonBytesMax: 200,
   /** Rounds kept below the last committed leader; older blocks are never ordered. */

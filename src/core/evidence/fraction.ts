@@ -78,6 +78,7 @@ export function fractionState(
       pending,
       opinions: new Map(),
       convicted: new Set(),
+      convictedReaders: 0,
       isDirty: true,
     },
   };

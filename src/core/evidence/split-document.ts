@@ -62,8 +62,6 @@ export interface SplitPlan {
   readonly wire: Uint8Array;
 }
 
-const planBytesMax = 262_144;
-
 export function encodePlan(plan: Omit<SplitPlan, "id" | "wire">): SplitPlan {
   const { parent, sides, statements, evidence } = plan;
   const wire = encode([
@@ -129,7 +127,7 @@ export function readPlan(
   wire: Uint8Array,
   by: { readonly network: Network; readonly verifier: Verifier },
 ): Result<SplitPlan> {
-  if (wire.length > planBytesMax) return fail("TOO_LONG", "the plan is too long");
+  if (wire.length > limits.splitPlanBytesMax) return fail("TOO_LONG", "the plan is too long");
   const decoded = read(wire, planShape, "plan");
   if (!decoded.ok) return decoded;
   const plan: SplitPlan = { ...decoded.value, id: planId(wire), wire };
@@ -275,7 +273,7 @@ const groupShape = (
   const [version, plan, side, signatures] = fields(4)(value, what);
   require(version === 1, `${what} is of version 1`);
   return {
-    plan: bytes(planBytesMax)(plan, `${what}.plan`),
+    plan: bytes(limits.splitPlanBytesMax)(plan, `${what}.plan`),
     side: natural(1)(side, `${what}.side`) as SideIndex,
     signatures: list(exactBytes(64), limits.committeeWritersMax)(signatures, `${what}.signatures`),
   };

@@ -53,7 +53,10 @@ export function judge(wire: Uint8Array, court: Court): Result<Verdict> {
   if (group !== court.network.group)
     return fail("WRONG_GROUP", "the evidence is of another network");
   const found = findingOf(evidence, court);
-  return found.ok ? ok({ id, kind: evidence.kind, wire, ...found.value }) : found;
+  if (!found.ok) return found;
+  // Places are of a group: after a split the same numbers name others.
+  const offence = `${evidence.kind} ${group} ${found.value.offence}`;
+  return ok({ id, kind: evidence.kind, wire, ...found.value, offence });
 }
 
 /** True if the order takes a proof of this size. */
@@ -105,14 +108,18 @@ function equivocation(evidence: Of<"equivocation">, { network, dag, verifier }: 
   return ok({
     culprit: writer.nodeKey,
     author,
-    offence: `equivocation ${author} ${epoch} ${round}`,
+    offence: `${author} ${epoch} ${round}`,
     detail: `${writer.name} signed two blocks of round ${round}`,
   });
 }
 
 function invalidBlock({ signed, payload }: Of<"invalid-block">, court: Court): Result<Found> {
-  const wire = wireOf(signed, payload ?? new Uint8Array(0));
-  const verified = verifyBlock(wire, court.dag, court.verifier);
+  const bare = verifyBlock(wireOf(signed, new Uint8Array(0)), court.dag, court.verifier);
+  // One misdeed has one proof: a payload stands in it only where the header is as it should be.
+  if (payload !== undefined && !bare.ok && bare.error.by === "author")
+    return notProven("the header is what is wrong, and the payload does not belong to the proof");
+  const verified =
+    payload === undefined ? bare : verifyBlock(wireOf(signed, payload), court.dag, court.verifier);
   if (verified.ok) return notProven("the block is valid");
   const { error } = verified;
   if (error.by !== "author") return notProven(error.detail);
@@ -122,7 +129,7 @@ function invalidBlock({ signed, payload }: Of<"invalid-block">, court: Court): R
     culprit: writer.nodeKey,
     author: error.author,
     // A header that breaks a rule has a round only in name: what was signed is what is counted.
-    offence: `invalid-block ${error.author} ${sha256(signed.bytes)}`,
+    offence: `${error.author} ${sha256(signed.bytes)}`,
     detail: `${writer.name} signed an invalid block: ${error.detail}`,
   });
 }
@@ -146,7 +153,7 @@ function twoCheckpoints(
   return ok({
     culprit: writer.nodeKey,
     author,
-    offence: `contradicting-checkpoint ${author} ${size}`,
+    offence: `${author} ${size}`,
     detail: `${writer.name} cosigned two roots of a log of ${size} leaves`,
   });
 }
@@ -180,7 +187,7 @@ function wrongAnswer({ receipt, proof }: Of<"wrong-answer">, court: Court): Resu
   return ok({
     culprit: claim.key,
     author,
-    offence: `wrong-answer ${claim.key} ${claim.height} ${path.join("/")}`,
+    offence: `${claim.key} ${claim.height} ${path.join("/")}`,
     detail: `${name} signed that ${claim.path} had ${said === "nothing" ? said : `content ${said}`} at height ${claim.height}, where it has ${truth}`,
   });
 }
@@ -203,7 +210,7 @@ function falsePossession(
   return ok({
     culprit: claim.key,
     author,
-    offence: `false-possession ${claim.key} ${claim.content}`,
+    offence: `${claim.key} ${claim.content}`,
     detail: `${name} signed a wrong answer about content ${claim.content} that it claims to have`,
   });
 }
@@ -220,7 +227,7 @@ function doubleSplit(evidence: Of<"double-split">, { network, verifier }: Court)
   return ok({
     culprit: writer.nodeKey,
     author,
-    offence: `double-split ${author} ${size}`,
+    offence: `${author} ${size}`,
     detail: `${writer.name} joined two groups at the checkpoint of size ${size}`,
   });
 }

@@ -20,11 +20,9 @@ export type ExecutorEffect =
   | { readonly type: "mirror"; readonly event: MirrorEvent }
   | { readonly type: "changes-needed"; readonly changes: Digest; readonly update: Digest };
 
-/** What is kept of a certified checkpoint: the state there, if it is known, from which a split may begin. */
-export function certifiedWrites(executor: Executor, size: number): readonly ExecutorEffect[] {
-  const state = executor.takeDueState(size);
-  if (state === undefined) return [];
-  return [{ type: "state", writes: new Map([[stateKeys.certifiedState, encodeState(state)]]) }];
+/** What is kept of a certified checkpoint: the state there, from which a split may begin. */
+export function certifiedWrites(state: MirrorState): ExecutorEffect {
+  return { type: "state", writes: new Map([[stateKeys.certifiedState, encodeState(state)]]) };
 }
 
 /** Feeds accepted batches to the mirror, in order, and waits where a change list is still to come. */

@@ -164,7 +164,8 @@ export class FollowerHost {
     }
     this.#certifiedSize = size;
     for (const known of this.#due.keys()) if (known <= size) this.#due.delete(known);
-    const kept = certifiedWrites(this.#executor, size);
+    const state = this.#executor.takeDueState(size);
+    const kept = state === undefined ? [] : [certifiedWrites(state)];
     return ok([...kept, { type: "certified", due, note: waiting.note }]);
   }
 

@@ -6,6 +6,11 @@ export { decodeMessage, encodeMessage, type PeerMessage } from "./messages.ts";
 export { initialState, mirrorConfigOf } from "./network-config.ts";
 export type { OpinionView } from "./opinions.ts";
 export type { Guard, HostRecovery, RecoveredCommit } from "./recovery.ts";
-export type { CertifiedPoint, JoinRecord, PlanView } from "./splitting.ts";
+export {
+  type CertifiedPoint,
+  certifiedPointOf,
+  type JoinRecord,
+  type PlanView,
+} from "./splitting.ts";
 export { WriterHost } from "./writer.ts";
 export type { WriterOptions } from "./writer-options.ts";

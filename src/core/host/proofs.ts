@@ -16,6 +16,10 @@ const orderedWithinMs = 10_000;
 /** All reporters of a misdeed find it at once: each waits for those before it, so that one proof is ordered, not n. */
 const reporterStepMs = 400;
 
+/** Proofs against hosts that are no writers: so many wait at once, and one is handed in every so often. */
+const strangersMax = 256;
+const strangerEveryMs = 1000;
+
 interface Pending {
   readonly verdict: Verdict;
   readonly fromMs: number;
@@ -30,6 +34,9 @@ export class Proofs {
   /** offence → a proof that the order does not have yet. */
   readonly #pending = new Map<string, Pending>();
   readonly #known = new Set<string>();
+  /** Misdeeds of hosts that are no writers: anybody can invent such hosts, so they have a room of their own. */
+  readonly #strange = new Set<string>();
+  #strangerMs = Number.NEGATIVE_INFINITY;
   #isDirty = false;
 
   constructor(options: {
@@ -69,9 +76,11 @@ export class Proofs {
     return { ok: true, value: { verdict, isNews } };
   }
 
-  #isNews({ offence, culprit }: Verdict): boolean {
-    if (this.#known.has(offence) || this.#known.size >= limits.evidenceKeptMax) return false;
-    this.#known.add(offence);
+  #isNews({ offence, culprit, author }: Verdict): boolean {
+    const known = author === undefined ? this.#strange : this.#known;
+    const most = author === undefined ? strangersMax : limits.evidenceKeptMax;
+    if (known.has(offence) || known.size >= most) return false;
+    known.add(offence);
     return this.#get(offenceKey(offence)) === undefined && !this.#hasEnough(culprit);
   }
 
@@ -90,8 +99,9 @@ export class Proofs {
     return (this.#record(culprit)?.count ?? 0) >= limits.evidencePerHostMax;
   }
 
-  onConvicted({ offence }: Conviction): void {
-    this.#known.add(offence);
+  onConvicted({ offence, author }: Conviction): void {
+    if (author === undefined) this.#strange.delete(offence);
+    else this.#known.add(offence);
     if (this.#pending.delete(offence)) this.#isDirty = true;
   }
 
@@ -104,6 +114,10 @@ export class Proofs {
         this.#pending.delete(offence);
         this.#isDirty = true;
         continue;
+      }
+      if (pending.verdict.author === undefined) {
+        if (atMs < this.#strangerMs + strangerEveryMs) continue;
+        this.#strangerMs = atMs;
       }
       pending.submittedMs = atMs;
       wires.push(pending.verdict.wire);
@@ -118,10 +132,12 @@ export class Proofs {
 
   /** When {@link due} should be asked again. */
   get wakeAtMs(): number {
-    return Math.min(
-      Number.POSITIVE_INFINITY,
-      ...[...this.#pending.values()].map((pending) => this.#dueMs(pending)),
-    );
+    let earliest = Number.POSITIVE_INFINITY;
+    for (const pending of this.#pending.values()) {
+      const turnMs = pending.verdict.author === undefined ? this.#strangerMs + strangerEveryMs : 0;
+      earliest = Math.min(earliest, Math.max(turnMs, this.#dueMs(pending)));
+    }
+    return earliest;
   }
 
   /** What is to be kept over a restart, if it changed. */

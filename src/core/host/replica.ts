@@ -8,7 +8,7 @@ import type { HostEffect } from "./effects.ts";
 import { certifiedWrites, Executor, type ExecutorEffect } from "./executor.ts";
 import { mirrorConfigOf } from "./network-config.ts";
 import { batchesToReplay, type HostRecovery } from "./recovery.ts";
-import type { CertifiedPoint } from "./splitting.ts";
+import { type CertifiedPoint, certifiedPointOf } from "./splitting.ts";
 
 /** What follows, and what the others are to be told. */
 export type ReplicaEffect =
@@ -102,9 +102,11 @@ export class Replica {
     const effects: ReplicaEffect[] = [];
     for (const effect of cosigned) {
       if (effect.type === "certified") {
-        const { size, root } = effect.due;
-        this.#certified = { size, root };
-        effects.push(...certifiedWrites(this.#executor, size));
+        const state = this.#executor.takeDueState(effect.due.size);
+        if (state !== undefined) {
+          this.#certified = certifiedPointOf(state);
+          effects.push(certifiedWrites(state));
+        }
       }
       effects.push(replicaEffectOf(effect));
     }

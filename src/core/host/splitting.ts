@@ -1,31 +1,54 @@
-import { type Author, type Digest, equalBytes, fail, ok, type Result } from "../base/index.ts";
+import {
+  type Author,
+  type Digest,
+  equalBytes,
+  fail,
+  limits,
+  ok,
+  type Result,
+} from "../base/index.ts";
 import { bytes, encode, exactBytes, fields, optional, read, require } from "../codec/index.ts";
-import type { Signer, Verifier } from "../crypto/index.ts";
+import { rootOf, type Signer, type Verifier } from "../crypto/index.ts";
 import {
   type Evidence,
   encodeGroup,
   isJoinSigned,
   readPlan,
   type SideIndex,
+  type SplitParent,
   type SplitPlan,
   sideOf,
   signJoin,
   splitBody,
 } from "../evidence/index.ts";
 import type { Network } from "../membership/index.ts";
+import type { MirrorState } from "../mirror/index.ts";
 import type { PeerMessage } from "./messages.ts";
 
-/** What this host has joined; durable before its signature leaves. At most one for a group and size. */
+/** What this host has joined; durable before its signature leaves. One only, for ever. */
 export interface JoinRecord {
   readonly group: Digest;
   readonly size: number;
   readonly plan: Digest;
 }
 
-/** The newest checkpoint that this host knows to be certified. */
-export interface CertifiedPoint {
-  readonly size: number;
-  readonly root: Uint8Array;
+/** The newest checkpoint that this host knows to be certified, and the state there. */
+export type CertifiedPoint = Pick<SplitParent, "size" | "root" | "height" | "commit" | "tsMs">;
+
+export function certifiedPointOf(state: MirrorState): CertifiedPoint {
+  const { log, height, commit, tsMs } = state;
+  return { size: log.size, root: rootOf(log), height, commit, tsMs };
+}
+
+/** True if a plan begins with this very state: what its proposer says of it is in nobody's signature but the members'. */
+function isSamePoint(a: CertifiedPoint, b: CertifiedPoint): boolean {
+  return (
+    equalBytes(a.root, b.root) &&
+    a.height === b.height &&
+    a.commit.index === b.commit.index &&
+    a.commit.digest === b.commit.digest &&
+    a.tsMs === b.tsMs
+  );
 }
 
 export type SplitEffect =
@@ -50,10 +73,12 @@ interface Known {
   readonly joining: Set<Author>;
   readonly signatures: Map<Author, Uint8Array>;
   readonly founded: Set<SideIndex>;
+  /** Who brought it first; `undefined` for this host's operator. */
+  readonly from: Author | undefined;
 }
 
-/** Plans remembered at once; a plan needs an operator's word, so there are few. */
-const plansMax = 16;
+/** Plans remembered of each peer, and of this host's operator: nobody can crowd out another's. */
+const plansMax = 4;
 
 /**
  * Agreeing on a split (`dag.md` §17). Operators consent first, which binds nobody; only when all members of a side have
@@ -96,19 +121,21 @@ export class Splitting {
     }));
   }
 
-  /** A plan from an operator or a peer. Faults: those of {@link readPlan}, TOO_MANY_PLANS. */
-  learn(wire: Uint8Array): Result<SplitPlan> {
+  /** A plan from the operator, or from a peer. Faults: those of {@link readPlan}, TOO_MANY_PLANS. */
+  learn(wire: Uint8Array, from?: Author): Result<SplitPlan> {
     const read = readPlan(wire, { network: this.#network, verifier: this.#verifier });
     if (!read.ok) return read;
     const plan = read.value;
     if (this.#plans.has(plan.id)) return ok(plan);
-    if (this.#plans.size >= plansMax)
-      return fail("TOO_MANY_PLANS", `${plansMax} plans are open already; restart to forget them`);
+    const before = [...this.#plans.values()].filter((known) => known.from === from).length;
+    if (before >= plansMax)
+      return fail("TOO_MANY_PLANS", `${plansMax} plans from there are open already`);
     this.#plans.set(plan.id, {
       plan,
       joining: new Set(),
       signatures: new Map(),
       founded: new Set(),
+      from,
     });
     return ok(plan);
   }
@@ -119,20 +146,17 @@ export class Splitting {
     if (known === undefined) return "no such plan is known here";
     const { plan } = known;
     if (sideOf(plan, this.#self) === undefined) return "this host is in none of its groups";
-    if (
-      this.#joined !== undefined &&
-      this.#joined.plan !== id &&
-      this.#joined.size === plan.parent.size
-    )
-      return "this host has joined another group at this checkpoint, and may join one only";
+    // Not even at a later checkpoint: it could be in both groups then.
+    if (this.#joined !== undefined && this.#joined.plan !== id)
+      return "this host has joined another group, and may join one only";
     if (certified === undefined) return "nothing is certified here yet";
     if (certified.size > plan.parent.size)
       return `it begins at ${plan.parent.size} leaves, and this host has seen ${certified.size} certified: propose anew`;
     if (certified.size < plan.parent.size)
       return `it begins at ${plan.parent.size} leaves, and this host has come to ${certified.size} only: wait until it has caught up`;
-    return equalBytes(certified.root, plan.parent.root)
+    return isSamePoint(certified, plan.parent)
       ? undefined
-      : "the checkpoint has another root here: more than f writers cheat, or this host is damaged";
+      : "the state at that checkpoint is another one here: the plan is wrong, or this host is damaged";
   }
 
   /** The operator agrees. */
@@ -162,7 +186,7 @@ export class Splitting {
         const [plan, isJoining, signature] = fields(3)(value, what);
         require(typeof isJoining === "boolean", `${what}.isJoining is a boolean`);
         return {
-          plan: bytes(262_144)(plan, `${what}.plan`),
+          plan: bytes(limits.splitPlanBytesMax)(plan, `${what}.plan`),
           isJoining,
           signature: optional(exactBytes(64))(signature, `${what}.signature`) ?? undefined,
         };
@@ -170,7 +194,7 @@ export class Splitting {
       "split",
     );
     if (!said.ok) return said;
-    const plan = this.learn(said.value.plan);
+    const plan = this.learn(said.value.plan, peer);
     if (!plan.ok) return plan;
     const known = this.#plans.get(plan.value.id);
     if (known === undefined || sideOf(plan.value, peer) === undefined) return ok(undefined);

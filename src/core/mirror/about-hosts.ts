@@ -102,6 +102,10 @@ export function onEvidence(wire: Uint8Array, around: Around): AboutHost {
   if (get(offence) !== undefined) return ignored("DUPLICATE_EVIDENCE");
   const before = convictionOf(culprit, around);
   if ((before?.count ?? 0) >= limits.evidencePerHostMax) return ignored("ENOUGH_EVIDENCE");
+  const isNewReader = author === undefined && before === undefined;
+  if (isNewReader && state.convictedReaders >= limits.convictedReadersMax)
+    return ignored("ENOUGH_EVIDENCE");
+  const convictedReaders = state.convictedReaders + Number(isNewReader);
   const convicted = author === undefined ? state.convicted : new Set([...state.convicted, author]);
   const record = {
     count: (before?.count ?? 0) + 1,
@@ -112,7 +116,7 @@ export function onEvidence(wire: Uint8Array, around: Around): AboutHost {
   };
   return {
     kind: "taken",
-    state: { ...state, convicted },
+    state: { ...state, convicted, convictedReaders },
     event: { type: "convicted", conviction },
     leaf: { kind: "evidence", id, culprit, of },
     writes: (leaf) => [

@@ -47,6 +47,8 @@ export interface MirrorState {
   readonly opinions: OpinionMatrix;
   /** Writers that evidence convicted and nobody pardoned. */
   readonly convicted: ReadonlySet<Author>;
+  /** Hosts that are no writers and were ever convicted. */
+  readonly convictedReaders: number;
   /** Other groups of the same past, whose publishers' records count here too. */
   readonly origins: ReadonlySet<Digest>;
   /** In the order of acceptance. */
@@ -74,6 +76,7 @@ export function genesisState({ policy, commit, timeMs }: MirrorGenesis): MirrorS
     log: emptyFrontier,
     opinions: new Map(),
     convicted: new Set(),
+    convictedReaders: 0,
     origins: new Set(),
     pending: new Map(),
     checkpointMs: 0,
@@ -96,6 +99,7 @@ export function encodeState(state: MirrorState): Uint8Array {
     [state.log.size, state.log.hashes],
     [...state.opinions.values()].map(statementValue),
     [...state.convicted].sort((a, b) => a - b),
+    state.convictedReaders,
     [...state.origins].map(fromHex),
     pending,
     state.checkpointMs,
@@ -114,8 +118,8 @@ const pendingShape: Shape<PendingUpdate> = (value, what) => {
 };
 
 const stateShape: Shape<MirrorState> = (value, what) => {
-  const [height, trees, policy, commit, tsMs, messages, log, ...more] = fields(13)(value, what);
-  const [opinions, convicted, origins, pending, checkpointMs, isDirty] = more;
+  const [height, trees, policy, commit, tsMs, messages, log, ...more] = fields(14)(value, what);
+  const [opinions, convicted, convictedReaders, origins, pending, checkpointMs, isDirty] = more;
   const [index, hash] = fields(2)(commit, `${what}.commit`);
   const [size, hashes] = fields(2)(log, `${what}.log`);
   require(typeof isDirty === "boolean", `${what}.isDirty is a boolean`);
@@ -136,6 +140,7 @@ const stateShape: Shape<MirrorState> = (value, what) => {
     convicted: new Set(
       list(natural(65535), 64)(convicted, `${what}.convicted`).map((author) => toAuthor(author)),
     ),
+    convictedReaders: natural()(convictedReaders, `${what}.convictedReaders`),
     origins: new Set(list(digest, 64)(origins, `${what}.origins`)),
     pending: new Map(
       list(pendingShape, 65536)(pending, `${what}.pending`).map((update) => [update.id, update]),

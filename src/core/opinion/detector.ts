@@ -52,8 +52,12 @@ export class Sight {
   observe(observation: Observation, atMs: number): void {
     switch (observation.type) {
       case "block":
-        this.blockRound = Math.max(this.blockRound, observation.round);
+        // Whoever makes new blocks lives, through whomever they come; an old one again is no sign of anything.
+        if (observation.round <= this.blockRound) return;
+        this.blockRound = observation.round;
         this.#owesMs = this.isBehind ? atMs : undefined;
+        this.heardMs = atMs;
+        this.unanswered = 0;
         return;
       case "round":
         this.clockRound = Math.max(this.clockRound, observation.round);

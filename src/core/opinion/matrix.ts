@@ -26,7 +26,8 @@ export function opinionIn(matrix: OpinionMatrix, by: Author, about: Author): Opi
 
 /**
  * Who is left out at the next change of membership (`dag.md` §17): the convicted, and those that at least `quorum`
- * others hold dead. Several only if at least four remain; else the convicted alone, lowest first.
+ * others hold dead. Several only if at least four remain; else of the convicted alone as many as leave four, one at
+ * least, the lowest first.
  */
 export function removals(
   matrix: OpinionMatrix,
@@ -44,5 +45,5 @@ export function removals(
   const dead = all.filter((author) => !convicted.has(author) && isHeldDead(author));
   const chosen = [...proven, ...dead];
   if (chosen.length <= 1 || n - chosen.length >= 4) return chosen;
-  return chosen.slice(0, Math.max(1, n - 4));
+  return proven.slice(0, Math.max(1, n - 4));
 }
