@@ -1,7 +1,14 @@
 import { readFile, writeFile } from "node:fs/promises";
 import type { Command } from "commander";
 import pc from "picocolors";
-import { askBytes, askJson, askSigned, checkReceipt, newNonce } from "../app/client/index.ts";
+import {
+  askBytes,
+  askJson,
+  askSigned,
+  checkReceipt,
+  newNonce,
+  ServerError,
+} from "../app/client/index.ts";
 import { ConfigError, loadConfig } from "../app/config/index.ts";
 import type { ConvictionRow, EvidenceRow, OpinionsReport } from "../app/gateway/index.ts";
 import { type Digest, isDigest, limits, type Result } from "../core/base/index.ts";
@@ -105,13 +112,18 @@ async function firstAnswer<T>(
   ask: (server: string) => Promise<T>,
 ): Promise<T> {
   const reasons: string[] = [];
+  let refusal: unknown;
   for (const server of serversOf(options, await trustOf(options))) {
     try {
       return await ask(server);
     } catch (error) {
       reasons.push(error instanceof Error ? error.message : String(error));
+      const isRefusal = error instanceof ServerError && error.status >= 400 && error.status < 500;
+      if (isRefusal && error.code !== "NOT_A_WRITER") refusal ??= error;
     }
   }
+  // Whoever refuses may be cheating; where nobody does otherwise, it is so.
+  if (refusal !== undefined) throw refusal;
   throw coded("NO_SERVER", `no server answers\n  ${reasons.join("\n  ")}`);
 }
 

@@ -39,5 +39,7 @@ test("where too many would have to leave, only the convicted do, and four remain
   );
   const about = { n: 7, quorum: 5, convicted: new Set([Author(6)]) };
   assert.deepEqual(removals(matrixOf(byAll), about), [6]);
-  assert.deepEqual(removals(matrixOf(byAll), { ...about, convicted: new Set() }), []);
+  const seven = { ...about, convicted: new Set<Author>() };
+  assert.deepEqual(removals(matrixOf(byAll), seven), [1, 2, 3], "four remain");
+  assert.deepEqual(removals(matrixOf(byAll), { ...seven, n: 6 }), [], "three would remain");
 });

@@ -159,6 +159,22 @@ describe("what writers think of one another", () => {
     await untilSaid("ok", 20_000);
   });
 
+  test("after a quiet time too, it is dead no sooner than dead_after_ms", async () => {
+    await isQuiet(hosts, 4000);
+    process.kill(sleeper.pid, "SIGSTOP");
+    const stoppedMs = Date.now();
+    try {
+      await untilSaid("dead", 15_000);
+      assert.ok(Date.now() - stoppedMs >= 3000, `dead after ${Date.now() - stoppedMs} ms`);
+      const { own } = await opinionsOf(net.host("w0"));
+      const { sinceMs = 0 } = own.find(({ about }) => about === "w3") ?? {};
+      assert.ok(sinceMs >= stoppedMs - 200, "since it was stopped, not since the last traffic");
+    } finally {
+      process.kill(sleeper.pid, "SIGCONT");
+      await untilSaid("ok", 20_000);
+    }
+  });
+
   test("a writer that is killed is dead, and ok after its restart", async () => {
     await sleeper.end("SIGKILL");
     await untilSaid("dead", 15_000);

@@ -51,7 +51,7 @@ describe("readers that answer wrongly under their own signature", () => {
       assert.equal(plain.headers.get("signature"), null);
       assert.equal(plain.headers.get("signature-input"), null);
     }
-    for (const bad of ["=", 'sig1=();nonce="\u00e9"', "sig1=();nonce=7", "x".repeat(9000)]) {
+    for (const bad of ["=", 'sig1=();nonce="\u00e9"', "sig1=();nonce=7", "=".repeat(2000)]) {
       const headers = { "accept-signature": bad };
       const odd = await fetch(url("r2", "a.txt"), { headers });
       assert.equal(odd.headers.get("signature"), null, bad.slice(0, 30));

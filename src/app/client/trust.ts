@@ -7,6 +7,7 @@ import {
   verifyInclusion,
   verifyNote,
 } from "../../core/crypto/index.ts";
+import { lineageOf } from "../../core/evidence/index.ts";
 import type { Network } from "../../core/membership/index.ts";
 import {
   decodeLeaf,
@@ -47,9 +48,17 @@ function bytesOf(json: Json, field: string): Uint8Array | undefined {
 }
 
 function certifiedBy(trust: Trust, note: unknown): Result<CertifiedCheckpoint> {
-  const { origin, cosigners, quorum } = trust.network;
   if (typeof note !== "string") return fail("MALFORMED_PROOF", "the proof has no checkpoint");
-  return verifyNote(note, { origin, cosigners, quorum, verifier: trust.verifier });
+  const { verifier } = trust;
+  const own = verifyNote(note, { ...trust.network, verifier });
+  if (own.ok) return own;
+  // What was certified before a split stands for ever, up to where it split.
+  for (const { parent } of lineageOf(trust.network)) {
+    if (parent === undefined) continue;
+    const before = verifyNote(note, { ...parent.network, verifier });
+    if (before.ok && before.value.checkpoint.size <= parent.at.size) return before;
+  }
+  return own;
 }
 
 /** The leaf that `json` proves to stand in the certified log. Faults: MALFORMED_PROOF, WRONG_PROOF, and those of the note. */

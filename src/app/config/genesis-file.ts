@@ -68,6 +68,13 @@ function fractionIn(parent: Network, split: string, source: string): Network {
   );
 }
 
+/** Founding documents in the text of a genesis. */
+export function splitsIn(text: string): readonly Uint8Array[] {
+  const { splits } = JSON.parse(text) as { splits?: unknown };
+  if (!Array.isArray(splits)) return [];
+  return splits.flatMap((split) => fromBase64(String(split)) ?? []);
+}
+
 /** The text of a genesis that follows one of two groups further. */
 export function withSplit(text: string, split: Uint8Array): string {
   const json = JSON.parse(text) as { splits?: unknown };

@@ -14,6 +14,7 @@ export {
   loadGenesis,
   parseGenesis,
   parseWriterEntry,
+  splitsIn,
   withSplit,
 } from "./genesis-file.ts";
 export { version } from "./version.ts";

@@ -1,21 +1,21 @@
 import { constants } from "node:fs";
 import { join } from "node:path";
-import { fromHex } from "../../core/base/index.ts";
-import { digest, encode, fields, natural, read } from "../../core/codec/index.ts";
+import { fromHex, limits } from "../../core/base/index.ts";
+import { bytes, digest, encode, fields, natural, optional, read } from "../../core/codec/index.ts";
 import type { JoinRecord } from "../../core/host/index.ts";
 import type { FileSystem } from "../../io/ports/index.ts";
 
 /** What a host joined after a split: it may join one group only, so this outlives everything. */
 const fileName = "joined-split";
-const fileBytesMax = 4096;
+const fileBytesMax = limits.splitPlanBytesMax + 256;
 
 /** Durable when it resolves. */
 export async function writeJoin(
   files: FileSystem,
   directory: string,
-  { group, size, plan }: JoinRecord,
+  { group, size, plan, wire }: JoinRecord,
 ): Promise<void> {
-  const content = encode([fromHex(group), size, fromHex(plan)]);
+  const content = encode([fromHex(group), size, fromHex(plan), wire ?? null]);
   const file = await files.open(join(directory, fileName), constants.O_RDWR | constants.O_CREAT);
   try {
     await file.truncate(0);
@@ -39,11 +39,12 @@ export async function readJoin(
     const record = read(
       content.subarray(0, bytesRead),
       (value, what) => {
-        const [group, size, plan] = fields(3)(value, what);
+        const [group, size, plan, wire] = fields(4)(value, what);
         return {
           group: digest(group, `${what}.group`),
           size: natural()(size, `${what}.size`),
           plan: digest(plan, `${what}.plan`),
+          wire: optional(bytes(limits.splitPlanBytesMax))(wire, `${what}.wire`) ?? undefined,
         };
       },
       fileName,

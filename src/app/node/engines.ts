@@ -1,13 +1,16 @@
 import { join } from "node:path";
-import type { Author } from "../../core/base/index.ts";
+import { type Author, fromBase64 } from "../../core/base/index.ts";
 import type { Signer } from "../../core/crypto/index.ts";
+import { readGroup } from "../../core/evidence/index.ts";
 import { dagConfigOf, FollowerHost, type HostRecovery, WriterHost } from "../../core/host/index.ts";
 import type { NetworkParent } from "../../core/membership/index.ts";
 import { readUpdate } from "../../core/mirror/index.ts";
 import type { DetectorChoice } from "../../core/opinion/index.ts";
 import { type LoadedKey, loadKeyFile, replaceFile } from "../../io/files/index.ts";
 import { type Links, openLinks } from "../../io/transport/index.ts";
+import { askJson } from "../client/index.ts";
 import { type Config, ConfigError, splitEndpoint, withSplit } from "../config/index.ts";
+import type { SplitsReport } from "../gateway/index.ts";
 import { Challenger } from "./challenger.ts";
 import type { Engine, Parts } from "./parts.ts";
 import { ReaderNode } from "./reader-node.ts";
@@ -61,6 +64,7 @@ export async function writerEngine(
     ...(bend === undefined ? {} : { bend }),
   });
   let links: Links | undefined;
+  let seeking: NodeJS.Timeout | undefined;
   return {
     writer,
     reader: undefined,
@@ -69,9 +73,11 @@ export async function writerEngine(
       links = await openLinks(linkOptions(parts, self, writer));
       writer.useLinks(links);
       writer.push({ type: "start" });
+      seeking = setInterval(() => void seekGroup(parts, writer), seekEveryMs);
       writer.resumePending();
     },
     stop: async () => {
+      clearInterval(seeking);
       await writer.stop();
       await links?.close();
     },
@@ -88,6 +94,36 @@ function detectorOf({ opinion }: Config): DetectorChoice {
     deadAfterRounds: opinion.dead_after_rounds,
     probeEveryMs: opinion.probe_every_ms,
   };
+}
+
+/** A member that was down when its group was founded looks for the founding document so often, milliseconds. */
+const seekEveryMs = 3000;
+
+async function seekGroup(parts: Parts, writer: WriterNode): Promise<void> {
+  if (!writer.hasLeft) return;
+  for (const { http, nodeKey } of parts.network.writers) {
+    if (nodeKey === parts.nodeKey.publicKey) continue;
+    const found = await ownGroupAt(http, parts);
+    if (found !== undefined) return followSplit(parts, found, true);
+  }
+}
+
+/** The founding document of this host's own group, if that server has it. */
+async function ownGroupAt(
+  http: string,
+  { network, verifier, nodeKey }: Parts,
+): Promise<Uint8Array | undefined> {
+  const url = `${http}/.smalti/splits.json`;
+  const report = await askJson<SplitsReport>(url, { patienceMs: 2000 }).catch(() => undefined);
+  const rows = Array.isArray(report?.groups) ? report.groups.slice(0, 16) : [];
+  return rows
+    .map(({ wire }) => fromBase64(String(wire)) ?? new Uint8Array(0))
+    .find((wire) => {
+      const group = readGroup(wire, { network, verifier });
+      if (!group.ok) return false;
+      const keys = group.value.members.map((author) => network.writers[author]?.nodeKey);
+      return keys.includes(nodeKey.publicKey);
+    });
 }
 
 /** The host's own new group: its genesis says so from now on, and the host starts again as a member of it. */

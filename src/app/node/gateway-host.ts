@@ -104,9 +104,11 @@ function statusOf(
     isSigning: vitals?.isSigning,
     opinions: vitals && opinionsOf(vitals.opinions, state.convicted, network),
     note:
-      returning === undefined
-        ? reader?.problem
-        : `following until it is safe to sign: ${returning.answers} of ${returning.needed} answers`,
+      writer?.hasLeft === true
+        ? "joined a group that splits off, and waits until all its members have signed; see: smalti split show"
+        : returning === undefined
+          ? reader?.problem
+          : `following until it is safe to sign: ${returning.answers} of ${returning.needed} answers`,
     upstream: reader?.upstream,
     version,
   };

@@ -12,6 +12,7 @@ import {
   loadConfig,
   parseGenesis,
   splitEndpoint,
+  splitsIn,
 } from "../config/index.ts";
 import { type HostStatus, openGateway } from "../gateway/index.ts";
 import { type HostStore, openHostStore } from "../host/index.ts";
@@ -56,6 +57,7 @@ export async function startNode(directory: string): Promise<RunningNode> {
     closers.push(() => engine.stop());
     await engine.start();
     core.startCompleting();
+    for (const split of splitsIn(parts.genesisText)) core.keepSplit(split);
     const urls = {
       http: urlOf(config.http.listen, gateway.port),
       admin: urlOf(config.admin.listen, admin.port),

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { CommitRange } from "../../core/acceptance/index.ts";
 import { commitRangeShape } from "../../core/acceptance/index.ts";
 import { type Fault, fromBase64, limits, Prng, type Result } from "../../core/base/index.ts";
@@ -144,6 +145,9 @@ export class ReaderNode implements NodeRole {
     if (persist(this.#core.store, effects)) await this.#core.store.sync();
     writeState(this.#core.store, this, effects);
     for (const effect of effects) this.#core.perform(effect as Parameters<NodeCore["perform"]>[0]);
+    if (!this.#host.isAtEnd || this.#stop.signal.aborted) return;
+    this.#stop.abort();
+    this.#onFatal(new SplitReachedError());
   }
 
   // ── following ──
@@ -258,14 +262,8 @@ export class ReaderNode implements NodeRole {
     this.#think(source, isLong ? "dead" : before?.opinion === "dead" ? "dead" : "suspected", why);
   }
 
-  #sleep(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      this.#stop.signal.addEventListener("abort", () => {
-        clearTimeout(timer);
-        resolve();
-      });
-    });
+  async #sleep(ms: number): Promise<void> {
+    await sleep(ms, undefined, { signal: this.#stop.signal }).catch(() => undefined);
   }
 
   async #poll(source: string): Promise<void> {
@@ -286,10 +284,6 @@ export class ReaderNode implements NodeRole {
     if (commits.length > 0 && !(await this.#use(source, this.#host.onRange({ ...range, commits }))))
       return;
     if (note !== null) await this.#use(source, this.#host.onCheckpoint(note));
-    if (this.#host.isAtEnd) {
-      this.#stop.abort();
-      this.#onFatal(new SplitReachedError());
-    }
   }
 
   async #use(source: string, result: Result<readonly HostEffect[]>): Promise<boolean> {

@@ -124,6 +124,11 @@ export class WriterNode implements NodeRole, DeskWriter {
     return this.#host.repute?.statements(nowMs) ?? [];
   }
 
+  /** It has signed itself out of this group, and the other one is not founded here yet. */
+  get hasLeft(): boolean {
+    return this.#host.repute?.splitting.hasLeft === true;
+  }
+
   get plans(): readonly PlanView[] {
     return this.#host.repute?.splitting.plans ?? [];
   }
@@ -287,6 +292,11 @@ export class WriterNode implements NodeRole, DeskWriter {
 
   get whyNot(): { readonly code: string; readonly detail: string } | undefined {
     if (this.#loop.isStopped) return { code: "STOPPED", detail: "the host stops" };
+    if (this.hasLeft)
+      return {
+        code: "NOT_SIGNING",
+        detail: "this writer has joined a group that splits off; use another writer",
+      };
     const { isSigning, isHeld, returning, pendingBytes } = this.#host.vitals;
     if (!isSigning || isHeld) {
       const detail =

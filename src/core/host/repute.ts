@@ -169,7 +169,7 @@ export class Repute {
     this.#stall.see(now, atMs);
     this.#watch(now.round, atMs);
     this.#tellAll(atMs, nowMs);
-    for (const effect of this.splitting.look(now.certified)) {
+    for (const effect of this.splitting.look(now.certified, now.reachable)) {
       if (effect.type === "saw") this.saw(effect.evidence, atMs);
       else this.#effects.push(effect);
     }

@@ -30,6 +30,8 @@ export interface JoinRecord {
   readonly group: Digest;
   readonly size: number;
   readonly plan: Digest;
+  /** The plan itself, so that a restart in the middle loses nothing. */
+  readonly wire?: Uint8Array | undefined;
 }
 
 /** The newest checkpoint that this host knows to be certified, and the state there. */
@@ -105,6 +107,17 @@ export class Splitting {
     this.#signer = options.hostSigner;
     this.#verifier = options.verifier;
     this.#joined = options.joined?.group === options.network.group ? options.joined : undefined;
+    if (this.#joined?.wire !== undefined) this.#resume(this.#joined.wire);
+  }
+
+  /** Before a restart it had signed: it says so again. */
+  #resume(wire: Uint8Array): void {
+    const plan = this.learn(wire);
+    const known = plan.ok ? this.#plans.get(plan.value.id) : undefined;
+    const side = plan.ok ? sideOf(plan.value, this.#self) : undefined;
+    if (known === undefined || side === undefined) return;
+    known.joining.add(this.#self);
+    known.signatures.set(this.#self, signJoin(known.plan, side, this.#signer));
   }
 
   /** It has signed itself out of this group: it must sign no block of it any more. */
@@ -198,7 +211,9 @@ export class Splitting {
     if (!plan.ok) return plan;
     const known = this.#plans.get(plan.value.id);
     if (known === undefined || sideOf(plan.value, peer) === undefined) return ok(undefined);
+    // Who has forgotten its consent, as by a restart, has not consented.
     if (said.value.isJoining) known.joining.add(peer);
+    else known.joining.delete(peer);
     const { signature } = said.value;
     if (signature === undefined) return ok(undefined);
     const by = { network: this.#network, verifier: this.#verifier };
@@ -230,14 +245,25 @@ export class Splitting {
   }
 
   /** After every input: signs where all have consented, and founds what all have signed. */
-  look(certified: CertifiedPoint | undefined): readonly SplitEffect[] {
+  look(
+    certified: CertifiedPoint | undefined,
+    reachable?: ReadonlySet<Author>,
+  ): readonly SplitEffect[] {
     for (const known of this.#plans.values()) {
-      if (this.#maySign(known, certified)) this.#sign(known);
+      const isTogether = this.#isTogether(known.plan, reachable);
+      if (isTogether && this.#maySign(known, certified)) this.#sign(known);
       for (const side of [0, 1] as const) this.#found(known, side);
     }
     const effects = this.#effects;
     this.#effects = [];
     return effects;
+  }
+
+  /** All of this host's side are in touch: a consent from earlier may be forgotten by now. */
+  #isTogether(plan: SplitPlan, reachable: ReadonlySet<Author> | undefined): boolean {
+    const side = sideOf(plan, this.#self);
+    if (reachable === undefined || side === undefined) return side !== undefined;
+    return plan.sides[side].every((member) => member === this.#self || reachable.has(member));
   }
 
   #maySign({ plan, joining, signatures }: Known, certified: CertifiedPoint | undefined): boolean {
@@ -251,7 +277,7 @@ export class Splitting {
   #sign(known: Known): void {
     const { plan } = known;
     const { group, size } = plan.parent;
-    this.#joined = { group, size, plan: plan.id };
+    this.#joined = { group, size, plan: plan.id, wire: plan.wire };
     this.#effects.push({ type: "guard-split", record: this.#joined });
     const side = sideOf(plan, this.#self) ?? 0;
     known.signatures.set(this.#self, signJoin(plan, side, this.#signer));

@@ -103,7 +103,10 @@ export class Sight {
   /** Since when there is no sign of life at all; `undefined` while it may simply have nothing to say. */
   get lifelessMs(): number | undefined {
     if (!this.isLinked) return Math.max(this.unlinkedMs, this.heardMs);
-    return this.unanswered > 0 ? this.heardMs : undefined;
+    // Silence before it owed anything is no sign: a quiet network is silent.
+    return this.unanswered > 0 && this.owesMs !== undefined
+      ? Math.max(this.heardMs, this.owesMs)
+      : undefined;
   }
 
   get code(): ReasonCode {
