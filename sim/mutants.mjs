@@ -137,8 +137,8 @@ export const mutants = [
   },
   {
     file: `${dag}/block.js`,
-    find: 'return taggedDigest("header", headerBytes);',
-    put: 'return taggedDigest("header", headerBytes.subarray(0, 40));',
+    find: "slot.author, slot.round, fromHex(body)]",
+    put: "slot.author, slot.round]",
     says: "a block's identity leaves out most of its header",
   },
   {
@@ -234,14 +234,14 @@ export const mutants = [
   },
   {
     file: "app/host/host-store.js",
-    find: "await this.#log.sync();\n        if (!this.#guardChanged)",
-    put: "if (!this.#guardChanged)",
+    find: "await this.#log.sync();\n        if (this.#joinChanged",
+    put: "if (this.#joinChanged",
     says: "only the guard is synced",
   },
   {
     file: "app/host/host-store.js",
-    find: "await this.#writeGuard();",
-    put: "",
+    find: "await this.#writeGuard();\n        if (!this.#isMarked",
+    put: "if (!this.#isMarked",
     says: "the guard is never written",
   },
   {
@@ -252,7 +252,7 @@ export const mutants = [
   },
   {
     file: "app/host/host-store.js",
-    find: "about.isGuardWhole &&",
+    find: "(about.isGuardWhole || hasMigrated) &&",
     put: "",
     says: "a damaged guard is trusted",
   },
@@ -360,13 +360,13 @@ export const mutants = [
     says: "wakes in the past",
   },
   {
-    file: "core/host/writer.js",
-    find: 'if (!this.#catchUp.answered(peer.author))\n            return this.#fault(peer, "NOT_ASKED");',
+    file: "core/host/intake.js",
+    find: 'if (!this.#catchUp.answered(peer.author))\n            return yield fault("NOT_ASKED");',
     put: "",
     says: "answers to no question are taken",
   },
   {
-    file: "core/host/writer.js",
+    file: "core/host/peers.js",
     find: "if (greeted)\n                links.push(link);",
     put: "links.push(link);",
     says: "blocks go to writers that said no hello",
@@ -529,5 +529,66 @@ export const mutants = [
     find: "if (names.has(name))\n                    found.set(name, entry);",
     put: "found.set(name, entry);",
     says: "many lookups find what was not asked for",
+  },
+  // ── opinions, evidence, splits ──
+  {
+    file: "core/evidence/verdict.js",
+    find: "return first.body !== second.body && isSignedBody(first)",
+    put: "return isSignedBody(first)",
+    says: "the same thing signed twice convicts",
+  },
+  {
+    file: "core/evidence/verdict.js",
+    find: "isSignedBody(first) && isSignedBody(second)",
+    put: "isSignedBody(first)",
+    says: "one signature convicts of two",
+  },
+  {
+    file: "core/evidence/verdict.js",
+    find: "if (said === undefined || isTrue)",
+    put: "if (said === undefined)",
+    says: "a true answer convicts",
+  },
+  {
+    file: "core/mirror/about-hosts.js",
+    find: "if (get(offence) !== undefined)",
+    put: "if (false)",
+    says: "a misdeed counts as often as it is proven",
+  },
+  {
+    file: "core/mirror/about-hosts.js",
+    find: "if (!state.policy.administrators.includes(administrator))",
+    put: "if (false)",
+    says: "anybody pardons",
+  },
+  {
+    file: "core/mirror/about-hosts.js",
+    find: "if (statement.by !== author)",
+    put: "if (false)",
+    says: "an opinion is taken from another's block",
+  },
+  {
+    file: "core/host/splitting.js",
+    find: "if (side === undefined || !plan.sides[side].every((member) => joining.has(member)))",
+    put: "if (side === undefined)",
+    says: "one consent binds",
+  },
+  {
+    file: "core/host/splitting.js",
+    find: "if (this.#joined !== undefined && this.#joined.plan !== id)",
+    put: "if (false)",
+    says: "a host joins two groups",
+  },
+  {
+    file: "core/opinion/division.js",
+    find: "if (clash !== undefined)",
+    put: "if (false)",
+    says: "two enemies in one group",
+  },
+  {
+    file: "core/opinion/detector.js",
+    find: "if (observation.round <= this.blockRound)",
+    put: "if (false)",
+    says: "an old block is a sign of life",
   },
 ];
