@@ -175,7 +175,7 @@ export class Splitting {
   /** The operator agrees. */
   join(id: Digest): void {
     const known = this.#plans.get(id);
-    if (known === undefined || known.joining.has(this.#self)) return;
+    if (known === undefined) return;
     known.joining.add(this.#self);
     this.#effects.push({ type: "say", message: this.#stateOf(known) });
   }
