@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
-import { mkdir, readFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { homeOf } from "../../src/app/config/index.ts";
+import type { MirrorRow } from "../../src/app/gateway/index.ts";
 import { appendVia } from "../support/load.ts";
 import { type HostProcess, type Net, type Ran, smalti, until } from "../support/net.ts";
 import {
@@ -122,6 +124,32 @@ describe("readers that answer wrongly under their own signature", () => {
     assert.equal(upstream, net.host("w0").http);
     assert.equal(await r3.metric(`smalti_sync_bytes_total{peer="${from}"}`), fetchedBefore);
     assert.equal(await (await fetch(url("r3", "a.txt"))).text(), "newest\n");
+  });
+
+  test("the list of mirrors says who is convicted, and its short form leaves them out", async () => {
+    const [host, liar, honest] = ["w2", "r0", "r2"].map((name) => net.host(name));
+    assert.ok(host !== undefined && liar !== undefined && honest !== undefined);
+    await host.end();
+    const { configFile } = homeOf(host.host.home);
+    const text = await readFile(configFile, "utf8");
+    const mirrors = `[http]\nmirrors = ["${liar.http}", "${honest.http}/"]\n`;
+    await writeFile(configFile, text.replace("[http]\n", mirrors));
+    await host.start();
+    const rows = async (): Promise<readonly MirrorRow[]> => {
+      const response = await fetch(`${host.http}/.smalti/mirrors.json`);
+      return ((await response.json()) as { mirrors: readonly MirrorRow[] }).mirrors;
+    };
+    const problemOf = async ({ http }: HostProcess): Promise<string | undefined> =>
+      (await rows()).find(({ url: at }) => at === http)?.problem;
+    await until(
+      async () => (await problemOf(honest)) === undefined,
+      10_000,
+      "the honest one is asked",
+    );
+    assert.equal(await problemOf(liar), "convicted");
+    const short = await (await fetch(`${host.http}/.smalti/mirrors.txt`)).text();
+    assert.ok(short.includes(`${honest.http}/\n`) && !short.includes(liar.http), short);
+    assert.ok(short.includes(net.host("w0").http), "writers serve too");
   });
 
   test("nobody honest is accused of anything", async () => {

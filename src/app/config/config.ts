@@ -23,7 +23,14 @@ const schema = v.strictObject({
   /** Links between writers. */
   net: v.optional(v.strictObject({ listen: v.optional(endpoint, "127.0.0.1:26656") }), {}),
   /** Content and API, public. */
-  http: v.optional(v.strictObject({ listen: v.optional(endpoint, "127.0.0.1:8080") }), {}),
+  http: v.optional(
+    v.strictObject({
+      listen: v.optional(endpoint, "127.0.0.1:8080"),
+      /** Other mirrors, for the list that this host gives out. */
+      mirrors: v.optional(v.pipe(v.array(url), v.maxLength(1000)), []),
+    }),
+    {},
+  ),
   /** Health and metrics, never public. */
   admin: v.optional(v.strictObject({ listen: v.optional(endpoint, "127.0.0.1:26660") }), {}),
   /** Whom a reader follows; empty: the writers of the genesis. */

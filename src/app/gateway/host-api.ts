@@ -6,7 +6,7 @@ import type { Policy } from "../../core/mirror/index.ts";
 import type { BlobStore } from "../../io/ports/index.ts";
 import type { Archive, CertifiedHead } from "./archive.ts";
 import type { Liar } from "./lies.ts";
-import type { EvidenceRow, OpinionsReport } from "./repute-report.ts";
+import type { EvidenceRow, MirrorRow, OpinionsReport } from "./repute-report.ts";
 import type { HostSplits } from "./split-report.ts";
 
 /** What a host tells about itself; the public copy and the admin one are the same. */
@@ -103,6 +103,7 @@ export interface GatewayHost {
   readonly desk: PublishDesk | undefined;
   readonly repute: HostRepute;
   readonly splits: HostSplits;
+  readonly mirrors: { rows(): readonly MirrorRow[] };
   /** Who may append to the broadcast. */
   readonly appendBy: "loopback" | "anybody" | "nobody";
   /** For exercises only: how it lies. */

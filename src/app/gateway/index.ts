@@ -2,6 +2,12 @@ export { Archive, type CertifiedHead, type HeadProof } from "./archive.ts";
 export type { BlobBase, GatewayHost, HostRepute, HostStatus, PublishDesk } from "./host-api.ts";
 export { Liar, type LieKind } from "./lies.ts";
 export type { Receipt, UpdateStatus } from "./receipt.ts";
-export type { ConvictionRow, EvidenceRow, OpinionRow, OpinionsReport } from "./repute-report.ts";
+export type {
+  ConvictionRow,
+  EvidenceRow,
+  MirrorRow,
+  OpinionRow,
+  OpinionsReport,
+} from "./repute-report.ts";
 export { openGateway } from "./server.ts";
 export type { GroupRow, HostSplits, PlanRow, SplitsReport } from "./split-report.ts";

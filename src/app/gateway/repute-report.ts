@@ -25,6 +25,18 @@ export interface ConvictionRow {
   readonly pardon: string;
 }
 
+/** A host that serves this network: `/.smalti/mirrors.json`. */
+export interface MirrorRow {
+  readonly url: string;
+  readonly role: "writer" | "reader";
+  readonly name: string | undefined;
+  readonly key: PublicKey | undefined;
+  /** Height that it serves, as it says; `undefined` where it was not asked. */
+  readonly height: number | undefined;
+  /** Why it should not be used; `undefined` for those in `mirrors.txt`. */
+  readonly problem: string | undefined;
+}
+
 /** Who thinks what of whom: `/.smalti/opinions.json`. */
 export interface OpinionsReport {
   readonly version: 1;

@@ -9,6 +9,17 @@ export function reputeRoutes(server: FastifyInstance, host: GatewayHost): void {
   server.get("/.smalti/opinions.json", (_, reply) =>
     reply.header("cache-control", "no-store").send(repute.report()),
   );
+  server.get("/.smalti/mirrors.json", (_, reply) =>
+    reply.header("cache-control", "max-age=30").send({ mirrors: host.mirrors.rows() }),
+  );
+  // One a line, as apt and others read lists of mirrors: those against which nothing is to be said.
+  server.get("/.smalti/mirrors.txt", (_, reply) => {
+    const good = host.mirrors.rows().filter(({ problem }) => problem === undefined);
+    return reply
+      .header("cache-control", "max-age=30")
+      .type("text/plain; charset=utf-8")
+      .send(good.map(({ url }) => `${url}/\n`).join(""));
+  });
   server.get("/.smalti/evidence", (_, reply) =>
     reply.header("cache-control", "no-store").send({ evidence: repute.evidence() }),
   );

@@ -4,6 +4,7 @@ import type { Network } from "../../core/membership/index.ts";
 import { decodeLeaf } from "../../core/mirror/index.ts";
 import { version } from "../config/index.ts";
 import { type GatewayHost, type HostStatus, Liar } from "../gateway/index.ts";
+import type { MirrorList } from "./mirror-list.ts";
 import type { Engine, Parts } from "./parts.ts";
 import { Desk } from "./publish-desk.ts";
 import type { ReputeDesk } from "./repute-desk.ts";
@@ -13,7 +14,11 @@ import type { SplitDesk } from "./split-desk.ts";
 export function hostOf(
   parts: Parts,
   engine: Engine,
-  desks: { readonly repute: ReputeDesk; readonly splits: SplitDesk },
+  desks: {
+    readonly repute: ReputeDesk;
+    readonly splits: SplitDesk;
+    readonly mirrors: MirrorList;
+  },
 ): GatewayHost {
   const { config, network, core, store, genesisText } = parts;
   const { writer } = engine;

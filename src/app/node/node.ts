@@ -21,6 +21,7 @@ import { readerEngine, writerEngine } from "./engines.ts";
 import { hostOf } from "./gateway-host.ts";
 import { type Log, openLog } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
+import { MirrorList } from "./mirror-list.ts";
 import { NodeCore } from "./node-core.ts";
 import type { Engine, Parts } from "./parts.ts";
 import { ReputeDesk } from "./repute-desk.ts";
@@ -48,7 +49,8 @@ export async function startNode(directory: string): Promise<RunningNode> {
   try {
     const repute = new ReputeDesk(parts, engine);
     const splits = new SplitDesk(parts, engine);
-    const host = hostOf(parts, engine, { repute, splits });
+    const mirrors = new MirrorList(parts, engine);
+    const host = hostOf(parts, engine, { repute, splits, mirrors });
     const gateway = await openGateway(host, splitEndpoint(config.http.listen));
     closers.push(() => gateway.server.close());
     closers.push(async () => core.stop());
@@ -57,6 +59,8 @@ export async function startNode(directory: string): Promise<RunningNode> {
     closers.push(() => engine.stop());
     await engine.start();
     core.startCompleting();
+    mirrors.start();
+    closers.push(async () => mirrors.stop());
     for (const split of splitsIn(parts.genesisText)) core.keepSplit(split);
     const urls = {
       http: urlOf(config.http.listen, gateway.port),
