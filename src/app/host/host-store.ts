@@ -360,6 +360,11 @@ export class HostStore {
   /** A data directory belongs to one network for ever, or to one that split from it; true if it was moved to that now. */
   async #bindTo(network: Network, genesisFile: string): Promise<boolean> {
     const { group } = this;
+    if (group === undefined && network.parent !== undefined)
+      throw new StorageError(
+        "STORAGE_BEFORE_SPLIT",
+        `${this.#directory} is empty, and this group began with a split: copy the data directory of another member, without guard* and joined-split, and start again`,
+      );
     if (group === undefined)
       this.state.write([[metaKeys.group, Buffer.from(network.group, "hex")]]);
     if (group === undefined || group === network.group) return false;
