@@ -26,6 +26,8 @@ export class SimWriter extends SimHost {
   linksOf: SimWriter | undefined;
   /** How it judges the others; by default as everybody does. */
   detector: DetectorChoice = defaultDetector;
+  /** Whether it tells what it thinks: in every third seed, since each statement makes rounds that cost time here. */
+  isPublishing: boolean;
   /** Says `held` of what it does not have. */
   isHeldFalsely = false;
 
@@ -40,6 +42,7 @@ export class SimWriter extends SimHost {
   ) {
     super(world, options.id, options.isHonest);
     this.author = options.author;
+    this.isPublishing = world.plan.seed % 3 === 0;
     this.#signers = options.signers;
   }
 
@@ -75,6 +78,7 @@ export class SimWriter extends SimHost {
       view: this.view,
       pacing: { leaderTimeoutMs: 250, minRoundMs: 0 },
       detector: this.detector,
+      isPublishing: this.isPublishing,
       recovery,
       seed: this.random.next(),
     });

@@ -88,7 +88,10 @@ function worldOf(situation: Situation): World {
   const corrupt = new Map<number, string>();
   const rule = { name: "three", budget: { n: 4, f: 1, c: 0, k: 0 } } as const;
   const world = new World({ ...plan, corrupt, rule, leaders: 4, isShort: false, syncMs: 1 });
-  for (const writer of world.writers) writer.detector = situationDetector;
+  for (const writer of world.writers) {
+    writer.detector = situationDetector;
+    writer.isPublishing = true;
+  }
   const cheater = situation.cheater && world.writers[indexOf(situation.cheater)];
   if (cheater !== undefined) {
     cheater.isHonest = false;

@@ -38,6 +38,8 @@ export interface OpinionOptions {
 
 /** Least time between two statements about one host, milliseconds. */
 const statementEveryMs = 1000;
+/** What a detector thinks is said once it has thought so for so long: a hiccup is nobody's business. */
+const settledMs = 2000;
 /** What was not ordered for so long is said again; and told to peers directly a little after it was said. */
 const orderedWithinMs = 10_000;
 const tellAfterMs = 2000;
@@ -60,6 +62,8 @@ export class Opinions {
   readonly #told = new Map<string, SignedStatement>();
   /** about → what was said last, and when. */
   readonly #said = new Map<Author, { readonly opinion: Opinion; readonly atMs: number }>();
+  /** about → since when it is thought. */
+  readonly #thought = new Map<Author, { readonly opinion: Opinion; readonly atMs: number }>();
   #open: Open | undefined;
   #serial = 0;
   #stalledToldMs = 0;
@@ -116,6 +120,12 @@ export class Opinions {
     return ok(undefined);
   }
 
+  /** It thinks otherwise of somebody than before. */
+  onChanged(about: Author, atMs: number): void {
+    const opinion = this.watch.opinionOn(about);
+    if (this.#thought.get(about)?.opinion !== opinion) this.#thought.set(about, { opinion, atMs });
+  }
+
   onOrdered({ by, serial }: Statement): void {
     if (by !== this.#options.author) return;
     this.#serial = Math.max(this.#serial, serial);
@@ -153,7 +163,9 @@ export class Opinions {
   #dueOn(about: Author): number {
     const said = this.#said.get(about);
     if (this.watch.opinionOn(about) === (said?.opinion ?? "ok")) return Number.POSITIVE_INFINITY;
-    return (said?.atMs ?? Number.NEGATIVE_INFINITY) + statementEveryMs;
+    const againMs = (said?.atMs ?? Number.NEGATIVE_INFINITY) + statementEveryMs;
+    if (this.watch.reasonFor(about, 0).code === "operator") return againMs;
+    return Math.max(againMs, (this.#thought.get(about)?.atMs ?? againMs) + settledMs);
   }
 
   /** While nothing is ordered, peers are told all that is not "ok", now and then: what a split is argued with. */

@@ -187,6 +187,7 @@ export class Repute {
     const { changed, probe } = watch.look(atMs);
     for (const peer of probe)
       this.#effects.push({ type: "tell", peer, message: { type: "probe" } });
+    for (const about of changed) this.opinions.onChanged(about, atMs);
     for (const about of changed)
       this.#effects.push({ type: "opinion", view: this.opinions.view(about, this.#offsetMs) });
   }
