@@ -49,7 +49,8 @@ step("the table of edges (dependency-cruiser)", bin("depcruise"), [
   "sim",
 ]);
 /** Tests that kill, fill disks or measure: they want the machine for themselves. */
-const alone = /\/(bench|damage|disk-full|failpoints|kill|lag|power-cut|wiped)\.test\.js$/;
+const alone =
+  /\/(bench|damage|disk-full|export-safety|failpoints|kill|lag|power-cut|wiped)\.test\.js$/;
 const system = testFiles("test/system");
 const unit = ["src", "test/core", "test/io"].flatMap(testFiles);
 suite("unit tests, properties, figures", unit, 2);

@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
-import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -9,6 +8,7 @@ import { type HostProcess, Net, until } from "./net.ts";
 import { type Publisher, publisherOf } from "./publisher.ts";
 import { rssMiB } from "./raw-http.ts";
 import { Rogue, type RogueLink } from "./rogue.ts";
+import { evidenceOf } from "./signed-blocks.ts";
 
 export const honest = ["w1", "w2", "w3"] as const;
 
@@ -79,8 +79,7 @@ export class Siege {
   }
 
   async evidenceAt(name: string): Promise<readonly string[]> {
-    const directory = join(this.net.host(name).host.home, "data", "evidence");
-    return existsSync(directory) ? readdir(directory) : [];
+    return evidenceOf(this.net.host(name));
   }
 
   /** Begins again with those that were ended, and drops all hostile links. */

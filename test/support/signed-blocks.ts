@@ -2,15 +2,19 @@ import assert from "node:assert/strict";
 import { open, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
+import type { EvidenceRow } from "../../src/app/gateway/index.ts";
 import { blockFromWire } from "../../src/core/acceptance/index.ts";
 import type { HostProcess, Net } from "./net.ts";
 
 const headBytes = 9;
 const blockType = 1;
 
-/** Evidence files that a host keeps. */
-export async function evidenceOf({ host }: HostProcess): Promise<string[]> {
-  return readdir(join(host.home, "data", "evidence")).catch(() => []);
+/** What a host has proofs of, as `kind host`. */
+export async function evidenceOf(host: HostProcess): Promise<string[]> {
+  if (!host.isRunning) return [];
+  const response = await fetch(`${host.http}/.smalti/evidence`);
+  const { evidence } = (await response.json()) as { evidence: readonly EvidenceRow[] };
+  return evidence.map(({ kind, host: culprit }) => `${kind} ${culprit}`);
 }
 
 /** No host has proof of cheating against anybody. */

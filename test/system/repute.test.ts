@@ -103,12 +103,16 @@ describe("a writer that signs two blocks for one round", () => {
   });
 
   test("a proof that the order has is not ordered again", async () => {
-    const before = await convictionAt(net.host("w0"), "w3");
     for (const { http } of net.writers.slice(0, 3))
       await net.must("evidence", "submit", proof, "--from", http);
     await appendVia(net.host("w0"), "later");
     await isQuiet(honest);
-    for (const at of honest) assert.deepEqual(await convictionAt(at, "w3"), before);
+    for (const at of honest) {
+      const ordered = (await evidenceOf(at)).filter(({ state }) => state === "ordered");
+      assert.equal(new Set(ordered.map(({ id }) => id)).size, ordered.length, "each stands once");
+      // The liar goes on, and may have been convicted of more meanwhile; of nothing twice.
+      assert.equal((await convictionAt(at, "w3"))?.count, ordered.length, at.host.name);
+    }
   });
 
   test("it is known after kill -9 and restart of all hosts", async () => {

@@ -207,9 +207,13 @@ export class Splitting {
       "split",
     );
     if (!said.ok) return said;
+    const before = this.#plans.size;
     const plan = this.learn(said.value.plan, peer);
     if (!plan.ok) return plan;
     const known = this.#plans.get(plan.value.id);
+    // Whoever thinks that this host has consented, as it may have before a restart, is told how it stands.
+    if (known !== undefined && this.#plans.size > before)
+      this.#effects.push({ type: "say", message: this.#stateOf(known) });
     if (known === undefined || sideOf(plan.value, peer) === undefined) return ok(undefined);
     // Who has forgotten its consent, as by a restart, has not consented.
     if (said.value.isJoining) known.joining.add(peer);
