@@ -363,7 +363,7 @@ export class HostStore {
     if (group === undefined && network.parent !== undefined)
       throw new StorageError(
         "STORAGE_BEFORE_SPLIT",
-        `${this.#directory} is empty, and this group began with a split: copy the data directory of another member, without guard* and joined-split, and start again`,
+        `${this.#directory} is empty, and this group began with a split: copy the data directory of another member, without guard* and joined-split, and start again; in a group with f = 0 it then serves, and cannot sign any more`,
       );
     if (group === undefined)
       this.state.write([[metaKeys.group, Buffer.from(network.group, "hex")]]);

@@ -41,7 +41,6 @@ export {
   sideOf,
   signJoin,
   splitBody,
-  splitPoint,
 } from "./split-document.ts";
 export { type SplitPoint, splitIdentity } from "./split-point.ts";
 export { provenEntry, type StateProof } from "./state-proof.ts";

@@ -18,13 +18,10 @@ export {
 } from "./matrix.ts";
 export {
   type Opinion,
-  opinionShape,
   opinions,
   type Reason,
   readStatement,
-  reasonShape,
   reasonText,
-  reasonValue,
   type SignedStatement,
   type Statement,
   signStatement,
