@@ -67,6 +67,8 @@ export class Opinions {
   #open: Open | undefined;
   #serial = 0;
   #stalledToldMs = 0;
+  /** Of whom peers were told directly that it is not "ok", and not yet otherwise. */
+  readonly #complained = new Set<Author>();
 
   constructor(options: OpinionOptions, atMs: number) {
     const { network, author, detector } = options;
@@ -95,9 +97,9 @@ export class Opinions {
     };
   }
 
-  /** Statements that peers told directly, newest of each pair. */
-  get told(): readonly SignedStatement[] {
-    return [...this.#told.values()];
+  /** What these told directly, newest of each pair. Of one who is gone, nobody knows whether it still thinks so. */
+  toldBy(makers: ReadonlySet<Author>): readonly SignedStatement[] {
+    return [...this.#told.values()].filter(({ statement }) => makers.has(statement.by));
   }
 
   /** Statements on their way: what a peer that comes should know. */
@@ -168,13 +170,20 @@ export class Opinions {
     return Math.max(againMs, (this.#thought.get(about)?.atMs ?? againMs) + settledMs);
   }
 
-  /** While nothing is ordered, peers are told all that is not "ok", now and then: what a split is argued with. */
+  /**
+   * While nothing is ordered, peers are told all that is not "ok", now and then, and what has become "ok" since: what a
+   * split is argued with.
+   */
   takeStalled(atMs: number, nowMs: number): readonly SignedStatement[] {
     if (atMs < this.#stalledToldMs + stalledTellEveryMs) return [];
     this.#stalledToldMs = atMs;
-    return this.#others
-      .filter((about) => this.watch.opinionOn(about) !== "ok")
-      .map((about) => this.#sign(about, nowMs, nowMs - atMs));
+    const isOk = (about: Author): boolean => this.watch.opinionOn(about) === "ok";
+    const due = this.#others.filter((about) => !isOk(about) || this.#complained.has(about));
+    for (const about of due) {
+      if (isOk(about)) this.#complained.delete(about);
+      else this.#complained.add(about);
+    }
+    return due.map((about) => this.#sign(about, nowMs, nowMs - atMs));
   }
 
   /** Statements that peers are to be told directly, since they are not ordered. */

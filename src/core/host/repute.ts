@@ -230,14 +230,15 @@ export class Repute {
       const wire = options.proofOf(author);
       if (wire !== undefined) convicted.set(author, wire);
     }
+    const reachable = this.#around?.reachable ?? new Set<Author>();
     return proposeSplit({
       network,
       verifier,
       self,
       parent,
       convicted,
-      statements: [...this.statements(nowMs), ...this.opinions.told],
-      reachable: this.#around?.reachable ?? new Set(),
+      statements: [...this.statements(nowMs), ...this.opinions.toldBy(reachable)],
+      reachable,
       stalledMs: this.#stall.forMs(nowMs - this.#offsetMs),
       splitAfterMs: options.splitAfterMs,
     });
