@@ -3,7 +3,7 @@ import { describe, test } from "node:test";
 import { planOf, World } from "../../sim/index.ts";
 import type { AcceptedBatch, Ref } from "../../src/core/acceptance/index.ts";
 import { Author, Digest, Prng, Round } from "../../src/core/base/index.ts";
-import { cosign, verifyNote } from "../../src/core/crypto/index.ts";
+import { cosign, leaseOf, verifyNote } from "../../src/core/crypto/index.ts";
 import { CatchUp } from "../../src/core/host/catch-up.ts";
 import {
   type CosignEffect,
@@ -102,16 +102,21 @@ describe("cosigning (dag.md §13)", () => {
 
   const cosigning = (guardSize = 0): Cosigning =>
     new Cosigning({
+      leaseEveryMs: 60_000,
       network,
       verifier,
       self: { author: Author(0), signer: signatures.signer("w0 cosign") },
       guard: { size: guardSize, root },
     });
 
-  function by(author: number, size: number, of: Uint8Array = root): SizedCosignature {
+  function by(
+    author: number,
+    size: number,
+    { root: of = root, timeS = 7 }: { readonly root?: Uint8Array; readonly timeS?: number } = {},
+  ): SizedCosignature {
     const signer = signatures.signer(`w${author} cosign`);
     const checkpoint = { origin: network.origin, size, root: of };
-    const { timeS, signature } = cosign(checkpoint, { name: `w${author}`, signer, timeS: 7 });
+    const { signature } = cosign(checkpoint, { name: `w${author}`, signer, timeS });
     return { size, root: of, timeS, signature };
   }
 
@@ -130,6 +135,30 @@ describe("cosigning (dag.md §13)", () => {
     assert.ok(verifyNote(certified.note, { origin, cosigners, quorum, verifier }).ok);
   });
 
+  test("the lease is the time at which a whole quorum vouched, and is renewed by any of them", () => {
+    const some = cosigning();
+    assert.equal(some.renewAtMs, Number.POSITIVE_INFINITY, "nothing is certified");
+    some.onDue(due(5), 10_000);
+    some.onCosignature(Author(1), by(1, 5));
+    some.onCosignature(Author(2), by(2, 5, { timeS: 9 }));
+    assert.equal(some.renewAtMs, 70_000);
+    assert.deepEqual(some.renew(69_999), []);
+    assert.deepEqual(types(some.onCosignature(Author(1), by(1, 5))), [], "nothing new");
+    assert.deepEqual(types(some.renew(70_000)), ["guard-checkpoint", "cosigned"]);
+    const late = by(3, 5, { timeS: 5000 });
+    assert.deepEqual(types(some.onCosignature(Author(3), late)), [], "one clock is no quorum");
+    const forged = { ...by(2, 5, { timeS: 80 }), timeS: 90 };
+    assert.deepEqual(types(some.onCosignature(Author(2), forged)), []);
+    const [renewed] = some.onCosignature(Author(1), by(1, 5, { timeS: 68 }));
+    assert.ok(renewed?.type === "certified" && renewed.due.size === 5);
+    assert.equal(leaseOf(renewed.note, network.quorum), 68);
+    const verified = verifyNote(renewed.note, { ...network, verifier });
+    assert.ok(verified.ok && verified.value.leaseS === 68 && verified.value.newestS === 5000);
+    assert.deepEqual(types(some.onCosignature(Author(1), by(1, 5, { timeS: 69 }))), []);
+    const two = some.onCosignature(Author(1), by(1, 5, { root: rival }));
+    assert.deepEqual(types(two), ["contradiction"], "also when it is certified already");
+  });
+
   test("a size is signed once, and never a smaller one", () => {
     assert.deepEqual(types(cosigning(5).onDue(due(5), 1)), ["guard-checkpoint", "cosigned"]);
     assert.deepEqual(cosigning(5).onDue(due(5, rival), 1), []);
@@ -139,7 +168,9 @@ describe("cosigning (dag.md §13)", () => {
   test("another root is told and does not count; two roots of one writer are a proof", () => {
     const some = cosigning();
     some.onDue(due(5), 1);
-    assert.deepEqual(types(some.onCosignature(Author(1), by(1, 5, rival))), ["other-root"]);
+    assert.deepEqual(types(some.onCosignature(Author(1), by(1, 5, { root: rival }))), [
+      "other-root",
+    ]);
     assert.deepEqual(types(some.onCosignature(Author(2), by(2, 5))), []);
     assert.deepEqual(types(some.onCosignature(Author(1), by(1, 5))), ["contradiction"]);
     assert.deepEqual(types(some.onCosignature(Author(3), by(3, 5))), ["certified"]);

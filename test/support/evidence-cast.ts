@@ -30,7 +30,6 @@ import {
   possessionAnswer,
   type ServedClaim,
   type ServedReceipt,
-  type StateProof,
   signPossession,
   signServed,
 } from "../../src/core/evidence/index.ts";
@@ -42,6 +41,7 @@ import {
   encodeStateBody,
   stateDigest,
 } from "../../src/core/mirror/index.ts";
+import type { StateProof } from "../../src/core/proof/index.ts";
 import { commitRule } from "../../src/core/quorum/index.ts";
 
 export const digestOf = (text: string): Digest => sha256(Buffer.from(text));

@@ -5,9 +5,9 @@ import {
   type Evidence,
   type EvidenceKind,
   type ServedReceipt,
-  type StateProof,
   splitIdentity,
 } from "../../src/core/evidence/index.ts";
+import type { StateProof } from "../../src/core/proof/index.ts";
 import {
   blockOf,
   type Cast,

@@ -4,9 +4,7 @@ import {
   encodeEvidence,
   filePathOf,
   judge,
-  provenEntry,
   type ServedReceipt,
-  type StateProof,
 } from "../../core/evidence/index.ts";
 import {
   DirectoryStore,
@@ -15,6 +13,7 @@ import {
   MissingNodeError,
   nodeDigest,
 } from "../../core/mirror/index.ts";
+import { provenEntry, type StateProof } from "../../core/proof/index.ts";
 import { askBulk, askBytes, askJson } from "./transfer.ts";
 import { type Trust, verifyHead } from "./trust.ts";
 

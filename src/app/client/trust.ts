@@ -3,12 +3,8 @@ import {
   type CertifiedCheckpoint,
   leafHash,
   sha256,
-  type Verifier,
   verifyInclusion,
-  verifyNote,
 } from "../../core/crypto/index.ts";
-import { lineageOf } from "../../core/evidence/index.ts";
-import type { Network } from "../../core/membership/index.ts";
 import {
   decodeLeaf,
   decodeStateBody,
@@ -18,12 +14,11 @@ import {
   type StateBody,
   stateDigest,
 } from "../../core/mirror/index.ts";
+import { certifiedBy, type Trust } from "../../core/proof/index.ts";
 
 /** Verification for clients: pure, no network. Whatever a server says is bytes until it has passed here. */
-export interface Trust {
-  readonly network: Network;
-  readonly verifier: Verifier;
-}
+
+export type { Trust } from "../../core/proof/index.ts";
 
 /** A state that a quorum vouched for. */
 export interface VerifiedHead {
@@ -34,9 +29,13 @@ export interface VerifiedHead {
   /** Order time, milliseconds. */
   readonly tsMs: number;
   readonly logSize: number;
-  /** Newest clock among the cosigners, POSIX seconds. */
-  readonly cosignedS: number;
+  /** Root of the log, 32 bytes. */
+  readonly logRoot: Uint8Array;
+  /** When a quorum had said that this is the newest, POSIX seconds. */
+  readonly leaseS: number;
   readonly signers: readonly string[];
+  /** The checkpoint, as a signed note. */
+  readonly note: string;
 }
 
 /** JSON of unknown origin. */
@@ -45,20 +44,6 @@ type Json = Readonly<Record<string, unknown>>;
 function bytesOf(json: Json, field: string): Uint8Array | undefined {
   const value = json[field];
   return typeof value === "string" ? fromBase64(value) : undefined;
-}
-
-function certifiedBy(trust: Trust, note: unknown): Result<CertifiedCheckpoint> {
-  if (typeof note !== "string") return fail("MALFORMED_PROOF", "the proof has no checkpoint");
-  const { verifier } = trust;
-  const own = verifyNote(note, { ...trust.network, verifier });
-  if (own.ok) return own;
-  // What was certified before a split stands for ever, up to where it split.
-  for (const { parent } of lineageOf(trust.network)) {
-    if (parent === undefined) continue;
-    const before = verifyNote(note, { ...parent.network, verifier });
-    if (before.ok && before.value.checkpoint.size <= parent.at.size) return before;
-  }
-  return own;
 }
 
 /** The leaf that `json` proves to stand in the certified log. Faults: MALFORMED_PROOF, WRONG_PROOF, and those of the note. */
@@ -80,7 +65,9 @@ function provenLeaf(
   const path = hashes.filter((hash) => hash?.length === 32) as Uint8Array[];
   if (path.length !== proof.length)
     return fail("MALFORMED_PROOF", "a proof hash is not 32 bytes of base64");
-  const certified = certifiedBy(trust, json["checkpoint"]);
+  const note = json["checkpoint"];
+  if (typeof note !== "string") return fail("MALFORMED_PROOF", "the proof has no checkpoint");
+  const certified = certifiedBy(trust, note);
   if (!certified.ok) return certified;
   const { size, root } = certified.value.checkpoint;
   if (!verifyInclusion({ hash: leafHash(leafBytes), index: leafIndex }, { size, root }, path)) {
@@ -118,8 +105,10 @@ export function verifyHead(trust: Trust, json: unknown, height?: number): Result
     state: leaf.state,
     tsMs: leaf.tsMs,
     logSize: certified.checkpoint.size,
-    cosignedS: certified.newestS,
+    logRoot: certified.checkpoint.root,
+    leaseS: certified.leaseS,
     signers: certified.signers,
+    note: String((json as Json)["checkpoint"]),
   });
 }
 

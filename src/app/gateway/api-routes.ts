@@ -46,7 +46,7 @@ export function waitOf(request: FastifyRequest): number {
   return Number.isFinite(seconds) && seconds > 0 ? Math.min(seconds * 1000, waitMsMax) : 0;
 }
 
-function natural(text: string | undefined): number | undefined {
+export function natural(text: string | undefined): number | undefined {
   return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
 }
 
@@ -92,16 +92,9 @@ export function apiRoutes(server: FastifyInstance, host: GatewayHost): void {
   server.get("/.smalti/status.json", (_, reply) =>
     reply.header("cache-control", "no-store").send(host.status()),
   );
-  server.get("/.smalti/checkpoint", (_, reply) => {
-    if (host.head === undefined) return refuse(reply, "NOT_FOUND", "nothing is certified yet");
-    return reply
-      .header("cache-control", "max-age=5")
-      .type("text/plain; charset=utf-8")
-      .send(host.head.note);
-  });
   headRoute(server, host, waiters);
   followRoute(server, host, waiters);
-  logRoutes(server, host, waiters);
+  messageRoutes(server, host, waiters);
   bulkRoutes(server, host);
   historyRoutes(server, host);
   server.get("/.smalti/v1/updates/:id", async (request, reply) => {
@@ -138,13 +131,14 @@ function headRoute(server: FastifyInstance, host: GatewayHost, waiters: Waiters)
 
 function followRoute(server: FastifyInstance, host: GatewayHost, waiters: Waiters): void {
   server.get("/.smalti/v1/commits", async (request, reply) => {
-    const query = request.query as { after?: string; size?: string; group?: string };
-    const [commit, size] = [natural(query.after), natural(query.size ?? "0")];
-    if (commit === undefined || size === undefined)
-      return refuse(reply, "BAD_REQUEST", "after and size are numbers");
+    const query = request.query as Readonly<Record<string, string | undefined>>;
+    const [commit, size] = [natural(query["after"]), natural(query["size"] ?? "0")];
+    const leaseS = query["lease"] === undefined ? Number.MAX_SAFE_INTEGER : natural(query["lease"]);
+    if (commit === undefined || size === undefined || leaseS === undefined)
+      return refuse(reply, "BAD_REQUEST", "after, size and lease are numbers");
     return waiters.run(reply, waitOf(request), async () => {
       const { group } = query;
-      const news = await host.follow({ commit, size, group }, waitOf(request));
+      const news = await host.follow({ commit, size, leaseS, group }, waitOf(request));
       if (!news.ok) return answer(reply, news);
       return reply
         .header("cache-control", "no-store")
@@ -158,7 +152,7 @@ function isLoopback(request: FastifyRequest): boolean {
   return /^(127\.|::1$|::ffff:127\.)/.test(request.ip);
 }
 
-function logRoutes(server: FastifyInstance, host: GatewayHost, waiters: Waiters): void {
+function messageRoutes(server: FastifyInstance, host: GatewayHost, waiters: Waiters): void {
   server.post("/.smalti/v1/log", { bodyLimit: limits.appendBytesMax }, async (request, reply) => {
     const isAllowed =
       host.appendBy === "anybody" || (host.appendBy === "loopback" && isLoopback(request));

@@ -23,6 +23,7 @@ import {
   type OutcomeRecord,
   stateKeys,
 } from "../../core/mirror/index.ts";
+import { nodesOnTheWay, type PathProof } from "../../core/proof/index.ts";
 import type { StateStore } from "../../io/ports/index.ts";
 
 /** A certified checkpoint of this host's own log. */
@@ -124,14 +125,42 @@ export class Archive {
     return this.#state.get(stateKeys.leaf(index));
   }
 
-  /** Base64 hashes from a leaf to the root of the log of `size` leaves. */
-  inclusion(leaf: number, size: number): readonly string[] {
-    const reader: HashReader = (level, index) => {
+  /** The hash of the complete subtree number `index` of 2^`level` leaves. Throws where it is not here. */
+  get hashes(): HashReader {
+    return (level, index) => {
       const hash = this.#state.get(stateKeys.hash(level, index));
       if (hash === undefined) throw new Error(`log hash ${level}/${index} is missing`);
       return hash;
     };
-    return inclusionProof(leaf, size, reader).map(toBase64);
+  }
+
+  /** Base64 hashes from a leaf to the root of the log of `size` leaves. */
+  inclusion(leaf: number, size: number): readonly string[] {
+    return inclusionProof(leaf, size, this.hashes).map(toBase64);
+  }
+
+  /** The certified checkpoint of exactly `size` leaves, as a note, if it is kept. */
+  checkpoint(size: number): string | undefined {
+    const note = this.#state.get(stateKeys.checkpoint(size));
+    return note === undefined ? undefined : Buffer.from(note).toString();
+  }
+
+  /** What stands at `TREE/path` at a height, to be carried away. `undefined` if the height is not under the checkpoint. */
+  pathProof(height: number, path: string, head: CertifiedHead): PathProof | undefined {
+    const record = this.height(height);
+    const leaf = record === undefined ? undefined : this.leaf(record.leaf);
+    if (record === undefined || leaf === undefined || record.leaf >= head.due.size)
+      return undefined;
+    const { trees, policy } = record;
+    return {
+      path,
+      leaf,
+      leafIndex: record.leaf,
+      hashes: inclusionProof(record.leaf, head.due.size, this.hashes),
+      body: encodeStateBody({ height: Height(height), trees, policy }),
+      nodes: nodesOnTheWay(this.nodes, trees, path.split("/")),
+      note: head.note,
+    };
   }
 
   /** What a client needs to trust a height: `undefined` if there is no such height under the checkpoint. */

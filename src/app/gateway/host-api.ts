@@ -94,6 +94,16 @@ export interface HostRepute {
   >;
 }
 
+/** How far somebody has followed. */
+export interface FollowedSoFar {
+  readonly commit: number;
+  /** Leaves of the newest certified checkpoint that it has, and when a quorum vouched for it. */
+  readonly size: number;
+  readonly leaseS: number;
+  /** The group that it follows; `undefined` for the one that is asked. */
+  readonly group: string | undefined;
+}
+
 /** A host as its HTTP service sees it. */
 export interface GatewayHost {
   readonly network: Network;
@@ -118,13 +128,10 @@ export interface GatewayHost {
   /** Asks the content fetcher for a blob that a client wanted and the disk lost. */
   wantBlob(blob: { readonly digest: Digest; readonly size: number }): void;
   /**
-   * Encoded commits after `after` and the newest note above `size`; waits up to `waitMs` for news. `group` is the one
-   * that the asker follows; OTHER_GROUP where that ends before.
+   * Encoded commits after `after` and the newest note, if it is longer or vouched for later; waits up to `waitMs` for
+   * news. OTHER_GROUP where the asker's group ends before.
    */
-  follow(
-    after: { readonly commit: number; readonly size: number; readonly group: string | undefined },
-    waitMs: number,
-  ): Promise<Result<Uint8Array>>;
+  follow(after: FollowedSoFar, waitMs: number): Promise<Result<Uint8Array>>;
   /** Resolves when an update is finished and certified, or after `waitMs`. */
   settled(id: Digest, waitMs: number): Promise<void>;
   /** Resolves when another head is served, or after `waitMs`. */

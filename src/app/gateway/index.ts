@@ -1,5 +1,12 @@
 export { Archive, type CertifiedHead, type HeadProof } from "./archive.ts";
-export type { BlobBase, GatewayHost, HostRepute, HostStatus, PublishDesk } from "./host-api.ts";
+export type {
+  BlobBase,
+  FollowedSoFar,
+  GatewayHost,
+  HostRepute,
+  HostStatus,
+  PublishDesk,
+} from "./host-api.ts";
 export { Liar, type LieKind } from "./lies.ts";
 export type { Receipt, UpdateStatus } from "./receipt.ts";
 export type {

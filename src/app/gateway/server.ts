@@ -2,6 +2,7 @@ import Fastify, { type FastifyInstance } from "fastify";
 import { limits } from "../../core/base/index.ts";
 import { apiRoutes } from "./api-routes.ts";
 import type { GatewayHost } from "./host-api.ts";
+import { logRoutes } from "./log-routes.ts";
 import { publishRoutes } from "./publish-routes.ts";
 import { reputeRoutes } from "./repute-routes.ts";
 import { splitRoutes } from "./split-routes.ts";
@@ -38,6 +39,7 @@ export async function openGateway(
     return reply.code(status).send({ code, message: error.message });
   });
   apiRoutes(server, host);
+  logRoutes(server, host);
   reputeRoutes(server, host);
   splitRoutes(server, host);
   publishRoutes(server, host.desk);

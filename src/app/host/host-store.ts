@@ -18,7 +18,6 @@ import {
   readBigEndian,
 } from "../../core/base/index.ts";
 import { read } from "../../core/codec/index.ts";
-import { lineageOf } from "../../core/evidence/index.ts";
 import type { JoinRecord } from "../../core/host/index.ts";
 import {
   certifiedPointOf,
@@ -26,7 +25,7 @@ import {
   type HostRecovery,
   initialState,
 } from "../../core/host/index.ts";
-import type { Network } from "../../core/membership/index.ts";
+import { lineageOf, type Network } from "../../core/membership/index.ts";
 import {
   type DueRecord,
   decodeDue,

@@ -12,10 +12,10 @@ import {
   readBigEndian,
 } from "../../core/base/index.ts";
 import { bytes, encode, list, read } from "../../core/codec/index.ts";
-import type { Verifier } from "../../core/crypto/index.ts";
-import { evidenceKinds, lineageOf, type Verdict } from "../../core/evidence/index.ts";
+import { leaseOf, type Verifier } from "../../core/crypto/index.ts";
+import { evidenceKinds, type Verdict } from "../../core/evidence/index.ts";
 import type { OpinionView } from "../../core/host/index.ts";
-import type { Network } from "../../core/membership/index.ts";
+import { lineageOf, type Network } from "../../core/membership/index.ts";
 import {
   lookup,
   type MirrorEvent,
@@ -28,7 +28,7 @@ import {
 import { opinions, reasonText } from "../../core/opinion/index.ts";
 import { StorageError } from "../../io/ports/index.ts";
 import { askJson } from "../client/index.ts";
-import { Archive, type CertifiedHead } from "../gateway/index.ts";
+import { Archive, type CertifiedHead, type FollowedSoFar } from "../gateway/index.ts";
 import type { HostStore, LaterEffect } from "../host/index.ts";
 import { type Before, ContentFetcher, WrongSizeError } from "./content.ts";
 import type { Log } from "./log.ts";
@@ -79,6 +79,7 @@ export class NodeCore {
   #nextTicket = 1;
   #complete: number;
   #head: CertifiedHead | undefined;
+  #leaseS = 0;
   #completing: Promise<void> | undefined;
   #role: NodeRole | undefined;
 
@@ -115,7 +116,7 @@ export class NodeCore {
     });
     const complete = store.state.get(stateKeys.complete);
     this.#complete = complete === undefined ? 0 : readBigEndian(complete);
-    this.#head = this.archive.certified();
+    this.#lead(this.archive.certified());
   }
 
   /** Binds the machine once it exists; before, nothing is performed. */
@@ -138,6 +139,16 @@ export class NodeCore {
 
   get head(): CertifiedHead | undefined {
     return this.#head;
+  }
+
+  /** When a quorum had said that the newest checkpoint here is the newest, POSIX seconds. */
+  get leaseS(): number {
+    return this.#leaseS;
+  }
+
+  #lead(head: CertifiedHead | undefined): void {
+    this.#head = head;
+    this.#leaseS = head === undefined ? 0 : leaseOf(head.note, this.network.quorum);
   }
 
   /** Newest height that is certified and whose content is all here. */
@@ -168,7 +179,7 @@ export class NodeCore {
         return true;
       case "certified":
         this.archive.keepCheckpoint(effect.due.size, effect.note);
-        this.#head = { due: effect.due, note: effect.note };
+        this.#lead({ due: effect.due, note: effect.note });
         this.#completeMore();
         this.news.notify();
         return true;
@@ -359,10 +370,7 @@ export class NodeCore {
   }
 
   /** Commits after `after.commit` and a checkpoint above `after.size`, as soon as there is one of the two. */
-  async follow(
-    after: { readonly commit: number; readonly size: number; readonly group: string | undefined },
-    waitMs: number,
-  ): Promise<Result<Uint8Array>> {
+  async follow(after: FollowedSoFar, waitMs: number): Promise<Result<Uint8Array>> {
     const { group = this.network.group } = after;
     const isOwn = group === this.network.group;
     if (!isOwn && !this.#endsLater(group, after.commit))
@@ -370,13 +378,16 @@ export class NodeCore {
         "OTHER_GROUP",
         "this host follows another group; see /.smalti/splits.json for what became of yours",
       );
+    const isNewer = (): boolean => {
+      const { size } = this.#head?.due ?? { size: 0 };
+      return size > after.size || (size === after.size && this.leaseS > after.leaseS);
+    };
     const hasNews = (): boolean =>
-      (this.store.commits.tip?.index ?? 0) > after.commit ||
-      (this.#head?.due.size ?? 0) > after.size;
+      (this.store.commits.tip?.index ?? 0) > after.commit || (isOwn && isNewer());
     await this.news.until(hasNews, waitMs);
     const range = await this.store.commits.range(after.commit);
-    const isNews = isOwn && (this.#head?.due.size ?? 0) > after.size;
-    return ok(encode([commitRangeValue(range), isNews ? (this.#head?.note ?? null) : null]));
+    const note = isOwn && isNewer() ? this.#head?.note : undefined;
+    return ok(encode([commitRangeValue(range), note ?? null]));
   }
 
   /** True for a group that this one comes from, while `commit` is before its end. */

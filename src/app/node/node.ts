@@ -2,8 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Author } from "../../core/base/index.ts";
 import { Ed25519Verifier } from "../../core/crypto/index.ts";
-import { lineageOf } from "../../core/evidence/index.ts";
-import type { Network, NetworkParent } from "../../core/membership/index.ts";
+import { lineageOf, type Network, type NetworkParent } from "../../core/membership/index.ts";
 import { loadKeyFile, lockIdentity } from "../../io/files/index.ts";
 import {
   type Config,

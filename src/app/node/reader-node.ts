@@ -167,8 +167,12 @@ export class ReaderNode implements NodeRole {
     }
   }
 
+  get #progress(): string {
+    return `${this.#host.lastCommit.index} ${this.#core.head?.due.size} ${this.#core.leaseS}`;
+  }
+
   async #ask(source: string): Promise<void> {
-    const before = `${this.#host.lastCommit.index} ${this.#core.head?.due.size}`;
+    const before = this.#progress;
     const startedMs = Date.now();
     try {
       await this.#poll(source);
@@ -181,7 +185,7 @@ export class ReaderNode implements NodeRole {
         await this.#seeSplit(source);
     }
     // An answer without news that did not wait for any, as it was asked to: the source is left alone for a moment.
-    const isNews = before !== `${this.#host.lastCommit.index} ${this.#core.head?.due.size}`;
+    const isNews = before !== this.#progress;
     if (!isNews && Date.now() < startedMs + retryMs)
       this.#avoidUntil.set(
         source,
@@ -268,7 +272,8 @@ export class ReaderNode implements NodeRole {
 
   async #poll(source: string): Promise<void> {
     const size = this.#core.head?.due.size ?? 0;
-    const url = `${source}/.smalti/v1/commits?after=${this.#host.lastCommit.index}&size=${size}&wait=${waitS}&group=${this.#core.network.group}`;
+    const after = `after=${this.#host.lastCommit.index}&size=${size}&lease=${this.#core.leaseS}`;
+    const url = `${source}/.smalti/v1/commits?${after}&wait=${waitS}&group=${this.#core.network.group}`;
     const bytes = await askBytes(url, limits.frameBytesMax, {
       signal: this.#stop.signal,
       patienceMs: (waitS + 15) * 1000,

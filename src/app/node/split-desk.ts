@@ -1,12 +1,12 @@
 import { type Digest, fail, ok, type Result, toBase64 } from "../../core/base/index.ts";
 import {
   groupIdentity,
-  lineageOf,
   readGroup,
   readPlan,
   type SplitGroup,
   type SplitParent,
 } from "../../core/evidence/index.ts";
+import { lineageOf } from "../../core/membership/index.ts";
 import { decodeState, messageKinds, stateKeys } from "../../core/mirror/index.ts";
 import type { GroupRow, HostSplits, PlanRow, SplitsReport } from "../gateway/index.ts";
 import type { Engine, Parts } from "./parts.ts";

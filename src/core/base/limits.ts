@@ -79,6 +79,8 @@ export const limits = {
   pathDepthMax: 128,
   /** Target of a symbolic link. */
   symlinkBytesMax: 4096,
+  /** A proof that can be carried away. A longer one is refused. */
+  proofBytesMax: 1_048_576,
   /** A tree's name. */
   treeNameBytesMax: 64,
   /** Publishers known to the policy. */
@@ -89,6 +91,8 @@ export const limits = {
   nodeEntriesMax: 16,
   /** Conflicting paths named in a refusal. */
   conflictPathsMax: 100,
+  /** Bytes of those paths together: a leaf of the log fits C2SP tlog-tiles, which count it in 16 bits. */
+  conflictBytesMax: 32_768,
   /** Blobs up to this size are packed together into segment files. */
   packedBlobBytesMax: 131_072,
   /** One pack file or log segment; the next one is started after it. */

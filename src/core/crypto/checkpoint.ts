@@ -137,11 +137,23 @@ function readLine(line: string): NoteLine[] {
   return [{ name, keyId: blob.slice(0, 4), timeS, signature: blob.slice(12) }];
 }
 
-/** A checkpoint that a quorum vouched for. `newestS` and `oldestS` bound the cosigners' clocks. */
+/** The lease of a note whose cosignatures are known to be valid: see {@link CertifiedCheckpoint}. */
+export function leaseOf(note: string, quorum: number): number {
+  const read = readNote(note);
+  const times = read.ok ? read.value.lines.map(({ timeS }) => timeS) : [];
+  return times.sort((a, b) => b - a)[quorum - 1] ?? 0;
+}
+
+/** A checkpoint that a quorum vouched for. Times are of the cosigners' clocks, POSIX seconds. */
 export interface CertifiedCheckpoint {
   readonly checkpoint: Checkpoint;
   readonly signers: readonly string[];
   readonly newestS: number;
+  /**
+   * The freshness lease: when a whole quorum had said that this is the newest. An honest writer never cosigns an older
+   * one after a newer one (C2SP tlog-cosignature), so no other checkpoint was certified before this time.
+   */
+  readonly leaseS: number;
 }
 
 /** Verifies a note: `quorum` distinct known cosigners over the expected origin, else a fault. */
@@ -163,8 +175,7 @@ export function verifyNote(
       `the checkpoint is of ${checkpoint.origin}, not of ${expected.origin}`,
     );
   }
-  const signers = new Set<string>();
-  let newestS = 0;
+  const signers = new Map<string, number>();
   for (const line of lines) {
     const cosigner = expected.cosigners.find((known) => known.name === line.name);
     if (
@@ -174,8 +185,7 @@ export function verifyNote(
     )
       continue;
     if (!verifyCosignature(checkpoint, line, { cosigner, verifier: expected.verifier })) continue;
-    signers.add(line.name);
-    newestS = Math.max(newestS, line.timeS);
+    signers.set(line.name, line.timeS);
   }
   if (signers.size < expected.quorum) {
     return fail(
@@ -183,5 +193,7 @@ export function verifyNote(
       `${signers.size} of the ${expected.quorum} cosignatures needed are valid`,
     );
   }
-  return ok({ checkpoint, signers: [...signers], newestS });
+  const times = [...signers.values()].sort((a, b) => b - a);
+  const leaseS = times[expected.quorum - 1] ?? 0;
+  return ok({ checkpoint, signers: [...signers.keys()], newestS: times[0] ?? 0, leaseS });
 }

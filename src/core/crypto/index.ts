@@ -5,6 +5,7 @@ export {
   type Cosigner,
   checkpointBody,
   cosign,
+  leaseOf,
   readNote,
   verifyCosignature,
   verifyNote,

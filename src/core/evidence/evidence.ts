@@ -24,9 +24,9 @@ import {
   type Value,
 } from "../codec/index.ts";
 import { taggedDigest } from "../crypto/index.ts";
+import { type StateProof, stateProofShape, stateProofValue } from "../proof/index.ts";
 import { type PossessionClaim, possessionShape, possessionValue } from "./possession.ts";
 import { receiptShape, receiptValue, type ServedReceipt } from "./receipt.ts";
-import { type StateProof, stateProofShape, stateProofValue } from "./state-proof.ts";
 
 /** One of two things that a host signed for a place where only one may stand. */
 export interface SignedBody {

@@ -1,7 +1,7 @@
 import { genesisCommitDigest } from "../acceptance/index.ts";
 import { Author, type Digest, type Result } from "../base/index.ts";
 import { append } from "../crypto/index.ts";
-import { cosignerName, type Network } from "../membership/index.ts";
+import { cosignerName, lineageOf, type Network } from "../membership/index.ts";
 import { encodeLeaf, type MirrorState, stateKeys } from "../mirror/index.ts";
 import { defaultLeaders, fractionRule } from "../quorum/index.ts";
 import type { SplitGroup } from "./split-document.ts";
@@ -35,11 +35,6 @@ export function fractionOf(parent: Network, split: SplitGroup): Result<Network> 
       parent: { network: parent, at: split.plan.parent },
     },
   };
-}
-
-/** A network and those that it split from, the oldest first. */
-export function lineageOf(network: Network): readonly Network[] {
-  return network.parent === undefined ? [network] : [...lineageOf(network.parent.network), network];
 }
 
 /** Groups whose publishers' records count here: its own, and those it comes from. */

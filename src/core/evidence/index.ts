@@ -8,7 +8,7 @@ export {
   evidenceId,
   evidenceKinds,
 } from "./evidence.ts";
-export { fractionOf, fractionState, groupsOf, lineageOf } from "./fraction.ts";
+export { fractionOf, fractionState, groupsOf } from "./fraction.ts";
 export {
   type PossessionClaim,
   possessionAnswer,
@@ -43,5 +43,4 @@ export {
   splitBody,
 } from "./split-document.ts";
 export { type SplitPoint, splitIdentity } from "./split-point.ts";
-export { provenEntry, type StateProof } from "./state-proof.ts";
 export { fitsOrder, judge, type Verdict } from "./verdict.ts";

@@ -11,6 +11,7 @@ import {
 } from "../base/index.ts";
 import { sha256, signingBytes, verifyCosignature } from "../crypto/index.ts";
 import type { Network } from "../membership/index.ts";
+import { provenEntry } from "../proof/index.ts";
 import type { Court } from "./court.ts";
 import {
   type CosignedRoot,
@@ -22,7 +23,6 @@ import {
 import { isPossessionSigned, possessionAnswer } from "./possession.ts";
 import { filePathOf, isNonce, isSigned } from "./receipt.ts";
 import { splitIdentity } from "./split-point.ts";
-import { provenEntry } from "./state-proof.ts";
 
 /** What evidence proves: checked, the same for everybody, for ever. */
 export interface Verdict {

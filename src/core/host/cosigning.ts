@@ -58,6 +58,9 @@ export class Cosigning {
   #guard: CosignGuard;
   #mine: SizedCosignature | undefined;
   #certifiedSize = 0;
+  /** The newest certified one, of which cosignatures are still collected: they renew its freshness lease. */
+  #last: (Collected & { leaseS: number }) | undefined;
+  readonly #leaseEveryMs: number;
   readonly #open = new Map<number, Collected>();
   /** Cosignatures on sizes that this host has not reached yet, the newest few of each writer. */
   readonly #early = new Map<Author, SizedCosignature[]>();
@@ -67,11 +70,14 @@ export class Cosigning {
     readonly verifier: Verifier;
     readonly self: { readonly author: Author; readonly signer: Signer } | undefined;
     readonly guard: CosignGuard;
+    /** The newest checkpoint is cosigned anew after so long, milliseconds. */
+    readonly leaseEveryMs: number;
   }) {
     this.#network = options.network;
     this.#verifier = options.verifier;
     this.#self = options.self;
     this.#guard = options.guard;
+    this.#leaseEveryMs = options.leaseEveryMs;
   }
 
   /** The last own cosignature: told to every peer that comes. */
@@ -98,6 +104,18 @@ export class Cosigning {
     return effects;
   }
 
+  /** When the own cosignature on the newest certified checkpoint is to be renewed; never while it is not the newest. */
+  get renewAtMs(): number {
+    const isNewest = this.#last !== undefined && this.#mine?.size === this.#last.due.size;
+    if (!isNewest || this.#mine === undefined) return Number.POSITIVE_INFINITY;
+    return this.#mine.timeS * 1000 + this.#leaseEveryMs;
+  }
+
+  /** Says again that what it cosigned last is the newest that it knows (C2SP tlog-cosignature). */
+  renew(nowMs: number): readonly CosignEffect[] {
+    return this.#last === undefined || nowMs < this.renewAtMs ? [] : this.#sign(this.#last, nowMs);
+  }
+
   #sign(collected: Collected, nowMs: number): readonly CosignEffect[] {
     const { due } = collected;
     const isSame = due.size === this.#guard.size && equalBytes(due.root, this.#guard.root);
@@ -116,21 +134,27 @@ export class Cosigning {
   }
 
   onCosignature(author: Author, sized: SizedCosignature): readonly CosignEffect[] {
-    if (sized.size <= this.#certifiedSize) return [];
-    const collected = this.#open.get(sized.size);
-    if (collected === undefined) {
-      const early = this.#early.get(author) ?? [];
-      this.#early.set(author, [...early, sized].slice(-limits.cosignaturesPendingMax));
-      return [];
-    }
+    if (sized.size < this.#certifiedSize) return [];
+    const isCertified = sized.size === this.#certifiedSize;
+    const collected = isCertified ? this.#last : this.#open.get(sized.size);
+    if (collected !== undefined) return this.#collect(author, sized, collected);
+    if (isCertified) return [];
+    const early = this.#early.get(author) ?? [];
+    this.#early.set(author, [...early, sized].slice(-limits.cosignaturesPendingMax));
+    return [];
+  }
+
+  #collect(author: Author, sized: SizedCosignature, collected: Collected): readonly CosignEffect[] {
     const first = collected.first.get(author);
-    if (first !== undefined && equalBytes(first.root, sized.root)) return [];
+    const isRepeated = first !== undefined && equalBytes(first.root, sized.root);
+    if (isRepeated && sized.timeS <= (collected.cosignatures.get(author)?.timeS ?? 0)) return [];
     const cosigner = this.#network.cosigners[author];
     if (cosigner === undefined) return [];
     const cosignature = { name: cosigner.name, timeS: sized.timeS, signature: sized.signature };
     const theirs: Checkpoint = { origin: this.#network.origin, size: sized.size, root: sized.root };
     if (!verifyCosignature(theirs, cosignature, { cosigner, verifier: this.#verifier })) return [];
-    if (first !== undefined) return [{ type: "contradiction", author, first, second: sized }];
+    if (first !== undefined && !isRepeated)
+      return [{ type: "contradiction", author, first, second: sized }];
     collected.first.set(author, sized);
     if (!equalBytes(sized.root, collected.due.root)) return [{ type: "other-root", author }];
     collected.cosignatures.set(author, cosignature);
@@ -146,15 +170,28 @@ export class Cosigning {
     const open = this.#open.get(size);
     if (open === undefined || size <= this.#certifiedSize || !equalBytes(open.due.root, root))
       return [];
-    this.#certifiedSize = size;
-    for (const older of this.#open.keys()) if (older <= size) this.#open.delete(older);
+    this.#settle(open, verified.value.leaseS);
     return [{ type: "certified", due: open.due, note }];
   }
 
-  #certify({ due, cosignatures }: Collected): readonly CosignEffect[] {
-    if (cosignatures.size < this.#network.quorum || due.size <= this.#certifiedSize) return [];
-    this.#certifiedSize = due.size;
-    for (const size of this.#open.keys()) if (size <= due.size) this.#open.delete(size);
+  #settle(collected: Collected, leaseS: number): void {
+    const { size } = collected.due;
+    this.#certifiedSize = size;
+    this.#last = { ...collected, leaseS };
+    for (const older of this.#open.keys()) if (older <= size) this.#open.delete(older);
+  }
+
+  /** A quorum is together, or has come together again so much later that it is worth telling. */
+  #certify(collected: Collected): readonly CosignEffect[] {
+    const { due, cosignatures } = collected;
+    const { quorum } = this.#network;
+    if (cosignatures.size < quorum || due.size < this.#certifiedSize) return [];
+    const times = [...cosignatures.values()].map(({ timeS }) => timeS).sort((a, b) => b - a);
+    const leaseS = times[quorum - 1] ?? 0;
+    const isRenewal = due.size === this.#certifiedSize;
+    if (isRenewal && 1000 * (leaseS - (this.#last?.leaseS ?? 0)) < this.#leaseEveryMs / 2)
+      return [];
+    this.#settle(collected, leaseS);
     const ordered = [...cosignatures]
       .sort(([a], [b]) => a - b)
       .map(([, cosignature]) => cosignature);

@@ -39,7 +39,7 @@ export class FollowerHost {
   readonly #until: NetworkParent["at"] | undefined;
   readonly #due = new Map<number, DueRecord>();
   #last: { readonly index: number; readonly digest: Digest };
-  #certifiedSize = 0;
+  #certified: { readonly due: DueRecord; readonly leaseS: number } | undefined;
   /** A certified checkpoint of a size that execution has not reached. */
   #waiting: { readonly certified: CertifiedCheckpoint; readonly note: string } | undefined;
 
@@ -76,7 +76,7 @@ export class FollowerHost {
 
   /** It is where its group ends for it, and has what was certified there. */
   get isAtEnd(): boolean {
-    return this.#until !== undefined && this.#certifiedSize >= this.#until.size;
+    return this.#until !== undefined && (this.#certified?.due.size ?? 0) >= this.#until.size;
   }
 
   /** The last commit taken: where to follow on. */
@@ -142,10 +142,25 @@ export class FollowerHost {
     const verified = verifyNote(note, { origin, cosigners, quorum, verifier: this.#verifier });
     if (!verified.ok) return verified;
     const { size } = verified.value.checkpoint;
-    if (size > Math.max(this.#certifiedSize, this.#waiting?.certified.checkpoint.size ?? 0)) {
+    if (size === this.#certified?.due.size) return this.#renewed(verified.value, note);
+    const newest = this.#waiting?.certified.checkpoint.size ?? this.#certified?.due.size ?? 0;
+    if (size > newest) {
       this.#waiting = { certified: verified.value, note };
     }
     return this.#compare();
+  }
+
+  /** What is certified here already was vouched for again: the freshness lease is longer. */
+  #renewed(
+    { checkpoint, leaseS }: CertifiedCheckpoint,
+    note: string,
+  ): Result<readonly HostEffect[]> {
+    const certified = this.#certified;
+    if (certified === undefined || leaseS <= certified.leaseS) return ok([]);
+    const { due } = certified;
+    if (!equalBytes(due.root, checkpoint.root)) return diverged(due.size);
+    this.#certified = { due, leaseS };
+    return ok([{ type: "certified", due, note }]);
   }
 
   #compare(): Result<readonly HostEffect[]> {
@@ -156,13 +171,8 @@ export class FollowerHost {
     const due = this.#due.get(size);
     this.#waiting = undefined;
     if (due === undefined) return ok([]);
-    if (!equalBytes(due.root, root)) {
-      return fail(
-        "STATE_DIVERGED",
-        `the writers cosigned another root for size ${size} than this host computed`,
-      );
-    }
-    this.#certifiedSize = size;
+    if (!equalBytes(due.root, root)) return diverged(size);
+    this.#certified = { due, leaseS: waiting.certified.leaseS };
     for (const known of this.#due.keys()) if (known <= size) this.#due.delete(known);
     const state = this.#executor.takeDueState(size);
     const kept = state === undefined ? [] : [certifiedWrites(state)];
@@ -189,4 +199,11 @@ export class FollowerHost {
       this.#due.delete(size);
     }
   }
+}
+
+function diverged(size: number): Result<never> {
+  return fail(
+    "STATE_DIVERGED",
+    `the writers cosigned another root for size ${size} than this host computed`,
+  );
 }

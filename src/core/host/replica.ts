@@ -29,13 +29,15 @@ export class Replica {
     readonly verifier: Verifier;
     readonly view: MirrorView;
     readonly recovery: HostRecovery;
+    readonly leaseEveryMs?: number;
   }) {
-    const { network, verifier, recovery, author, cosignSigner } = options;
+    const { network, verifier, recovery, author, cosignSigner, leaseEveryMs = 60_000 } = options;
     this.#recovery = recovery;
     this.#certified = recovery.certified;
     this.#executor = new Executor(recovery.state, mirrorConfigOf(network, verifier), options.view);
     const self = { author, signer: cosignSigner };
-    this.#cosigning = new Cosigning({ network, verifier, self, guard: recovery.guard.checkpoint });
+    const guard = recovery.guard.checkpoint;
+    this.#cosigning = new Cosigning({ network, verifier, self, guard, leaseEveryMs });
   }
 
   get state(): MirrorState {
@@ -59,6 +61,14 @@ export class Replica {
   /** A certified checkpoint from elsewhere, of a size that this host has computed itself. */
   onNote(note: string): ReplicaEffect[] {
     return this.#fromCosigning(this.#cosigning.onNote(note));
+  }
+
+  /** Vouches again for the newest certified checkpoint, if it is time to, and names the next time. */
+  renew(nowMs: number): ReplicaEffect[] {
+    const effects = this.#fromCosigning(this.#cosigning.renew(nowMs));
+    const atMs = this.#cosigning.renewAtMs;
+    if (Number.isFinite(atMs)) effects.push({ type: "wake", atMs });
+    return effects;
   }
 
   stateWritten(): void {

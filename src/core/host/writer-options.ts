@@ -20,6 +20,8 @@ export interface WriterOptions {
   /** Whether this host tells others what it thinks of them; true by default. */
   readonly isPublishing?: boolean;
   readonly recovery: HostRecovery;
+  /** The newest checkpoint is cosigned anew after so long, milliseconds; a minute by default. */
+  readonly leaseEveryMs?: number;
   /** For choosing whom to ask; of no influence on safety. */
   readonly seed: number;
 }

@@ -385,6 +385,8 @@ export class WriterHost {
     this.#sync(paceMs);
     this.#hold(nowMs);
     this.#judge(nowMs);
+    // Never while the disk may be an older copy: then what it has is not the newest that it saw.
+    if (!this.#safeReturn.isOpen && !this.#dag.isHeld) this.#follow(this.#replica.renew(nowMs));
     const certified: CommitCertificate | undefined = this.#dag.certified;
     if (certified === undefined || certified.index <= this.#certifiedIndex) return;
     this.#certifiedIndex = certified.index;

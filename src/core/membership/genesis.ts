@@ -79,6 +79,11 @@ export interface NetworkParent {
   };
 }
 
+/** A network and those that it split from, the oldest first. */
+export function lineageOf(network: Network): readonly Network[] {
+  return network.parent === undefined ? [network] : [...lineageOf(network.parent.network), network];
+}
+
 const writerName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 
 /** Checks a genesis. Faults: GENESIS_*, RULE_*. */

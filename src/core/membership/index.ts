@@ -3,6 +3,7 @@ export {
   cosignerOf,
   type Genesis,
   type GenesisWriter,
+  lineageOf,
   type Network,
   type NetworkParent,
   networkOf,

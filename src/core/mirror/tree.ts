@@ -1,4 +1,4 @@
-import { compareText, type Digest, limits } from "../base/index.ts";
+import { compareText, type Digest, limits, utf8 } from "../base/index.ts";
 import type { Change } from "./changes.ts";
 import type { DirectoryStore } from "./directory.ts";
 import { type Entry, fingerprint, type Leaf, sameLeaf } from "./entry.ts";
@@ -74,6 +74,15 @@ export type Applied =
   | { readonly kind: "applied"; readonly root: Digest | undefined; readonly count: number }
   | { readonly kind: "conflict"; readonly paths: readonly string[] };
 
+/** As many of the paths in conflict as a leaf of the log names. */
+function namedConflicts(paths: readonly string[]): readonly string[] {
+  let bytes = 0;
+  return paths.slice(0, limits.conflictPathsMax).filter((path) => {
+    bytes += utf8(path).length;
+    return bytes <= limits.conflictBytesMax;
+  });
+}
+
 /**
  * Makes all changes or none. A change conflicts if its path does not hold what the publisher saw there
  * (unless it already holds what he wants), or if a file would stand where a directory is needed.
@@ -89,8 +98,7 @@ export function applyChanges(
     changes.map((change) => ({ change, names: change.path.split("/") })),
     0,
   );
-  if (work.conflicts.length > 0)
-    return { kind: "conflict", paths: work.conflicts.slice(0, limits.conflictPathsMax) };
+  if (work.conflicts.length > 0) return { kind: "conflict", paths: namedConflicts(work.conflicts) };
   return { kind: "applied", root: child?.root, count: child?.count ?? 0 };
 }
 

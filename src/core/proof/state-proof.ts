@@ -9,7 +9,13 @@ import {
   text,
   type Value,
 } from "../codec/index.ts";
-import { leafHash, type Verifier, verifyInclusion, verifyNote } from "../crypto/index.ts";
+import {
+  type Checkpoint,
+  leafHash,
+  type Verifier,
+  verifyInclusion,
+  verifyNote,
+} from "../crypto/index.ts";
 import type { Network } from "../membership/index.ts";
 import {
   DirectoryStore,
@@ -18,7 +24,9 @@ import {
   type Entry,
   lookup,
   MissingNodeError,
+  type NodeReader,
   nodeDigest,
+  type StateBody,
   stateDigest,
 } from "../mirror/index.ts";
 
@@ -52,6 +60,34 @@ export const stateProofShape: Shape<StateProof> = (value, what) => {
   };
 };
 
+/** A state that stands in a certified log. */
+export interface ProvenState {
+  readonly body: StateBody;
+  /** Order time, POSIX milliseconds. */
+  readonly tsMs: number;
+}
+
+/** The state that the leaf of the proof names. Faults: MALFORMED_*, WRONG_PROOF. */
+export function provenState(
+  proof: Pick<StateProof, "leaf" | "leafIndex" | "hashes" | "body">,
+  { size, root }: Pick<Checkpoint, "size" | "root">,
+): Result<ProvenState> {
+  const place = { hash: leafHash(proof.leaf), index: proof.leafIndex };
+  if (!verifyInclusion(place, { size, root }, proof.hashes))
+    return fail("WRONG_PROOF", "the leaf is not in the log that the writers cosigned");
+  const leaf = decodeLeaf(proof.leaf);
+  if (!leaf.ok) return leaf;
+  const body = decodeStateBody(proof.body);
+  if (!body.ok) return body;
+  const isOfLeaf =
+    leaf.value.kind === "state" &&
+    leaf.value.state === stateDigest(body.value) &&
+    leaf.value.height === body.value.height;
+  if (!isOfLeaf || leaf.value.kind !== "state")
+    return fail("WRONG_PROOF", "the state is not the one in the log");
+  return ok({ body: body.value, tsMs: leaf.value.tsMs });
+}
+
 /**
  * The entry that really stood at `path` at `height`; `undefined` if none did. Faults: MALFORMED_*, NO_QUORUM,
  * WRONG_PROOF, INCOMPLETE_PROOF.
@@ -64,20 +100,15 @@ export function provenEntry(
   const { origin, cosigners, quorum } = by.network;
   const certified = verifyNote(proof.note, { origin, cosigners, quorum, verifier: by.verifier });
   if (!certified.ok) return certified;
-  const place = { hash: leafHash(proof.leaf), index: proof.leafIndex };
-  if (!verifyInclusion(place, certified.value.checkpoint, proof.hashes))
-    return fail("WRONG_PROOF", "the leaf is not in the log that the writers cosigned");
-  const leaf = decodeLeaf(proof.leaf);
-  if (!leaf.ok) return leaf;
-  const body = decodeStateBody(proof.body);
-  if (!body.ok) return body;
-  const isState = leaf.value.kind === "state" && leaf.value.state === stateDigest(body.value);
-  if (!isState || body.value.height !== about.height)
+  const state = provenState(proof, certified.value.checkpoint);
+  if (!state.ok) return state;
+  if (state.value.body.height !== about.height)
     return fail("WRONG_PROOF", `the proof is not of the state at height ${about.height}`);
-  return entryIn(proof.nodes, body.value.trees, about.path);
+  return entryIn(proof.nodes, state.value.body.trees, about.path);
 }
 
-function entryIn(
+/** What stands at a path below a root, by the directory nodes on the way. Faults: MALFORMED_*, INCOMPLETE_PROOF. */
+export function entryIn(
   nodes: readonly Uint8Array[],
   trees: Digest | undefined,
   path: readonly string[],
@@ -93,4 +124,20 @@ function entryIn(
     if (!(error instanceof MissingNodeError)) throw error;
     return fail("INCOMPLETE_PROOF", `the proof lacks directory node ${error.root}`);
   }
+}
+
+/** The directory nodes between a root and a path, as a {@link NodeReader} has them. Throws {@link MissingNodeError}. */
+export function nodesOnTheWay(
+  read: NodeReader,
+  trees: Digest | undefined,
+  path: readonly string[],
+): readonly Uint8Array[] {
+  const nodes = new Map<Digest, Uint8Array>();
+  const recorded: NodeReader = (root) => {
+    const node = read(root);
+    if (node !== undefined) nodes.set(root, node);
+    return node;
+  };
+  lookup(new DirectoryStore(recorded, () => undefined), trees, path);
+  return [...nodes.values()];
 }

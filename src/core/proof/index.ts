@@ -1,0 +1,25 @@
+export { certifiedBy, type Trust } from "./certified.ts";
+export {
+  type ConsistencyProof,
+  type Consistent,
+  checkConsistency,
+  readConsistency,
+  writeConsistency,
+} from "./consistency.ts";
+export {
+  checkPathProof,
+  type PathProof,
+  type ProvenPath,
+  proofText,
+  readPathProof,
+  writePathProof,
+} from "./path-proof.ts";
+export {
+  nodesOnTheWay,
+  type ProvenState,
+  provenEntry,
+  provenState,
+  type StateProof,
+  stateProofShape,
+  stateProofValue,
+} from "./state-proof.ts";
