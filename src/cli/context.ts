@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import type { Command } from "commander";
-import { type Lie, MirrorClient, type Trust } from "../app/client/index.ts";
+import { type Lie, MarkFile, MirrorClient, type Trust } from "../app/client/index.ts";
 import { ConfigError, loadGenesis } from "../app/config/index.ts";
 import { Ed25519Verifier } from "../core/crypto/index.ts";
 import { type KeyRole, type LoadedKey, loadKeyFile } from "../io/files/index.ts";
@@ -15,6 +15,9 @@ export interface CommonOptions {
   readonly from?: readonly string[];
   readonly key?: string;
   readonly output?: Format;
+  readonly state?: string;
+  /** Seconds; only of verbs that care. */
+  readonly maxAge?: number;
 }
 
 export function homeDirectory(options: CommonOptions): string {
@@ -41,7 +44,23 @@ export function withTrust(command: Command): Command {
     .option(
       "--from <url...>",
       "servers to ask; none of them is trusted (default: the writers of the genesis)",
-    );
+    )
+    .option("--state <dir>", "where the newest height ever seen is kept (or SMALTI_STATE)");
+}
+
+/** `90`, `90s`, `15m`, `24h`, `7d`; `none` for no bound. */
+export function secondsFlag(text: string): number {
+  if (text === "none") return Number.POSITIVE_INFINITY;
+  const [, count, unit = "s"] = /^(\d{1,9})([smhd])?$/.exec(text) ?? [];
+  if (count === undefined)
+    throw new ConfigError("USAGE", `a time is written like 90s, 15m, 24h, 7d or none, not ${text}`);
+  return Number(count) * { s: 1, m: 60, h: 3600, d: 86_400 }[unit as "s" | "m" | "h" | "d"];
+}
+
+/** Where clients keep what they have seen. */
+export function stateDirectory(options: CommonOptions): string {
+  const base = process.env["XDG_STATE_HOME"] || join(homedir(), ".local", "state");
+  return options.state ?? process.env["SMALTI_STATE"] ?? join(base, "smalti");
 }
 
 function firstExisting(candidates: readonly (string | undefined)[]): string | undefined {
@@ -77,7 +96,17 @@ export async function clientOf(
 ): Promise<{ readonly trust: Trust; readonly client: MirrorClient }> {
   const trust = await trustOf(options);
   const onLie = ({ server, detail }: Lie): void => note(`smalti: refused ${server}: ${detail}`);
-  return { trust, client: new MirrorClient({ trust, servers: serversOf(options, trust), onLie }) };
+  const marks = new MarkFile(stateDirectory(options), trust.network.group);
+  const { maxAge: maxAgeS } = options;
+  const servers = serversOf(options, trust);
+  const client = new MirrorClient({
+    trust,
+    servers,
+    onLie,
+    marks,
+    ...(maxAgeS === undefined ? {} : { maxAgeS }),
+  });
+  return { trust, client };
 }
 
 export async function keyOf(options: CommonOptions, role: KeyRole): Promise<LoadedKey> {

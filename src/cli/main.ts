@@ -5,6 +5,7 @@ import { version } from "../app/config/index.ts";
 import { hostCommands } from "./host-commands.ts";
 import { logCommands } from "./log-commands.ts";
 import { exitCodeOf, exitCodes, note } from "./output.ts";
+import { proofCommands } from "./proof-commands.ts";
 import { publishCommands } from "./publish-commands.ts";
 import { reputeCommands } from "./repute-commands.ts";
 import { splitCommands } from "./split-commands.ts";
@@ -18,12 +19,13 @@ const program = new Command("smalti")
   .showHelpAfterError()
   .addHelpText(
     "after",
-    "\nExit codes: 0 ok, 1 error, 2 usage, 3 verification failed, 5 no quorum, 6 misbehaviour proven, 7 incomplete, 8 storage, 9 conflict",
+    "\nExit codes: 0 ok, 1 error, 2 usage, 3 verification failed, 4 stale, 5 no quorum, 6 misbehaviour proven, 7 incomplete, 8 storage, 9 conflict",
   );
 hostCommands(program);
 publishCommands(program);
 treeCommands(program);
 logCommands(program);
+proofCommands(program);
 reputeCommands(program);
 splitCommands(program);
 // The simulated world is large: it is loaded for its own verb, and where all verbs are listed.

@@ -6,6 +6,8 @@ import pc from "picocolors";
 import {
   askJson,
   changePublisher,
+  type MirrorClient,
+  NoHonestServerError,
   type Plan,
   planPublish,
   publishChanges,
@@ -56,10 +58,21 @@ function publishCommand(program: Command): void {
     .action(publish);
 }
 
+/** The newest state, or none where none is shown; one that may not be taken is no state to build upon. */
+function headToChange(client: MirrorClient): Promise<VerifiedHead | undefined> {
+  const found = client.newestHead().catch((error: unknown) => {
+    if (error instanceof NoHonestServerError) return undefined;
+    throw error;
+  });
+  // It is awaited after the directory is read; until then nobody looks at it.
+  found.catch(() => undefined);
+  return found;
+}
+
 async function publish(directory: string, tree: string, options: PublishFlags): Promise<void> {
   const { trust, client } = await clientOf(options);
   const bar = progressBar("reading");
-  const found = client.newestHead().catch(() => undefined);
+  const found = headToChange(client);
   const cache = await cacheOf(directory, options);
   const local = await scanDirectory(directory, {
     onFile: (done, total) => bar.update(done, total),

@@ -2,7 +2,7 @@ import { type Command, InvalidArgumentError } from "commander";
 import type { MirrorClient, VerifiedHead } from "../app/client/index.ts";
 import { ConfigError } from "../app/config/index.ts";
 import { type Leaf, sameLeaf } from "../core/mirror/index.ts";
-import { type CommonOptions, withOutput, withTrust } from "./context.ts";
+import { type CommonOptions, secondsFlag, withOutput, withTrust } from "./context.ts";
 
 /** Options of every verb that reads trees. */
 export interface ReadOptions extends CommonOptions {
@@ -16,11 +16,14 @@ export function heightFlag(text: string): number {
 }
 
 export function reading(command: Command): Command {
-  return withOutput(withTrust(command)).option(
-    "--height <h>",
-    "a past height instead of the newest",
-    heightFlag,
-  );
+  return withOutput(withTrust(command))
+    .option("--height <h>", "a past height instead of the newest", heightFlag)
+    .option(
+      "--max-age <time>",
+      "refuse a state that the writers have not vouched for lately (90s, 15m, 24h, 7d, none)",
+      secondsFlag,
+      secondsFlag("24h"),
+    );
 }
 
 /** `TREE/path` → its two halves. */

@@ -1,4 +1,5 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,6 +12,10 @@ import {
   type TestnetHost,
   type TestnetOptions,
 } from "../../src/app/setup/index.ts";
+
+/** Where clients of this test process remember what they have seen. */
+const clientState = mkdtempSync(join(tmpdir(), "smalti-state-"));
+process.once("exit", () => rmSync(clientState, { recursive: true, force: true }));
 
 const main = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url));
 
@@ -29,6 +34,7 @@ export function smalti(
   const env = {
     ...process.env,
     NO_COLOR: "1",
+    SMALTI_STATE: clientState,
     ...(options.home === undefined ? {} : { SMALTI_HOME: options.home }),
   };
   return new Promise((resolve) => {

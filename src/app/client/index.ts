@@ -5,6 +5,13 @@ export {
   tailMessages,
 } from "./broadcast-client.ts";
 export { ExportError, type ExportResult, exportTree } from "./export-tree.ts";
+export {
+  ForkError,
+  type HighWaterMark,
+  MarkFile,
+  type MarkStore,
+  StaleError,
+} from "./high-water.ts";
 export { type LocalLeaf, LocalTreeError, scanDirectory } from "./local-tree.ts";
 export { AbsentError, type Lie, MirrorClient, NoHonestServerError } from "./mirror-client.ts";
 export { askSums, type BlobSums, type Overlap, overlapOf, type ReadLocal } from "./overlap.ts";

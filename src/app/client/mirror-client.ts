@@ -1,4 +1,3 @@
-import type { Hash } from "node:crypto";
 import { assert, type Digest, limits, type Result } from "../../core/base/index.ts";
 import {
   applyChanges,
@@ -16,8 +15,12 @@ import {
   parsePath,
   readNode,
 } from "../../core/mirror/index.ts";
+import { checkConsistency, checkPathProof, proofText } from "../../core/proof/index.ts";
+import { compareWithMark, ForkError, type MarkStore, markOf, StaleError } from "./high-water.ts";
+import { type BlobSink, fill } from "./large-blob.ts";
 import { convictedAmong } from "./proven-lie.ts";
-import { ask, askBulk, askJson, readAll, ServerError, stallMs } from "./transfer.ts";
+import { consistencyFromTiles } from "./tiles.ts";
+import { ask, askBulk, askBytes, askJson, readAll, ServerError, stallMs } from "./transfer.ts";
 import { isBlob, type Trust, type VerifiedHead, verifyHead } from "./trust.ts";
 
 /** A server said something that does not verify. */
@@ -47,14 +50,14 @@ export class AbsentError extends Error {
 }
 
 const bulkCount = 1024;
-/** A server slower than this (64 kB/s) is left for another one. */
-const leastBytesPerMs = 64;
 
 /** Reads trees from servers that nobody trusts: what it returns has been verified against the genesis. */
 export class MirrorClient {
   readonly #trust: Trust;
   readonly #servers: readonly string[];
   readonly #onLie: (lie: Lie) => void;
+  readonly #marks: MarkStore | undefined;
+  readonly #maxAgeS: number;
   readonly #nodes = new Map<Digest, Uint8Array>();
   readonly #liars = new Set<string>();
   readonly lies: Lie[] = [];
@@ -63,10 +66,16 @@ export class MirrorClient {
     readonly trust: Trust;
     readonly servers: readonly string[];
     readonly onLie?: (lie: Lie) => void;
+    /** Where the newest head ever seen is remembered; without it, a rollback to what was once true is not seen. */
+    readonly marks?: MarkStore;
+    /** A head that no quorum has vouched for within so many seconds is refused; without it, any age is taken. */
+    readonly maxAgeS?: number;
   }) {
     this.#trust = options.trust;
     this.#servers = options.servers.map((server) => server.replace(/\/+$/, ""));
     this.#onLie = options.onLie ?? (() => undefined);
+    this.#marks = options.marks;
+    this.#maxAgeS = options.maxAgeS ?? Number.POSITIVE_INFINITY;
   }
 
   get servers(): readonly string[] {
@@ -94,6 +103,7 @@ export class MirrorClient {
         if (result.ok) return result.value;
         lies.push(this.#lie(server, result.error.code, result.error.detail));
       } catch (error) {
+        if (error instanceof StaleError || error instanceof ForkError) throw error;
         reasons.push(
           error instanceof ServerError ? error.message : `${server}: ${reasonOf(error)}`,
         );
@@ -111,8 +121,22 @@ export class MirrorClient {
     );
   }
 
-  /** The newest among what all servers can prove: one stale server cannot hold a client back. */
+  /**
+   * The newest among what all servers can prove: one stale server cannot hold a client back. Never older than one that
+   * was seen before, nor than its age allows. Throws {@link StaleError}, ForkError, {@link NoHonestServerError}.
+   */
   async newestHead(): Promise<VerifiedHead> {
+    const newest = (await this.#newestShown()) ?? (await this.head());
+    await this.#admit(newest);
+    const ageS = Math.floor(Date.now() / 1000) - newest.leaseS;
+    if (ageS <= this.#maxAgeS) return newest;
+    throw new StaleError(
+      "STALE",
+      `the newest state is height ${newest.height}, and the writers last vouched for it ${ageS} s ago (allowed: ${this.#maxAgeS} s): the network stands still, or these servers hold back what is newer`,
+    );
+  }
+
+  async #newestShown(): Promise<VerifiedHead | undefined> {
     const answers = await Promise.allSettled(this.#servers.map((server) => this.#headOf(server)));
     let newest: VerifiedHead | undefined;
     const heads = new Map<string, unknown>();
@@ -120,11 +144,24 @@ export class MirrorClient {
       if (answer.status !== "fulfilled" || answer.value === undefined) continue;
       const { verified, json } = answer.value;
       heads.set(this.#servers[i] ?? "", json);
-      if (verified.height > (newest?.height ?? -1)) newest = verified;
+      if (newest === undefined || isNewer(verified, newest)) newest = verified;
     }
     for (const [server, detail] of await convictedAmong(this.#trust, heads))
       this.#lie(server, "CONVICTED", detail);
-    return newest ?? this.head();
+    return newest;
+  }
+
+  /** Compares a head with the newest that was seen before, and remembers it before it is used. */
+  async #admit(head: VerifiedHead): Promise<void> {
+    if (this.#marks === undefined) return;
+    const mark = await this.#marks.read();
+    if (mark !== undefined)
+      await this.#first<void>("a proof that the log was only added to", (server) =>
+        compareWithMark(this.#trust, { mark, head }, (from, to) =>
+          consistencyFromTiles(server, from, to),
+        ),
+      );
+    if (mark === undefined || isNewer(head, mark)) await this.#marks.write(markOf(head));
   }
 
   async #headOf(server: string): Promise<{ verified: VerifiedHead; json: unknown } | undefined> {
@@ -133,6 +170,32 @@ export class MirrorClient {
     if (verified.ok) return { verified: verified.value, json };
     this.#lie(server, verified.error.code, verified.error.detail);
     return undefined;
+  }
+
+  // ── proofs ──
+
+  /** A proof of what stands at `TREE/path` at a height, verified before it is handed out. */
+  proof(path: string, height: number): Promise<string> {
+    const url = `/.smalti/proof/${height}/${path.split("/").map(encodeURIComponent).join("/")}`;
+    return this.#first(`a proof of ${path}`, async (server) => {
+      const written = proofText(await askBytes(`${server}${url}`, limits.proofBytesMax));
+      const proven = written.ok ? checkPathProof(this.#trust, written.value) : written;
+      if (!proven.ok) return proven;
+      return proven.value.path === path && proven.value.height === height
+        ? written
+        : wrong(`sent a proof of ${proven.value.path} at height ${proven.value.height}`);
+    });
+  }
+
+  /** A proof that one certified log is the beginning of another; sizes in leaves, `to` the newest if not given. */
+  consistency(from: number, to?: number): Promise<string> {
+    const query = to === undefined ? "" : `?to=${to}`;
+    return this.#first(`a proof from ${from} leaves on`, async (server) => {
+      const url = `${server}/.smalti/consistency/${from}${query}`;
+      const written = proofText(await askBytes(url, limits.proofBytesMax));
+      const checked = written.ok ? checkConsistency(this.#trust, written.value) : written;
+      return checked.ok ? written : checked;
+    });
   }
 
   // ── trees ──
@@ -328,40 +391,14 @@ export class MirrorClient {
   }
 }
 
+function isNewer(
+  a: Pick<VerifiedHead, "logSize" | "leaseS">,
+  b: Pick<VerifiedHead, "logSize" | "leaseS">,
+): boolean {
+  return a.logSize > b.logSize || (a.logSize === b.logSize && a.leaseS > b.leaseS);
+}
+
 const done: Result<undefined> = { ok: true, value: undefined };
-
-/** Where a large blob goes; `hash` covers what is there already. */
-export interface BlobSink {
-  offset(): Promise<number>;
-  hash(): Promise<Hash>;
-  write(piece: Uint8Array): Promise<void>;
-  reset(): Promise<void>;
-}
-
-/** Brings the rest of a blob; returns how the server broke the protocol, or throws where it only failed. */
-async function fill(
-  server: string,
-  blob: { readonly digest: Digest; readonly size: number },
-  { sink, hash }: { readonly sink: BlobSink; readonly hash: Hash },
-): Promise<string | undefined> {
-  let at = await sink.offset();
-  if (at >= blob.size) return undefined;
-  const headers: Record<string, string> = at > 0 ? { range: `bytes=${at}-` } : {};
-  const { body, statusCode } = await ask(`${server}/.smalti/blob/sha256/${blob.digest}`, {
-    headers,
-    signal: AbortSignal.timeout(Math.ceil(stallMs + (blob.size - at) / leastBytesPerMs)),
-  });
-  if (at > 0 && statusCode !== 206) return "ignored the range";
-  for await (const piece of body as AsyncIterable<Uint8Array>) {
-    at += piece.length;
-    if (at > blob.size) return "sent more bytes than the file has";
-    hash.update(piece);
-    await sink.write(piece);
-  }
-  if (at < blob.size)
-    throw new ServerError(server, 200, "CUT_SHORT", `only ${at} of ${blob.size} bytes came`);
-  return undefined;
-}
 
 /** The root of the tree that local leaves make; its nodes go into `nodes`. */
 function rootOfLeaves(

@@ -1,4 +1,3 @@
-import { ok, type Result } from "../../core/base/index.ts";
 import { consistencyProof, type HashReader, nodeHash } from "../../core/crypto/index.ts";
 import { askBytes } from "./transfer.ts";
 
@@ -30,7 +29,7 @@ export async function consistencyFromTiles(
   server: string,
   from: number,
   to: number,
-): Promise<Result<readonly Uint8Array[]>> {
+): Promise<readonly Uint8Array[]> {
   const tiles = new Map<string, Uint8Array>();
   const read: HashReader = (level, index) => {
     const tileLevel = Math.floor(level / 8);
@@ -47,7 +46,7 @@ export async function consistencyFromTiles(
   };
   for (;;) {
     try {
-      return ok(consistencyProof(from, to, read));
+      return consistencyProof(from, to, read);
     } catch (error) {
       if (!(error instanceof TileWanted)) throw error;
       const url = `${server}/.smalti/tile/${error.path}`;

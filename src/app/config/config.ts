@@ -49,6 +49,11 @@ const schema = v.strictObject({
     v.strictObject({
       leader_timeout_ms: v.optional(milliseconds, 250),
       min_round_ms: v.optional(milliseconds, 1),
+      /** In a quiet network the newest checkpoint is vouched for anew after so long. */
+      lease_every_s: v.optional(
+        v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(3600)),
+        60,
+      ),
     }),
     {},
   ),

@@ -50,6 +50,7 @@ export async function writerEngine(
       minRoundMs: config.consensus.min_round_ms,
     },
     recovery,
+    leaseEveryMs: config.consensus.lease_every_s * 1000,
     seed: Math.floor(Math.random() * 2 ** 32),
   });
   const bend = bendOf(parts, keys.block.signer);
