@@ -84,7 +84,7 @@ describe("what is remembered of files that were read", () => {
   async function remember(digest: Digest, laterMs: number): Promise<void> {
     const cache = await ScanCache.open(caches, directory);
     const stat = lstatSync(join(directory, "file"));
-    cache.note("file", stat, digest);
+    cache.note("file", stat, { digest });
     const now = Date.now;
     Date.now = () => stat.ctimeMs + laterMs;
     await cache.save().finally(() => {
@@ -127,7 +127,8 @@ describe("what is remembered of files that were read", () => {
     await writeFile(join(directory, "file"), "one");
     await remember(wrong, 10_000);
     const cache = await ScanCache.open(caches, directory);
-    assert.equal(cache.digestOf("file", lstatSync(join(directory, "file"))), wrong);
+    const known = cache.contentOf("file", lstatSync(join(directory, "file")));
+    assert.deepEqual(known, { digest: wrong });
     const [name = ""] = await readdir(caches);
     for (const text of ["", "{", "[]", "null", '{"version":1}', '{"version":1,"writtenMs":9e15}']) {
       await writeFile(join(caches, name), text);

@@ -4,6 +4,8 @@ export {
   tailBatches,
   tailMessages,
 } from "./broadcast-client.ts";
+export { ChunkSums } from "./chunk-sums.ts";
+export { type ChunkedFile, ContentClient } from "./content-client.ts";
 export { ExportError, type ExportResult, exportTree } from "./export-tree.ts";
 export {
   ForkError,
@@ -13,7 +15,7 @@ export {
   StaleError,
 } from "./high-water.ts";
 export { type LocalLeaf, LocalTreeError, scanDirectory } from "./local-tree.ts";
-export { AbsentError, type Lie, MirrorClient, NoHonestServerError } from "./mirror-client.ts";
+export { AbsentError, MirrorClient } from "./mirror-client.ts";
 export { askSums, type BlobSums, type Overlap, overlapOf, type ReadLocal } from "./overlap.ts";
 export { type Plan, planPublish } from "./plan.ts";
 export { type Checked, checkReceipt } from "./proven-lie.ts";
@@ -27,6 +29,7 @@ export {
 } from "./publish.ts";
 export { ScanCache } from "./scan-cache.ts";
 export { askSigned, newNonce, type SignedAnswer } from "./served-receipt.ts";
+export { type Lie, NoHonestServerError } from "./server-pool.ts";
 export {
   ask,
   askBulk,

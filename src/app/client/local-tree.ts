@@ -5,7 +5,8 @@ import { relative, sep } from "node:path";
 import { fdir } from "fdir";
 import { compareText, type Digest, limits } from "../../core/base/index.ts";
 import { sha256 } from "../../core/crypto/index.ts";
-import { type Leaf, parsePath } from "../../core/mirror/index.ts";
+import { chunksDigest, type Leaf, parsePath } from "../../core/mirror/index.ts";
+import { ChunkSums } from "./chunk-sums.ts";
 import type { ScanCache } from "./scan-cache.ts";
 
 /** A leaf of a local directory, with the file it came from. */
@@ -22,7 +23,7 @@ export class LocalTreeError extends Error {
 
 const parallel = 8;
 /** Files up to this size are read whole. */
-const wholeBytesMax = 1024 * 1024;
+const wholeBytesMax = limits.blobChunkBytes;
 
 /**
  * The leaves of a directory by path: files with their digests, links as they are, nothing followed. Sockets,
@@ -69,8 +70,8 @@ function leafOf(file: string, known?: Known): Promise<Leaf> | Leaf {
   if (!stat.isFile())
     throw new LocalTreeError(`${file} is neither a file nor a link; leave it out`);
   const executable = (stat.mode & 0o111) !== 0;
-  const digest = known?.cache.digestOf(known.path, stat);
-  if (digest !== undefined) return { kind: "file", digest, size: stat.size, executable };
+  const content = known?.cache.contentOf(known.path, stat);
+  if (content !== undefined) return { kind: "file", ...content, size: stat.size, executable };
   if (stat.size > wholeBytesMax)
     return hashLarge(file, executable).then((leaf) => noted(known, stat, leaf));
   // Small files are read at once: a stream, or a trip through the thread pool, costs more than the reading.
@@ -91,19 +92,22 @@ interface Known {
 type FileLeaf = Extract<Leaf, { kind: "file" }>;
 
 function noted(known: Known | undefined, stat: Stats, leaf: FileLeaf): FileLeaf {
-  if (leaf.size === stat.size) known?.cache.note(known.path, stat, leaf.digest);
+  if (leaf.size === stat.size) known?.cache.note(known.path, stat, leaf);
   return leaf;
 }
 
 async function hashLarge(file: string, executable: boolean): Promise<FileLeaf> {
   const hash = createHash("sha256");
+  const sums = new ChunkSums();
   let size = 0;
   for await (const piece of createReadStream(file, { highWaterMark: limits.blobChunkBytes })) {
     const bytes = piece as Buffer;
     hash.update(bytes);
+    sums.update(bytes);
     size += bytes.length;
   }
-  return { kind: "file", digest: hash.digest("hex") as Digest, size, executable };
+  const digest = hash.digest("hex") as Digest;
+  return { kind: "file", digest, size, executable, chunks: chunksDigest(sums.list()) };
 }
 
 /** Where a blob's bytes are on this machine. */

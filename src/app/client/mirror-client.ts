@@ -1,4 +1,4 @@
-import { assert, type Digest, limits, type Result } from "../../core/base/index.ts";
+import { assert, type Digest, limits } from "../../core/base/index.ts";
 import {
   applyChanges,
   type Change,
@@ -15,33 +15,19 @@ import {
   parsePath,
   readNode,
 } from "../../core/mirror/index.ts";
-import { checkConsistency, checkPathProof, proofText } from "../../core/proof/index.ts";
-import { compareWithMark, ForkError, type MarkStore, markOf, StaleError } from "./high-water.ts";
-import { type BlobSink, fill } from "./large-blob.ts";
+import {
+  checkConsistency,
+  checkPathProof,
+  proofText,
+  readPathProof,
+} from "../../core/proof/index.ts";
+import { ContentClient } from "./content-client.ts";
+import { compareWithMark, type MarkStore, markOf, StaleError } from "./high-water.ts";
 import { convictedAmong } from "./proven-lie.ts";
+import { type PoolOptions, wrong } from "./server-pool.ts";
 import { consistencyFromTiles } from "./tiles.ts";
-import { ask, askBulk, askBytes, askJson, readAll, ServerError, stallMs } from "./transfer.ts";
-import { isBlob, type Trust, type VerifiedHead, verifyHead } from "./trust.ts";
-
-/** A server said something that does not verify. */
-export interface Lie {
-  readonly server: string;
-  readonly code: string;
-  readonly detail: string;
-}
-
-/** No server gave an answer that verifies; `lies` says who was refused and why. */
-export class NoHonestServerError extends Error {
-  override readonly name = "NoHonestServerError";
-  readonly code: string;
-  readonly lies: readonly Lie[];
-  constructor(what: string, lies: readonly Lie[], reasons: readonly string[]) {
-    const told = [...lies.map((lie) => `${lie.server}: refused, ${lie.detail}`), ...reasons];
-    super(`no server could give ${what}\n  ${told.join("\n  ")}`);
-    this.code = lies.length > 0 ? "VERIFICATION_FAILED" : "NO_SERVER";
-    this.lies = lies;
-  }
-}
+import { askBulk, askBytes, askJson, ServerError } from "./transfer.ts";
+import { type Trust, type VerifiedHead, verifyHead } from "./trust.ts";
 
 /** The tree or path that was asked for is not there, provably. */
 export class AbsentError extends Error {
@@ -52,71 +38,32 @@ export class AbsentError extends Error {
 const bulkCount = 1024;
 
 /** Reads trees from servers that nobody trusts: what it returns has been verified against the genesis. */
-export class MirrorClient {
+export class MirrorClient extends ContentClient {
   readonly #trust: Trust;
-  readonly #servers: readonly string[];
-  readonly #onLie: (lie: Lie) => void;
   readonly #marks: MarkStore | undefined;
   readonly #maxAgeS: number;
   readonly #nodes = new Map<Digest, Uint8Array>();
-  readonly #liars = new Set<string>();
-  readonly lies: Lie[] = [];
 
-  constructor(options: {
-    readonly trust: Trust;
-    readonly servers: readonly string[];
-    readonly onLie?: (lie: Lie) => void;
-    /** Where the newest head ever seen is remembered; without it, a rollback to what was once true is not seen. */
-    readonly marks?: MarkStore;
-    /** A head that no quorum has vouched for within so many seconds is refused; without it, any age is taken. */
-    readonly maxAgeS?: number;
-  }) {
+  constructor(
+    options: PoolOptions & {
+      readonly trust: Trust;
+      /** Where the newest head ever seen is remembered; without it, a rollback to what was once true is not seen. */
+      readonly marks?: MarkStore;
+      /** A head that no quorum has vouched for within so many seconds is refused; without it, any age is taken. */
+      readonly maxAgeS?: number;
+    },
+  ) {
+    super(options);
     this.#trust = options.trust;
-    this.#servers = options.servers.map((server) => server.replace(/\/+$/, ""));
-    this.#onLie = options.onLie ?? (() => undefined);
     this.#marks = options.marks;
     this.#maxAgeS = options.maxAgeS ?? Number.POSITIVE_INFINITY;
-  }
-
-  get servers(): readonly string[] {
-    return this.#servers;
-  }
-
-  #lie(server: string, code: string, detail: string): Lie {
-    const lie = { server, code, detail };
-    this.#liars.add(server);
-    this.lies.push(lie);
-    this.#onLie(lie);
-    return lie;
-  }
-
-  /** Asks servers one after the other until one gives an answer that verifies; liars are asked last. */
-  async #first<T>(what: string, attempt: (server: string) => Promise<Result<T>>): Promise<T> {
-    const order = [...this.#servers].sort(
-      (a, b) => Number(this.#liars.has(a)) - Number(this.#liars.has(b)),
-    );
-    const lies: Lie[] = [];
-    const reasons: string[] = [];
-    for (const server of order) {
-      try {
-        const result = await attempt(server);
-        if (result.ok) return result.value;
-        lies.push(this.#lie(server, result.error.code, result.error.detail));
-      } catch (error) {
-        if (error instanceof StaleError || error instanceof ForkError) throw error;
-        reasons.push(
-          error instanceof ServerError ? error.message : `${server}: ${reasonOf(error)}`,
-        );
-      }
-    }
-    throw new NoHonestServerError(what, lies, reasons);
   }
 
   /** The newest state that the first answering server can prove, or the state at `height`. */
   head(height?: number): Promise<VerifiedHead> {
     const query = height === undefined ? "" : `?height=${height}`;
     const what = height === undefined ? "the newest state" : `the state at height ${height}`;
-    return this.#first(what, async (server) =>
+    return this.pool.first(what, async (server) =>
       verifyHead(this.#trust, await askJson<unknown>(`${server}/.smalti/head${query}`), height),
     );
   }
@@ -137,17 +84,17 @@ export class MirrorClient {
   }
 
   async #newestShown(): Promise<VerifiedHead | undefined> {
-    const answers = await Promise.allSettled(this.#servers.map((server) => this.#headOf(server)));
+    const answers = await Promise.allSettled(this.servers.map((server) => this.#headOf(server)));
     let newest: VerifiedHead | undefined;
     const heads = new Map<string, unknown>();
     for (const [i, answer] of answers.entries()) {
       if (answer.status !== "fulfilled" || answer.value === undefined) continue;
       const { verified, json } = answer.value;
-      heads.set(this.#servers[i] ?? "", json);
+      heads.set(this.servers[i] ?? "", json);
       if (newest === undefined || isNewer(verified, newest)) newest = verified;
     }
     for (const [server, detail] of await convictedAmong(this.#trust, heads))
-      this.#lie(server, "CONVICTED", detail);
+      this.pool.lie(server, "CONVICTED", detail);
     return newest;
   }
 
@@ -156,7 +103,7 @@ export class MirrorClient {
     if (this.#marks === undefined) return;
     const mark = await this.#marks.read();
     if (mark !== undefined)
-      await this.#first<void>("a proof that the log was only added to", (server) =>
+      await this.pool.first<void>("a proof that the log was only added to", (server) =>
         compareWithMark(this.#trust, { mark, head }, (from, to) =>
           consistencyFromTiles(server, from, to),
         ),
@@ -165,10 +112,12 @@ export class MirrorClient {
   }
 
   async #headOf(server: string): Promise<{ verified: VerifiedHead; json: unknown } | undefined> {
-    const json = await askJson<unknown>(`${server}/.smalti/head`, { patienceMs: stallMs / 3 });
+    const json = await askJson<unknown>(`${server}/.smalti/head`, {
+      patienceMs: this.pool.patienceMs / 3,
+    });
     const verified = verifyHead(this.#trust, json);
     if (verified.ok) return { verified: verified.value, json };
-    this.#lie(server, verified.error.code, verified.error.detail);
+    this.pool.lie(server, verified.error.code, verified.error.detail);
     return undefined;
   }
 
@@ -177,7 +126,7 @@ export class MirrorClient {
   /** A proof of what stands at `TREE/path` at a height, verified before it is handed out. */
   proof(path: string, height: number): Promise<string> {
     const url = `/.smalti/proof/${height}/${path.split("/").map(encodeURIComponent).join("/")}`;
-    return this.#first(`a proof of ${path}`, async (server) => {
+    return this.pool.first(`a proof of ${path}`, async (server) => {
       const written = proofText(await askBytes(`${server}${url}`, limits.proofBytesMax));
       const proven = written.ok ? checkPathProof(this.#trust, written.value) : written;
       if (!proven.ok) return proven;
@@ -190,7 +139,7 @@ export class MirrorClient {
   /** A proof that one certified log is the beginning of another; sizes in leaves, `to` the newest if not given. */
   consistency(from: number, to?: number): Promise<string> {
     const query = to === undefined ? "" : `?to=${to}`;
-    return this.#first(`a proof from ${from} leaves on`, async (server) => {
+    return this.pool.first(`a proof from ${from} leaves on`, async (server) => {
       const url = `${server}/.smalti/consistency/${from}${query}`;
       const written = proofText(await askBytes(url, limits.proofBytesMax));
       const checked = written.ok ? checkConsistency(this.#trust, written.value) : written;
@@ -290,7 +239,7 @@ export class MirrorClient {
   }
 
   async #fetchNodes(digests: readonly Digest[]): Promise<void> {
-    await this.#first<undefined>(`${digests.length} directory nodes`, async (server) => {
+    await this.pool.first<undefined>(`${digests.length} directory nodes`, async (server) => {
       const asked = new Set(digests);
       for await (const { digest, bytes } of askBulk(server, "nodes", digests)) {
         if (!asked.delete(digest)) return wrong("sent what was not asked for");
@@ -310,84 +259,25 @@ export class MirrorClient {
     });
   }
 
-  // ── content ──
-
-  /** Many small blobs; each is handed out as soon as it is verified, in no order. */
-  async *smallBlobs(
-    digests: readonly Digest[],
-  ): AsyncGenerator<{ readonly digest: Digest; readonly bytes: Uint8Array }> {
-    for (let i = 0; i < digests.length; i += bulkCount) {
-      let missing = new Set(digests.slice(i, i + bulkCount));
-      while (missing.size > 0) {
-        const wanted = missing;
-        const got = await this.#first(`${wanted.size} files`, (server) =>
-          this.#bulkFrom(server, wanted),
-        );
-        yield* got;
-        missing = new Set(
-          [...wanted].filter((digest) => !got.some((item) => item.digest === digest)),
-        );
-      }
-    }
+  /** The directories that were fetched so far; a lookup throws {@link MissingNodeError} where more are needed. */
+  get directories(): DirectoryStore {
+    return this.#store;
   }
 
-  async #bulkFrom(
-    server: string,
-    wanted: ReadonlySet<Digest>,
-  ): Promise<Result<readonly { readonly digest: Digest; readonly bytes: Uint8Array }[]>> {
-    const got: { digest: Digest; bytes: Uint8Array }[] = [];
-    const asked = new Set(wanted);
-    for await (const { digest, bytes } of askBulk(server, "blobs", [...wanted])) {
-      if (!asked.delete(digest)) return wrong("sent what was not asked for");
-      if (!isBlob(bytes, digest)) return wrong(`blob ${digest.slice(0, 16)}… has other bytes`);
-      got.push({ digest, bytes: Buffer.from(bytes) });
-    }
-    if (got.length === 0)
-      throw new ServerError(server, 404, "NOT_FOUND", "none of the files is there");
-    return { ok: true, value: got };
+  /** Fetches the directory nodes on the way to `TREE/path`, in one request. */
+  async bringWay(path: string, height: number): Promise<void> {
+    const read = readPathProof(await this.proof(path, height));
+    if (read.ok) for (const node of read.value.nodes) this.#nodes.set(nodeDigest(node), node);
   }
 
-  /** A blob of up to `packedBlobBytesMax`, through the path that people use, verified before it is returned. */
-  small(digest: Digest, url: string): Promise<Uint8Array> {
-    return this.#first<Uint8Array>(`blob ${digest.slice(0, 16)}…`, async (server) => {
-      const { body } = await ask(`${server}${url}`);
-      const bytes = await readAll(body, limits.packedBlobBytesMax, server);
-      return isBlob(bytes, digest)
-        ? { ok: true, value: bytes }
-        : wrong(`${url} has other bytes than height and path say`);
-    });
+  /** Fetches all nodes of one directory, not of those below it. */
+  bringDirectory(root: Digest): Promise<void> {
+    return this.#load(root, false);
   }
 
-  /**
-   * Streams a large blob into `sink` and verifies the whole of it, going on after what the sink has already.
-   * Returns after the digest is proven; on a lie the sink is told to begin again.
-   */
-  async large(
-    blob: { readonly digest: Digest; readonly size: number },
-    sink: BlobSink,
-  ): Promise<void> {
-    await this.#first<undefined>(`blob ${blob.digest.slice(0, 16)}…`, async (server) => {
-      // What another server left may be wrong: nobody is blamed before he has brought it all himself.
-      if ((await sink.offset()) > 0 && (await this.#brings(server, blob, sink)) === undefined)
-        return done;
-      await sink.reset();
-      const fault = await this.#brings(server, blob, sink);
-      if (fault === undefined) return done;
-      await sink.reset();
-      return wrong(fault);
-    });
-  }
-
-  /** Fetches the rest from one server; returns what is wrong with the whole, if anything. */
-  async #brings(
-    server: string,
-    blob: { readonly digest: Digest; readonly size: number },
-    sink: BlobSink,
-  ): Promise<string | undefined> {
-    const hash = await sink.hash();
-    const fault = await fill(server, blob, { sink, hash });
-    if (fault !== undefined || hash.digest("hex") === blob.digest) return fault;
-    return `blob ${blob.digest.slice(0, 16)}… has other bytes`;
+  /** Forgets directories if more than `nodesMax` nodes are remembered. */
+  trim(nodesMax: number): void {
+    if (this.#nodes.size > nodesMax) this.#nodes.clear();
   }
 }
 
@@ -397,8 +287,6 @@ function isNewer(
 ): boolean {
   return a.logSize > b.logSize || (a.logSize === b.logSize && a.leaseS > b.leaseS);
 }
-
-const done: Result<undefined> = { ok: true, value: undefined };
 
 /** The root of the tree that local leaves make; its nodes go into `nodes`. */
 function rootOfLeaves(
@@ -414,15 +302,6 @@ function rootOfLeaves(
   const made = applyChanges(store, undefined, changes);
   assert(made.kind === "applied", "a directory's paths do not collide");
   return made.root;
-}
-
-function wrong(detail: string): Result<never> {
-  return { ok: false, error: { code: "WRONG_BYTES", detail } };
-}
-
-function reasonOf(error: unknown): string {
-  const { cause } = error as { cause?: { code?: string } };
-  return cause?.code ?? (error instanceof Error ? error.message : String(error));
 }
 
 function childrenOf(bytes: Uint8Array | undefined, deep: boolean): Digest[] {

@@ -2,14 +2,18 @@ import { createHash } from "node:crypto";
 import { realpathSync, type Stats } from "node:fs";
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { type Digest, isDigest } from "../../core/base/index.ts";
+import { isDigest } from "../../core/base/index.ts";
+import type { Leaf } from "../../core/mirror/index.ts";
 
-/** size, mtime, ctime, inode, digest; times in milliseconds with their fraction. */
-type Row = readonly [number, number, number, number, string];
+/** size, mtime, ctime, inode, digest, and of large files that of the chunks; times in milliseconds with their fraction. */
+type Row = readonly [number, number, number, number, string, string?];
+
+/** What a file holds, as its leaf says. */
+type Content = Pick<Extract<Leaf, { kind: "file" }>, "digest" | "chunks">;
 
 /** Clocks of file systems are coarse: a file that changed this long before the cache was written is read again. */
 const settledMs = 2000;
-const version = 1;
+const version = 2;
 
 /**
  * What the files of a directory were when they were last read, so that only changed ones are read again: by size,
@@ -38,11 +42,11 @@ export class ScanCache {
     return new ScanCache(file, await readRows(file));
   }
 
-  /** The digest of a file that is as it was; `undefined` for one that must be read. */
-  digestOf(path: string, stat: Stats): Digest | undefined {
+  /** What a file holds that is as it was; `undefined` for one that must be read. */
+  contentOf(path: string, stat: Stats): Content | undefined {
     const row = this.#known.get(path);
     if (row === undefined) return undefined;
-    const [size, mtimeMs, ctimeMs, inode, digest] = row;
+    const [size, mtimeMs, ctimeMs, inode, digest, chunks] = row;
     const isSame =
       size === stat.size &&
       mtimeMs === stat.mtimeMs &&
@@ -51,12 +55,13 @@ export class ScanCache {
     const isSettled = Math.max(mtimeMs, ctimeMs) + settledMs < this.#writtenMs;
     if (!isSame || !isSettled || !isDigest(digest)) return undefined;
     this.#seen.set(path, row);
-    return digest;
+    return isDigest(chunks) ? { digest, chunks } : { digest };
   }
 
   /** `stat` is from before the file was read: what changed while it was read is read again next time. */
-  note(path: string, stat: Stats, digest: Digest): void {
-    this.#seen.set(path, [stat.size, stat.mtimeMs, stat.ctimeMs, stat.ino, digest]);
+  note(path: string, stat: Stats, { digest, chunks }: Content): void {
+    const row = [stat.size, stat.mtimeMs, stat.ctimeMs, stat.ino, digest] as const;
+    this.#seen.set(path, chunks === undefined ? row : [...row, chunks]);
     this.#hasNews = true;
   }
 

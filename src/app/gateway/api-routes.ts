@@ -5,6 +5,7 @@ import { type Digest, isDigest, limits, type Result, toBase64 } from "../../core
 import { encode, read } from "../../core/codec/index.ts";
 import { messageKinds } from "../../core/mirror/index.ts";
 import { bulkHead } from "../client/index.ts";
+import { ChunkLists } from "./chunk-lists.ts";
 import type { GatewayHost } from "./host-api.ts";
 import { receiptOf } from "./receipt.ts";
 import { sendBlob } from "./tree-routes.ts";
@@ -208,6 +209,7 @@ function digestsOf(request: FastifyRequest): readonly Digest[] | undefined {
 }
 
 function bulkRoutes(server: FastifyInstance, host: GatewayHost): void {
+  const chunkLists = new ChunkLists();
   server.route({
     method: ["GET", "HEAD"],
     url: "/.smalti/blob/sha256/:digest",
@@ -233,6 +235,16 @@ function bulkRoutes(server: FastifyInstance, host: GatewayHost): void {
     return reply
       .header("cache-control", "no-store")
       .send({ size, chunkBytes, sums: toBase64(sums) });
+  });
+  server.get("/.smalti/v1/blobs/:digest/chunks", async (request, reply) => {
+    const { digest } = request.params as { digest: string };
+    const size = isDigest(digest) ? host.blobs.size(digest) : undefined;
+    if (!isDigest(digest) || size === undefined || size <= limits.blobChunkBytes)
+      return refuse(reply, "NOT_FOUND", "no blob of several chunks is here under that name");
+    return reply
+      .header("cache-control", "public, max-age=31536000, immutable")
+      .type("application/octet-stream")
+      .send(Buffer.from(await chunkLists.of(host.blobs, { digest, size })));
   });
   server.post("/.smalti/v1/blobs", async (request, reply) => {
     const digests = digestsOf(request);

@@ -25,6 +25,7 @@ import {
 } from "../../core/mirror/index.ts";
 import { nodesOnTheWay, type PathProof } from "../../core/proof/index.ts";
 import type { StateStore } from "../../io/ports/index.ts";
+import type { PinnedTrees } from "./tree-host.ts";
 
 /** A certified checkpoint of this host's own log. */
 export interface CertifiedHead {
@@ -189,7 +190,7 @@ export class Archive {
     return new DirectoryStore(this.nodes, () => undefined);
   }
 
-  entry(record: HeightRecord, tree: string, names: readonly string[]): Entry | undefined {
+  entry(record: PinnedTrees, tree: string, names: readonly string[]): Entry | undefined {
     return lookup(this.directories, record.trees, [tree, ...names]);
   }
 

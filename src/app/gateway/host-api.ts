@@ -5,9 +5,9 @@ import type { Network } from "../../core/membership/index.ts";
 import type { Policy } from "../../core/mirror/index.ts";
 import type { BlobStore } from "../../io/ports/index.ts";
 import type { Archive, CertifiedHead } from "./archive.ts";
-import type { Liar } from "./lies.ts";
 import type { EvidenceRow, MirrorRow, OpinionsReport } from "./repute-report.ts";
 import type { HostSplits } from "./split-report.ts";
+import type { TreeHost } from "./tree-host.ts";
 
 /** What a host tells about itself; the public copy and the admin one are the same. */
 export interface HostStatus {
@@ -105,7 +105,7 @@ export interface FollowedSoFar {
 }
 
 /** A host as its HTTP service sees it. */
-export interface GatewayHost {
+export interface GatewayHost extends TreeHost {
   readonly network: Network;
   readonly genesisText: string;
   readonly archive: Archive;
@@ -116,17 +116,11 @@ export interface GatewayHost {
   readonly mirrors: { rows(): readonly MirrorRow[] };
   /** Who may append to the broadcast. */
   readonly appendBy: "loopback" | "anybody" | "nobody";
-  /** For exercises only: how it lies. */
-  readonly liar: Liar;
   readonly head: CertifiedHead | undefined;
-  /** Height that is served as the latest. */
-  readonly servedHeight: number;
   readonly policy: Policy;
   status(): HostStatus;
   /** Accepted and neither published nor refused. */
   isPending(id: Digest): boolean;
-  /** Asks the content fetcher for a blob that a client wanted and the disk lost. */
-  wantBlob(blob: { readonly digest: Digest; readonly size: number }): void;
   /**
    * Encoded commits after `after` and the newest note, if it is longer or vouched for later; waits up to `waitMs` for
    * news. OTHER_GROUP where the asker's group ends before.

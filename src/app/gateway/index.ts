@@ -16,5 +16,7 @@ export type {
   OpinionRow,
   OpinionsReport,
 } from "./repute-report.ts";
-export { openGateway } from "./server.ts";
+export { configureServer, listenOn, openGateway } from "./server.ts";
 export type { GroupRow, HostSplits, PlanRow, SplitsReport } from "./split-report.ts";
+export type { TreeHost } from "./tree-host.ts";
+export { treeRoutes } from "./tree-routes.ts";

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from "fastify";
-import type { HeightRecord } from "../../core/mirror/index.ts";
-import type { Archive } from "./archive.ts";
+import { Height } from "../../core/base/index.ts";
+import type { PinnedTrees, TreeHost } from "./tree-host.ts";
 
 /** For exercises: how a host lies over HTTP, so that operators can see their clients notice. */
 export type LieKind = "no" | "corrupt" | "stale" | "equivocate" | "withhold";
@@ -22,11 +22,13 @@ export class Liar {
   }
 
   /** What it takes for the state at a height: an old one, under the name of the newest. */
-  recordFor(archive: Archive, request: FastifyRequest, served: number): HeightRecord | undefined {
+  recordFor(
+    archive: TreeHost["archive"],
+    request: FastifyRequest,
+    served: number,
+  ): PinnedTrees | undefined {
     const record = archive.height(this.heightFor(request, served));
-    return record === undefined
-      ? undefined
-      : { ...record, height: served as HeightRecord["height"] };
+    return record === undefined ? undefined : { ...record, height: Height(served) };
   }
 
   /** Half of all files are not there, it says. */

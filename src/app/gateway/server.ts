@@ -1,5 +1,6 @@
 import Fastify, { type FastifyInstance } from "fastify";
 import { limits } from "../../core/base/index.ts";
+import { signAnswer } from "./answer-receipt.ts";
 import { apiRoutes } from "./api-routes.ts";
 import type { GatewayHost } from "./host-api.ts";
 import { logRoutes } from "./log-routes.ts";
@@ -8,11 +9,8 @@ import { reputeRoutes } from "./repute-routes.ts";
 import { splitRoutes } from "./split-routes.ts";
 import { treeRoutes } from "./tree-routes.ts";
 
-/** The public HTTP service of a host: trees, proofs, content, and the writers' API. */
-export async function openGateway(
-  host: GatewayHost,
-  listen: { readonly host: string; readonly port: number },
-): Promise<{ readonly server: FastifyInstance; readonly port: number }> {
+/** An HTTP server within our limits, without a route yet. */
+export function configureServer(): FastifyInstance {
   const server = Fastify({
     bodyLimit: limits.requestBytesMax,
     forceCloseConnections: true,
@@ -38,16 +36,30 @@ export async function openGateway(
     const code = status === 413 ? "TOO_LONG" : (error.code ?? "INTERNAL");
     return reply.code(status).send({ code, message: error.message });
   });
+  return server;
+}
+
+/** Listens; resolves with the port, which the system may have chosen. */
+export async function listenOn(
+  server: FastifyInstance,
+  listen: { readonly host: string; readonly port: number },
+): Promise<number> {
+  await server.listen({ host: listen.host, port: listen.port });
+  const address = server.server.address();
+  return typeof address === "object" && address !== null ? address.port : listen.port;
+}
+
+/** The public HTTP service of a host: trees, proofs, content, and the writers' API. */
+export async function openGateway(
+  host: GatewayHost,
+  listen: { readonly host: string; readonly port: number },
+): Promise<{ readonly server: FastifyInstance; readonly port: number }> {
+  const server = configureServer();
   apiRoutes(server, host);
   logRoutes(server, host);
   reputeRoutes(server, host);
   splitRoutes(server, host);
   publishRoutes(server, host.desk);
-  treeRoutes(server, host);
-  await server.listen({ host: listen.host, port: listen.port });
-  const address = server.server.address();
-  return {
-    server,
-    port: typeof address === "object" && address !== null ? address.port : listen.port,
-  };
+  treeRoutes(server, host, (exchange, answer) => signAnswer({ ...exchange, host }, answer));
+  return { server, port: await listenOn(server, listen) };
 }

@@ -4,11 +4,10 @@ import fresh from "fresh";
 import { lookup as mimeOf } from "mrmime";
 import rangeParser from "range-parser";
 import { type Digest, fromHex, limits, toBase64 } from "../../core/base/index.ts";
-import { type Entry, type HeightRecord, type Leaf, parsePath } from "../../core/mirror/index.ts";
-import { signAnswer } from "./answer-receipt.ts";
-import type { GatewayHost } from "./host-api.ts";
+import { type Entry, type Leaf, MissingNodeError, parsePath } from "../../core/mirror/index.ts";
 import { flipped } from "./lies.ts";
 import { directoryPage } from "./listing.ts";
+import type { AnswerSigner, PinnedTrees, TreeExchange, TreeHost } from "./tree-host.ts";
 
 const linkHopsMax = 8;
 
@@ -16,7 +15,7 @@ const linkHopsMax = 8;
 interface Place {
   /** Paths whose changes show here: the one asked for and every link on the way. */
   readonly via: readonly string[];
-  readonly record: HeightRecord;
+  readonly record: PinnedTrees;
   readonly isPinned: boolean;
   readonly tree: string;
   readonly names: readonly string[];
@@ -35,12 +34,12 @@ function refuse(reply: FastifyReply, status: number, code: string, message: stri
 }
 
 /** Trees over plain HTTP: `/TREE/path` is the newest state, `/@HEIGHT/TREE/path` any one before it. */
-export function treeRoutes(server: FastifyInstance, host: GatewayHost): void {
+export function treeRoutes(server: FastifyInstance, host: TreeHost, sign?: AnswerSigner): void {
   const answers = new Map<string, FileAnswer>();
   server.route({
     method: ["GET", "HEAD"],
     url: "/*",
-    handler: (request, reply) => serve({ host, answers, request, reply }),
+    handler: (request, reply) => serveWhole({ host, answers, request, reply, sign }),
   });
   // Before a body is looked at, whatever its type.
   server.addHook("onRequest", async (request, reply) => {
@@ -57,6 +56,18 @@ export function treeRoutes(server: FastifyInstance, host: GatewayHost): void {
       "trees are read with GET and HEAD",
     );
   });
+}
+
+/** Again and again while something is missing that can be brought. */
+async function serveWhole(call: Call): Promise<FastifyReply> {
+  for (;;) {
+    try {
+      return await serve(call);
+    } catch (error) {
+      if (!(error instanceof MissingNodeError) || call.host.bring === undefined) throw error;
+      await call.host.bring(error, call.request);
+    }
+  }
 }
 
 async function serve(call: Call): Promise<FastifyReply> {
@@ -82,7 +93,7 @@ async function serve(call: Call): Promise<FastifyReply> {
   const found = resolvePath(host, place);
   if ("status" in found) {
     if (found.isAbsent === true && !place.isPinned)
-      await signAnswer(call, { status: 404, height: place.record.height, content: undefined });
+      await call.sign?.(call, { status: 404, height: place.record.height, content: undefined });
     return refuse(reply, found.status, found.code, `${path}: ${found.message}`);
   }
   return serveEntry({ ...call, path, rawPath, key }, { ...place, ...found }, found.entry);
@@ -96,7 +107,7 @@ interface Refusal {
   readonly isAbsent?: boolean;
 }
 
-function placeOf(host: GatewayHost, path: string, request: FastifyRequest): Place | Refusal {
+function placeOf(host: TreeHost, path: string, request: FastifyRequest): Place | Refusal {
   const pinned = /^\/@(\d{1,15})(\/.*)?$/.exec(path);
   const served = host.servedHeight;
   const height = pinned === null ? served : Number(pinned[1]);
@@ -142,12 +153,11 @@ interface FileAnswer {
 const answersMax = 16_384;
 const keyLengthMax = 512;
 
-interface Call {
-  readonly host: GatewayHost;
+interface Call extends TreeExchange {
+  readonly host: TreeHost;
   /** By height and path. */
   readonly answers: Map<string, FileAnswer>;
-  readonly request: FastifyRequest;
-  readonly reply: FastifyReply;
+  readonly sign: AnswerSigner | undefined;
 }
 
 interface Exchange extends Call {
@@ -163,7 +173,7 @@ function cacheFor(place: Place): string {
   return place.isPinned ? "public, max-age=31536000, immutable" : "no-cache";
 }
 
-function serveTrees(host: GatewayHost, place: Place, reply: FastifyReply): FastifyReply {
+function serveTrees(host: TreeHost, place: Place, reply: FastifyReply): FastifyReply {
   const entries = host.archive.directories.list(place.record.trees);
   const page = directoryPage({
     path: "/",
@@ -220,7 +230,7 @@ interface Resolved {
  * Walks a path component by component, following symbolic links (of files and of directories) inside the tree. A link
  * that leads out is refused, as is a chain without end.
  */
-function resolvePath(host: GatewayHost, place: Place): Resolved | Refusal {
+function resolvePath(host: TreeHost, place: Place): Resolved | Refusal {
   let todo = [...place.names];
   let names: readonly string[] = [];
   const via: string[] = [];
@@ -250,7 +260,7 @@ function resolvePath(host: GatewayHost, place: Place): Resolved | Refusal {
   return { status: 404, code: "LINK_LOOP", message: `more than ${linkHopsMax} links in a row` };
 }
 
-function entryAt(host: GatewayHost, place: Place, names: readonly string[]): Entry | undefined {
+function entryAt(host: TreeHost, place: Place, names: readonly string[]): Entry | undefined {
   if (host.liar.hides(names.join("/"))) return undefined;
   return host.archive.entry(place.record, place.tree, names);
 }
@@ -281,7 +291,7 @@ function serveFile(
   return sendFile(exchange, answer);
 }
 
-function headersOf(host: GatewayHost, place: Place, file: File): Readonly<Record<string, string>> {
+function headersOf(host: TreeHost, place: Place, file: File): Readonly<Record<string, string>> {
   const name = place.names.at(-1) ?? "";
   const paths = new Set([...place.via, place.names.join("/")]);
   const stamps = [...paths].map(
@@ -311,7 +321,7 @@ async function sendFile(call: Call, answer: FileAnswer): Promise<FastifyReply> {
   if (fresh(request.headers, { etag, "last-modified": lastModified }))
     return reply.code(304).removeHeader("content-type").send();
   if (isDirect && host.blobs.has(file.digest) && request.headers.range === undefined)
-    await signAnswer(call, { status: 200, height, content: file.digest });
+    await call.sign?.(call, { status: 200, height, content: file.digest });
   return sendBlob(call, file);
 }
 
@@ -344,11 +354,7 @@ function rangeOf(
 
 /** Sends a blob or a range of it, in pieces that were verified when they were read. */
 export async function sendBlob(
-  exchange: {
-    readonly host: GatewayHost;
-    readonly request: FastifyRequest;
-    readonly reply: FastifyReply;
-  },
+  exchange: TreeExchange & { readonly host: TreeHost },
   blob: { readonly digest: Digest; readonly size: number },
 ): Promise<FastifyReply> {
   const { host, request, reply } = exchange;
@@ -380,17 +386,8 @@ export async function sendBlob(
   const pieces = host.liar.flipsBits
     ? flipped(host.blobs.stream(blob.digest, start, end))
     : host.blobs.stream(blob.digest, start, end);
-  return blob.size <= limits.packedBlobBytesMax
-    ? sendWhole(exchange, blob, pieces)
-    : reply.send(Readable.from(pieces));
-}
-
-async function sendWhole(
-  { host, reply }: { readonly host: GatewayHost; readonly reply: FastifyReply },
-  blob: { readonly digest: Digest; readonly size: number },
-  pieces: AsyncGenerator<Uint8Array>,
-): Promise<FastifyReply> {
   try {
+    if (blob.size > limits.packedBlobBytesMax) return reply.send(await begun(pieces));
     const parts: Uint8Array[] = [];
     for await (const piece of pieces) parts.push(piece);
     const [only] = parts;
@@ -398,15 +395,41 @@ async function sendWhole(
     const isOne = parts.length === 1 && only !== undefined;
     return reply.send(isOne ? asBuffer(only) : Buffer.concat(parts));
   } catch (error) {
-    host.wantBlob(blob);
-    reply.removeHeader("content-length").removeHeader("etag").removeHeader("repr-digest");
-    return refuse(
-      reply,
-      503,
-      "BLOB_CORRUPT",
-      `the disk damaged this content; it is being fetched again (${String(error)})`,
-    );
+    return refuseContent(exchange, blob, error);
   }
+}
+
+/** A stream whose first piece is there: what cannot even begin is refused with a status. */
+async function begun(pieces: AsyncGenerator<Uint8Array>): Promise<Readable> {
+  const first = await pieces.next();
+  async function* all(): AsyncGenerator<Uint8Array> {
+    if (first.done !== true) yield first.value;
+    yield* pieces;
+  }
+  return Readable.from(all());
+}
+
+function refuseContent(
+  { host, reply }: TreeExchange & { readonly host: TreeHost },
+  blob: { readonly digest: Digest; readonly size: number },
+  error: unknown,
+): FastifyReply {
+  host.wantBlob(blob);
+  reply
+    .removeHeader("content-length")
+    .removeHeader("content-range")
+    .removeHeader("etag")
+    .removeHeader("last-modified")
+    .removeHeader("repr-digest");
+  const reason = error instanceof Error ? error.message : String(error);
+  const told = host.refusal?.(error);
+  if (told !== undefined) return refuse(reply, told.status, told.code, reason);
+  return refuse(
+    reply,
+    503,
+    "BLOB_CORRUPT",
+    `the disk damaged this content; it is being fetched again (${reason})`,
+  );
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {

@@ -38,6 +38,7 @@ export type Kind =
   | "commit"
   | "node"
   | "leaf"
+  | "chunks"
   | "state"
   | "policy"
   | "update"

@@ -20,6 +20,11 @@ export type Leaf =
       /** Bytes. */
       readonly size: number;
       readonly executable: boolean;
+      /**
+       * Of files of more than one chunk: {@link chunksDigest} of the SHA-256 of each chunk of `blobChunkBytes`, so that
+       * a part can be checked before the whole is there. Its publisher's word: `digest` decides what the file is.
+       */
+      readonly chunks?: Digest | undefined;
     }
   | { readonly kind: "link"; readonly target: string };
 
@@ -34,9 +39,15 @@ export interface NamedEntry {
 }
 
 export function leafValue(leaf: Leaf): Value {
-  return leaf.kind === "file"
-    ? [0, fromHex(leaf.digest), leaf.size, leaf.executable]
-    : [1, leaf.target];
+  if (leaf.kind === "link") return [1, leaf.target];
+  const { digest: content, size, executable, chunks } = leaf;
+  const whole = [0, fromHex(content), size, executable];
+  return chunks === undefined ? whole : [...whole, fromHex(chunks)];
+}
+
+/** Stands for the digests (32 bytes each) of a file's chunks. */
+export function chunksDigest(sums: Uint8Array): Digest {
+  return taggedDigest("chunks", sums);
 }
 
 function linkTarget(value: Value | undefined, what: string): string {
@@ -51,14 +62,18 @@ export const leafShape: Shape<Leaf> = (value, what) => {
   require(Array.isArray(value), `${what} is a list`);
   if (value[0] === 1)
     return { kind: "link", target: linkTarget(fields(2)(value, what)[1], `${what}.target`) };
-  const [kind, hash, size, executable] = fields(4)(value, what);
+  const hasChunks = value.length === 5;
+  const [kind, hash, size, executable, chunks] = fields(hasChunks ? 5 : 4)(value, what);
   require(kind === 0 && typeof executable === "boolean", `${what} is a file`);
-  return {
+  const whole: Leaf = {
     kind: "file",
     digest: digest(hash, `${what}.digest`),
     size: natural(limits.blobBytesMax)(size, `${what}.size`),
     executable,
   };
+  if (!hasChunks) return whole;
+  require(whole.size > limits.blobChunkBytes, `${what} has more than one chunk`);
+  return { ...whole, chunks: digest(chunks, `${what}.chunks`) };
 };
 
 export function entryValue({ name, entry }: NamedEntry): Value {

@@ -16,7 +16,14 @@ export {
   nodeDigest,
   readNode,
 } from "./directory.ts";
-export { type Entry, fingerprint, type Leaf, type NamedEntry, sameLeaf } from "./entry.ts";
+export {
+  chunksDigest,
+  type Entry,
+  fingerprint,
+  type Leaf,
+  type NamedEntry,
+  sameLeaf,
+} from "./entry.ts";
 export {
   type Executed,
   execute,

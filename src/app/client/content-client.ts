@@ -1,0 +1,160 @@
+import { type Digest, equalBytes, limits, type Result } from "../../core/base/index.ts";
+import { chunksDigest, type Leaf } from "../../core/mirror/index.ts";
+import { ChunkSums } from "./chunk-sums.ts";
+import { type BlobSink, fill } from "./large-blob.ts";
+import { type Lie, type PoolOptions, ServerPool, wrong } from "./server-pool.ts";
+import { askBulk, askBytes, ServerError } from "./transfer.ts";
+import { isBlob } from "./trust.ts";
+
+const bulkCount = 1024;
+const done: Result<undefined> = { ok: true, value: undefined };
+
+/** True if these bytes are the first chunks of a list. */
+function areChunks(bytes: Uint8Array, list: Uint8Array): boolean {
+  const sums = new ChunkSums();
+  sums.update(bytes);
+  const made = sums.list();
+  return equalBytes(made, list.subarray(0, made.length));
+}
+
+/** A large file whose chunks its leaf commits to. */
+export type ChunkedFile = Extract<Leaf, { kind: "file" }> & { readonly chunks: Digest };
+
+/** Content by its digest, from servers that nobody trusts: verified before it is handed out. */
+export class ContentClient {
+  protected readonly pool: ServerPool;
+
+  constructor(options: PoolOptions) {
+    this.pool = new ServerPool(options);
+  }
+
+  get servers(): readonly string[] {
+    return this.pool.servers;
+  }
+
+  /** Lies that were told so far. */
+  get lies(): readonly Lie[] {
+    return this.pool.lies;
+  }
+
+  /** Remembers who lied before this client was made. */
+  distrust(servers: Iterable<string>): void {
+    this.pool.distrust(servers);
+  }
+
+  /** Many small blobs; each is handed out as soon as it is verified, in no order. */
+  async *smallBlobs(
+    digests: readonly Digest[],
+  ): AsyncGenerator<{ readonly digest: Digest; readonly bytes: Uint8Array }> {
+    for (let i = 0; i < digests.length; i += bulkCount) {
+      let missing = new Set(digests.slice(i, i + bulkCount));
+      while (missing.size > 0) {
+        const wanted = missing;
+        const got = await this.pool.first(`${wanted.size} files`, (server) =>
+          this.#bulkFrom(server, wanted),
+        );
+        yield* got;
+        missing = new Set(
+          [...wanted].filter((digest) => !got.some((item) => item.digest === digest)),
+        );
+      }
+    }
+  }
+
+  async #bulkFrom(
+    server: string,
+    wanted: ReadonlySet<Digest>,
+  ): Promise<Result<readonly { readonly digest: Digest; readonly bytes: Uint8Array }[]>> {
+    const got: { digest: Digest; bytes: Uint8Array }[] = [];
+    const asked = new Set(wanted);
+    for await (const { digest, bytes } of askBulk(server, "blobs", [...wanted])) {
+      if (!asked.delete(digest)) return wrong("sent what was not asked for");
+      if (!isBlob(bytes, digest)) return wrong(`blob ${digest.slice(0, 16)}… has other bytes`);
+      got.push({ digest, bytes: Buffer.from(bytes) });
+    }
+    if (got.length === 0)
+      throw new ServerError(server, 404, "NOT_FOUND", "none of the files is there");
+    return { ok: true, value: got };
+  }
+
+  /** The SHA-256 of each chunk of a file, as its leaf commits to them; 32 bytes each. */
+  chunkList(file: ChunkedFile): Promise<Uint8Array> {
+    const bytes = 32 * Math.ceil(file.size / limits.blobChunkBytes);
+    return this.pool.first<Uint8Array>(
+      `the chunks of ${file.digest.slice(0, 16)}…`,
+      async (server) => {
+        const url = `${server}/.smalti/v1/blobs/${file.digest}/chunks`;
+        const list = new Uint8Array(
+          await askBytes(url, bytes, { patienceMs: this.pool.patienceMs }),
+        );
+        return list.length === bytes && chunksDigest(list) === file.chunks
+          ? { ok: true, value: list }
+          : wrong("its list of chunks is not the one in the tree");
+      },
+    );
+  }
+
+  /** Some chunks of a file that stand together, each verified. */
+  chunks(
+    file: ChunkedFile,
+    list: Uint8Array,
+    { first, count }: { readonly first: number; readonly count: number },
+  ): Promise<Uint8Array> {
+    const start = first * limits.blobChunkBytes;
+    const end = Math.min(file.size, (first + count) * limits.blobChunkBytes);
+    return this.pool.first<Uint8Array>(`a part of ${file.digest.slice(0, 16)}…`, async (server) => {
+      const url = `${server}/.smalti/blob/sha256/${file.digest}`;
+      const headers = { range: `bytes=${start}-${end - 1}` };
+      const bytes = await askBytes(url, end - start, { headers, patienceMs: this.pool.patienceMs });
+      if (bytes.length < end - start)
+        throw new ServerError(url, 200, "CUT_SHORT", `only ${bytes.length} bytes came`);
+      return areChunks(bytes, list.subarray(32 * first))
+        ? { ok: true, value: bytes }
+        : wrong(`a part of blob ${file.digest.slice(0, 16)}… has other bytes`);
+    });
+  }
+
+  /** A blob of one chunk at most, through the path that people use, verified before it is returned. */
+  small(digest: Digest, url: string): Promise<Uint8Array> {
+    return this.pool.first<Uint8Array>(`blob ${digest.slice(0, 16)}…`, async (server) => {
+      const bytes = await askBytes(`${server}${url}`, limits.blobChunkBytes, {
+        patienceMs: this.pool.patienceMs,
+      });
+      return isBlob(bytes, digest)
+        ? { ok: true, value: bytes }
+        : wrong(`${url} has other bytes than height and path say`);
+    });
+  }
+
+  /**
+   * Streams a large blob into `sink` and verifies the whole of it, going on after what the sink has already.
+   * Returns after the digest is proven; on a lie the sink is told to begin again.
+   */
+  async large(
+    blob: { readonly digest: Digest; readonly size: number },
+    sink: BlobSink,
+  ): Promise<void> {
+    await this.pool.first<undefined>(`blob ${blob.digest.slice(0, 16)}…`, async (server) => {
+      // What another server left may be wrong: nobody is blamed before he has brought it all himself.
+      if ((await sink.offset()) > 0 && (await this.#brings(server, blob, sink)) === undefined)
+        return done;
+      await sink.reset();
+      const fault = await this.#brings(server, blob, sink);
+      if (fault === undefined) return done;
+      await sink.reset();
+      return wrong(fault);
+    });
+  }
+
+  /** Fetches the rest from one server; returns what is wrong with the whole, if anything. */
+  async #brings(
+    server: string,
+    blob: { readonly digest: Digest; readonly size: number },
+    sink: BlobSink,
+  ): Promise<string | undefined> {
+    const hash = await sink.hash();
+    const fault = await fill(server, blob, { sink, hash });
+    if (fault !== undefined || hash.digest("hex") === blob.digest) return fault;
+    return `blob ${blob.digest.slice(0, 16)}… has other bytes`;
+  }
+}

@@ -1,0 +1,109 @@
+import type { Result } from "../../core/base/index.ts";
+import { ForkError, StaleError } from "./high-water.ts";
+import { ServerError, stallMs } from "./transfer.ts";
+
+/** A server said something that does not verify. */
+export interface Lie {
+  readonly server: string;
+  readonly code: string;
+  readonly detail: string;
+}
+
+/** No server gave an answer that verifies; `lies` says who was refused and why. */
+export class NoHonestServerError extends Error {
+  override readonly name = "NoHonestServerError";
+  readonly code: string;
+  readonly lies: readonly Lie[];
+  constructor(what: string, lies: readonly Lie[], reasons: readonly string[]) {
+    const told = [...lies.map((lie) => `${lie.server}: refused, ${lie.detail}`), ...reasons];
+    super(`no server could give ${what}\n  ${told.join("\n  ")}`);
+    this.code = lies.length > 0 ? "VERIFICATION_FAILED" : "NO_SERVER";
+    this.lies = lies;
+  }
+}
+
+/** How long a server that did not answer is asked after the others. */
+const failedMs = 30_000;
+
+export interface PoolOptions {
+  readonly servers: readonly string[];
+  readonly onLie?: (lie: Lie) => void;
+  /** Milliseconds without a byte after which a server is given up. */
+  readonly patienceMs?: number;
+}
+
+/** Servers that nobody trusts, and what became known of them. */
+export class ServerPool {
+  readonly servers: readonly string[];
+  readonly patienceMs: number;
+  readonly lies: Lie[] = [];
+  readonly #onLie: (lie: Lie) => void;
+  readonly #liars = new Set<string>();
+  /** Servers that did not answer lately, and until when they are asked after the others. */
+  readonly #failedUntil = new Map<string, number>();
+
+  constructor({ servers, onLie, patienceMs }: PoolOptions) {
+    this.servers = servers.map((server) => server.replace(/\/+$/, ""));
+    this.patienceMs = patienceMs ?? stallMs;
+    this.#onLie = onLie ?? (() => undefined);
+  }
+
+  lie(server: string, code: string, detail: string): Lie {
+    const lie = { server, code, detail };
+    this.#liars.add(server);
+    this.lies.push(lie);
+    this.#onLie(lie);
+    return lie;
+  }
+
+  /** The servers in the order in which they are asked: those that did not answer lately after the others, liars last. */
+  get order(): readonly string[] {
+    const now = Date.now();
+    const rank = (server: string): number =>
+      this.#liars.has(server) ? 2 : (this.#failedUntil.get(server) ?? 0) > now ? 1 : 0;
+    return [...this.servers].sort((a, b) => rank(a) - rank(b));
+  }
+
+  /** Remembers who lied before this client was made. */
+  distrust(servers: Iterable<string>): void {
+    for (const server of servers) this.#liars.add(server);
+  }
+
+  /** True for one that lied, or that did not answer lately. */
+  isAvoided(server: string): boolean {
+    return this.#liars.has(server) || (this.#failedUntil.get(server) ?? 0) > Date.now();
+  }
+
+  #rememberFailure(server: string, error: unknown): string {
+    if (!(error instanceof ServerError) || error.status >= 500)
+      this.#failedUntil.set(server, Date.now() + failedMs);
+    return error instanceof ServerError ? error.message : `${server}: ${reasonOf(error)}`;
+  }
+
+  /** Asks servers one after the other until one gives an answer that verifies. Throws {@link NoHonestServerError}. */
+  async first<T>(what: string, attempt: (server: string) => Promise<Result<T>>): Promise<T> {
+    const lies: Lie[] = [];
+    const reasons: string[] = [];
+    for (const server of this.order) {
+      try {
+        const result = await attempt(server);
+        if (result.ok) return result.value;
+        lies.push(this.lie(server, result.error.code, result.error.detail));
+      } catch (error) {
+        if (error instanceof StaleError || error instanceof ForkError) throw error;
+        reasons.push(this.#rememberFailure(server, error));
+      }
+    }
+    throw new NoHonestServerError(what, lies, reasons);
+  }
+}
+
+/** What a server said is not so. */
+export function wrong(detail: string): Result<never> {
+  return { ok: false, error: { code: "WRONG_BYTES", detail } };
+}
+
+function reasonOf(error: unknown): string {
+  const { cause } = error as { cause?: { code?: string } };
+  return cause?.code ?? (error instanceof Error ? error.message : String(error));
+}

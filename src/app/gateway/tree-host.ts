@@ -1,0 +1,44 @@
+import type { FastifyReply, FastifyRequest } from "fastify";
+import type { Digest } from "../../core/base/index.ts";
+import type { HeightRecord, MissingNodeError } from "../../core/mirror/index.ts";
+import type { BlobStore } from "../../io/ports/index.ts";
+import type { Archive } from "./archive.ts";
+import type { Liar } from "./lies.ts";
+
+/** All trees at one height. */
+export type PinnedTrees = Pick<HeightRecord, "height" | "trees">;
+
+/** What trees over HTTP are served from: a host that holds them, or a proxy that fetches and verifies them. */
+export interface TreeHost {
+  /** Height that is served as the latest. */
+  readonly servedHeight: number;
+  readonly archive: Pick<Archive, "directories" | "entry" | "changedMs"> & {
+    height(height: number): PinnedTrees | undefined;
+  };
+  readonly blobs: Pick<BlobStore, "has" | "stream">;
+  /** For exercises only: how it lies. */
+  readonly liar: Liar;
+  status(): { readonly moniker: string };
+  /** Asks the content fetcher for a blob that a client wanted and the disk lost. */
+  wantBlob(blob: { readonly digest: Digest; readonly size: number }): void;
+  /** Brings what is missing of the directories, so that a request can be tried again; a host that holds all has none. */
+  readonly bring?: (missing: MissingNodeError, request: FastifyRequest) => Promise<void>;
+  /** What a client is told of content that cannot be sent; without it, that the disk damaged it. */
+  readonly refusal?: (error: unknown) => { readonly status: number; readonly code: string };
+}
+
+/** A request for what stands in a tree. */
+export interface TreeExchange {
+  readonly request: FastifyRequest;
+  readonly reply: FastifyReply;
+}
+
+/** Signs an answer about a file, if the client asked for that. */
+export type AnswerSigner = (
+  exchange: TreeExchange,
+  answer: {
+    readonly status: number;
+    readonly height: number;
+    readonly content: Digest | undefined;
+  },
+) => Promise<void>;
