@@ -3,6 +3,7 @@ import { Command, CommanderError } from "commander";
 import pc from "picocolors";
 import { version } from "../app/config/index.ts";
 import { hostCommands } from "./host-commands.ts";
+import { lightCommand } from "./light-command.ts";
 import { logCommands } from "./log-commands.ts";
 import { exitCodeOf, exitCodes, note } from "./output.ts";
 import { proofCommands } from "./proof-commands.ts";
@@ -24,6 +25,7 @@ const program = new Command("smalti")
 hostCommands(program);
 publishCommands(program);
 treeCommands(program);
+lightCommand(program);
 logCommands(program);
 proofCommands(program);
 reputeCommands(program);

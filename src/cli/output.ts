@@ -71,6 +71,11 @@ export function note(text: string): void {
   process.stderr.write(`${printable(text)}\n`);
 }
 
+/** What happened, for machines: a line of JSON. */
+export function sayEvent(event: object): void {
+  process.stdout.write(`${JSON.stringify(event)}\n`);
+}
+
 /** The same facts for machines, one JSON document. */
 export function sayJson(value: unknown): void {
   say(JSON.stringify(value, null, 2));

@@ -49,6 +49,13 @@ export function changeOf(
   return sameLeaf(before, after) ? [] : [{ kind: "M", path }];
 }
 
+/** `host:port`. Throws InvalidArgumentError. */
+export function endpointFlag(text: string): string {
+  if (!/^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$/.test(text))
+    throw new InvalidArgumentError("host:port is wanted, e.g. 127.0.0.1:8888");
+  return text;
+}
+
 /** A flag's whole number. Throws InvalidArgumentError. */
 export function natural(text: string): number {
   if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError("a whole number is wanted");

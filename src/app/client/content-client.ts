@@ -1,7 +1,7 @@
 import { type Digest, equalBytes, limits, type Result } from "../../core/base/index.ts";
 import { chunksDigest, type Leaf } from "../../core/mirror/index.ts";
 import { ChunkSums } from "./chunk-sums.ts";
-import { type BlobSink, fill } from "./large-blob.ts";
+import { type BlobSink, fill, leastBytesPerMs } from "./large-blob.ts";
 import { type Lie, type PoolOptions, ServerPool, wrong } from "./server-pool.ts";
 import { askBulk, askBytes, ServerError } from "./transfer.ts";
 import { isBlob } from "./trust.ts";
@@ -37,6 +37,11 @@ export class ContentClient {
     return this.pool.lies;
   }
 
+  /** The servers in the order in which they are asked, and who is asked last for a reason. */
+  get standings(): readonly { readonly url: string; readonly isAvoided: boolean }[] {
+    return this.pool.order.map((url) => ({ url, isAvoided: this.pool.isAvoided(url) }));
+  }
+
   /** Remembers who lied before this client was made. */
   distrust(servers: Iterable<string>): void {
     this.pool.distrust(servers);
@@ -67,7 +72,12 @@ export class ContentClient {
   ): Promise<Result<readonly { readonly digest: Digest; readonly bytes: Uint8Array }[]>> {
     const got: { digest: Digest; bytes: Uint8Array }[] = [];
     const asked = new Set(wanted);
-    for await (const { digest, bytes } of askBulk(server, "blobs", [...wanted])) {
+    for await (const { digest, bytes } of askBulk(
+      server,
+      "blobs",
+      [...wanted],
+      8 * this.pool.patienceMs,
+    )) {
       if (!asked.delete(digest)) return wrong("sent what was not asked for");
       if (!isBlob(bytes, digest)) return wrong(`blob ${digest.slice(0, 16)}… has other bytes`);
       got.push({ digest, bytes: Buffer.from(bytes) });
@@ -105,7 +115,9 @@ export class ContentClient {
     return this.pool.first<Uint8Array>(`a part of ${file.digest.slice(0, 16)}…`, async (server) => {
       const url = `${server}/.smalti/blob/sha256/${file.digest}`;
       const headers = { range: `bytes=${start}-${end - 1}` };
-      const bytes = await askBytes(url, end - start, { headers, patienceMs: this.pool.patienceMs });
+      const { patienceMs } = this.pool;
+      const deadlineMs = patienceMs + Math.ceil((end - start) / leastBytesPerMs);
+      const bytes = await askBytes(url, end - start, { headers, patienceMs, deadlineMs });
       if (bytes.length < end - start)
         throw new ServerError(url, 200, "CUT_SHORT", `only ${bytes.length} bytes came`);
       return areChunks(bytes, list.subarray(32 * first))
@@ -116,14 +128,15 @@ export class ContentClient {
 
   /** A blob of one chunk at most, through the path that people use, verified before it is returned. */
   small(digest: Digest, url: string): Promise<Uint8Array> {
-    return this.pool.first<Uint8Array>(`blob ${digest.slice(0, 16)}…`, async (server) => {
+    const get = async (server: string): Promise<Result<Uint8Array>> => {
       const bytes = await askBytes(`${server}${url}`, limits.blobChunkBytes, {
         patienceMs: this.pool.patienceMs,
       });
       return isBlob(bytes, digest)
         ? { ok: true, value: bytes }
         : wrong(`${url} has other bytes than height and path say`);
-    });
+    };
+    return this.pool.first(`blob ${digest.slice(0, 16)}…`, get, url);
   }
 
   /**

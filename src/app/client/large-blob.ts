@@ -3,7 +3,7 @@ import type { Digest } from "../../core/base/index.ts";
 import { ask, ServerError, stallMs } from "./transfer.ts";
 
 /** A server slower than this (64 kB/s) is left for another one. */
-const leastBytesPerMs = 64;
+export const leastBytesPerMs = 64;
 
 /** Where a large blob goes; `hash` covers what is there already. */
 export interface BlobSink {

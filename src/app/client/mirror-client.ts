@@ -36,6 +36,14 @@ export class AbsentError extends Error {
 }
 
 const bulkCount = 1024;
+/** Once a server has shown a head, the others have so long to show theirs, milliseconds. */
+const graceMs = 1500;
+
+/** A head as a server shows it. */
+interface Shown {
+  readonly verified: VerifiedHead;
+  readonly json: unknown;
+}
 
 /** Reads trees from servers that nobody trusts: what it returns has been verified against the genesis. */
 export class MirrorClient extends ContentClient {
@@ -59,12 +67,20 @@ export class MirrorClient extends ContentClient {
     this.#maxAgeS = options.maxAgeS ?? Number.POSITIVE_INFINITY;
   }
 
+  get #patience(): { readonly patienceMs: number } {
+    return { patienceMs: this.pool.patienceMs };
+  }
+
   /** The newest state that the first answering server can prove, or the state at `height`. */
   head(height?: number): Promise<VerifiedHead> {
     const query = height === undefined ? "" : `?height=${height}`;
     const what = height === undefined ? "the newest state" : `the state at height ${height}`;
     return this.pool.first(what, async (server) =>
-      verifyHead(this.#trust, await askJson<unknown>(`${server}/.smalti/head${query}`), height),
+      verifyHead(
+        this.#trust,
+        await askJson<unknown>(`${server}/.smalti/head${query}`, this.#patience),
+        height,
+      ),
     );
   }
 
@@ -84,18 +100,42 @@ export class MirrorClient extends ContentClient {
   }
 
   async #newestShown(): Promise<VerifiedHead | undefined> {
-    const answers = await Promise.allSettled(this.servers.map((server) => this.#headOf(server)));
     let newest: VerifiedHead | undefined;
     const heads = new Map<string, unknown>();
-    for (const [i, answer] of answers.entries()) {
-      if (answer.status !== "fulfilled" || answer.value === undefined) continue;
-      const { verified, json } = answer.value;
-      heads.set(this.servers[i] ?? "", json);
+    for (const [server, { verified, json }] of await this.#headsInTime()) {
+      heads.set(server, json);
       if (newest === undefined || isNewer(verified, newest)) newest = verified;
     }
     for (const [server, detail] of await convictedAmong(this.#trust, heads))
       this.pool.lie(server, "CONVICTED", detail);
     return newest;
+  }
+
+  /** What the servers show: of all that answer, or that do so soon after the first one did. */
+  async #headsInTime(): Promise<ReadonlyMap<string, Shown>> {
+    const heads = new Map<string, Shown>();
+    const waiting = new Set(this.servers);
+    let late: (() => void) | undefined;
+    const patience = new Promise<void>((done) => {
+      late = done;
+    });
+    let timer: NodeJS.Timeout | undefined;
+    const asked = this.servers.map(async (server) => {
+      try {
+        const shown = await this.#headOf(server);
+        if (shown === undefined) return;
+        heads.set(server, shown);
+        timer ??= setTimeout(() => late?.(), graceMs);
+      } catch (error) {
+        this.pool.rememberFailure(server, error);
+      } finally {
+        waiting.delete(server);
+      }
+    });
+    await Promise.race([Promise.all(asked), patience]);
+    clearTimeout(timer);
+    for (const server of waiting) this.pool.rememberFailure(server, new Error("late"));
+    return new Map(heads);
   }
 
   /** Compares a head with the newest that was seen before, and remembers it before it is used. */
@@ -111,7 +151,7 @@ export class MirrorClient extends ContentClient {
     if (mark === undefined || isNewer(head, mark)) await this.#marks.write(markOf(head));
   }
 
-  async #headOf(server: string): Promise<{ verified: VerifiedHead; json: unknown } | undefined> {
+  async #headOf(server: string): Promise<Shown | undefined> {
     const json = await askJson<unknown>(`${server}/.smalti/head`, {
       patienceMs: this.pool.patienceMs / 3,
     });
@@ -127,7 +167,9 @@ export class MirrorClient extends ContentClient {
   proof(path: string, height: number): Promise<string> {
     const url = `/.smalti/proof/${height}/${path.split("/").map(encodeURIComponent).join("/")}`;
     return this.pool.first(`a proof of ${path}`, async (server) => {
-      const written = proofText(await askBytes(`${server}${url}`, limits.proofBytesMax));
+      const written = proofText(
+        await askBytes(`${server}${url}`, limits.proofBytesMax, this.#patience),
+      );
       const proven = written.ok ? checkPathProof(this.#trust, written.value) : written;
       if (!proven.ok) return proven;
       return proven.value.path === path && proven.value.height === height
@@ -141,7 +183,7 @@ export class MirrorClient extends ContentClient {
     const query = to === undefined ? "" : `?to=${to}`;
     return this.pool.first(`a proof from ${from} leaves on`, async (server) => {
       const url = `${server}/.smalti/consistency/${from}${query}`;
-      const written = proofText(await askBytes(url, limits.proofBytesMax));
+      const written = proofText(await askBytes(url, limits.proofBytesMax, this.#patience));
       const checked = written.ok ? checkConsistency(this.#trust, written.value) : written;
       return checked.ok ? written : checked;
     });
@@ -241,7 +283,12 @@ export class MirrorClient extends ContentClient {
   async #fetchNodes(digests: readonly Digest[]): Promise<void> {
     await this.pool.first<undefined>(`${digests.length} directory nodes`, async (server) => {
       const asked = new Set(digests);
-      for await (const { digest, bytes } of askBulk(server, "nodes", digests)) {
+      for await (const { digest, bytes } of askBulk(
+        server,
+        "nodes",
+        digests,
+        8 * this.pool.patienceMs,
+      )) {
         if (!asked.delete(digest)) return wrong("sent what was not asked for");
         if (nodeDigest(bytes) !== digest || !readNode(bytes).ok)
           return wrong(`directory node ${digest} has other bytes`);

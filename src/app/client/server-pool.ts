@@ -7,6 +7,8 @@ export interface Lie {
   readonly server: string;
   readonly code: string;
   readonly detail: string;
+  /** What it was asked for, if that was a file by its path. */
+  readonly url?: string | undefined;
 }
 
 /** No server gave an answer that verifies; `lies` says who was refused and why. */
@@ -48,8 +50,9 @@ export class ServerPool {
     this.#onLie = onLie ?? (() => undefined);
   }
 
-  lie(server: string, code: string, detail: string): Lie {
-    const lie = { server, code, detail };
+  // biome-ignore lint/complexity/useMaxParams: a lie has these four facts
+  lie(server: string, code: string, detail: string, url?: string): Lie {
+    const lie = { server, code, detail, url };
     this.#liars.add(server);
     this.lies.push(lie);
     this.#onLie(lie);
@@ -74,24 +77,33 @@ export class ServerPool {
     return this.#liars.has(server) || (this.#failedUntil.get(server) ?? 0) > Date.now();
   }
 
-  #rememberFailure(server: string, error: unknown): string {
-    if (!(error instanceof ServerError) || error.status >= 500)
+  /** It did not answer as it should; returns what there is to say of it. */
+  rememberFailure(server: string, error: unknown): string {
+    // A 4xx is an answer: what was asked for is not there.
+    if (!(error instanceof ServerError) || error.status < 400 || error.status >= 500)
       this.#failedUntil.set(server, Date.now() + failedMs);
     return error instanceof ServerError ? error.message : `${server}: ${reasonOf(error)}`;
   }
 
-  /** Asks servers one after the other until one gives an answer that verifies. Throws {@link NoHonestServerError}. */
-  async first<T>(what: string, attempt: (server: string) => Promise<Result<T>>): Promise<T> {
+  /**
+   * Asks servers one after the other until one gives an answer that verifies; `url` is for a file by its path. Throws
+   * {@link NoHonestServerError}.
+   */
+  async first<T>(
+    what: string,
+    attempt: (server: string) => Promise<Result<T>>,
+    url?: string,
+  ): Promise<T> {
     const lies: Lie[] = [];
     const reasons: string[] = [];
     for (const server of this.order) {
       try {
         const result = await attempt(server);
         if (result.ok) return result.value;
-        lies.push(this.lie(server, result.error.code, result.error.detail));
+        lies.push(this.lie(server, result.error.code, result.error.detail, url));
       } catch (error) {
         if (error instanceof StaleError || error instanceof ForkError) throw error;
-        reasons.push(this.#rememberFailure(server, error));
+        reasons.push(this.rememberFailure(server, error));
       }
     }
     throw new NoHonestServerError(what, lies, reasons);

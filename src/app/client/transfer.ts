@@ -26,6 +26,8 @@ export interface Ask {
   readonly body?: Body;
   /** Milliseconds until the headers must have come. */
   readonly patienceMs?: number;
+  /** Milliseconds until the whole answer must have come; twice the patience by default. */
+  readonly deadlineMs?: number;
   readonly signal?: AbortSignal;
 }
 
@@ -83,9 +85,9 @@ export async function readAll(
   return Buffer.concat(pieces);
 }
 
-/** The whole answer must have come `patienceMs` after it was asked for: a server that drips is as good as dead. */
+/** The whole answer must have come in time: a server that drips is as good as dead. */
 export async function askBytes(url: string, max: number, options: Ask = {}): Promise<Buffer> {
-  const deadline = AbortSignal.timeout(2 * (options.patienceMs ?? stallMs));
+  const deadline = AbortSignal.timeout(options.deadlineMs ?? 2 * (options.patienceMs ?? stallMs));
   const signal =
     options.signal === undefined ? deadline : AbortSignal.any([options.signal, deadline]);
   const { body } = await ask(url, { ...options, signal });
@@ -167,21 +169,23 @@ export function bulkHead(digest: Digest, length: number): Buffer {
   return head;
 }
 
-/** A bulk answer (up to 32 MiB) must have come in this time, milliseconds. */
-const bulkMs = 120_000;
-
-/** Asks one server for many small items by digest; it sends those it has. What comes is not verified here. */
+/**
+ * Asks one server for many small items by digest, up to 32 MiB; it sends those it has, within `deadlineMs`. What comes is
+ * not verified here.
+ */
+// biome-ignore lint/complexity/useMaxParams: a question has these three facts, and its time
 export async function* askBulk(
   base: string,
   kind: "blobs" | "nodes",
   digests: readonly Digest[],
+  deadlineMs = 8 * stallMs,
 ): AsyncGenerator<BulkItem> {
   const url = `${base}/.smalti/v1/${kind}`;
   const { body } = await ask(url, {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify({ digests }),
-    signal: AbortSignal.timeout(bulkMs),
+    signal: AbortSignal.timeout(deadlineMs),
   });
   yield* readBulk(body, kind === "blobs" ? limits.packedBlobBytesMax : limits.requestBytesMax);
 }

@@ -25,13 +25,15 @@ import {
 } from "../../core/mirror/index.ts";
 import { nodesOnTheWay, type PathProof } from "../../core/proof/index.ts";
 import type { StateStore } from "../../io/ports/index.ts";
-import type { PinnedTrees } from "./tree-host.ts";
 
 /** A certified checkpoint of this host's own log. */
 export interface CertifiedHead {
   readonly due: DueRecord;
   readonly note: string;
 }
+
+/** All trees at one height. */
+export type PinnedTrees = Pick<HeightRecord, "height" | "trees">;
 
 /** The proof that a height's state stands in a certified log, as JSON. Binary fields are base64. */
 export interface HeadProof {

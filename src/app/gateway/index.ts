@@ -1,4 +1,4 @@
-export { Archive, type CertifiedHead, type HeadProof } from "./archive.ts";
+export { Archive, type CertifiedHead, type HeadProof, type PinnedTrees } from "./archive.ts";
 export type {
   BlobBase,
   FollowedSoFar,

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from "fastify";
 import { Height } from "../../core/base/index.ts";
-import type { PinnedTrees, TreeHost } from "./tree-host.ts";
+import type { PinnedTrees } from "./archive.ts";
 
 /** For exercises: how a host lies over HTTP, so that operators can see their clients notice. */
 export type LieKind = "no" | "corrupt" | "stale" | "equivocate" | "withhold";
@@ -23,7 +23,7 @@ export class Liar {
 
   /** What it takes for the state at a height: an old one, under the name of the newest. */
   recordFor(
-    archive: TreeHost["archive"],
+    archive: { height(height: number): PinnedTrees | undefined },
     request: FastifyRequest,
     served: number,
   ): PinnedTrees | undefined {

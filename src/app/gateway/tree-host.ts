@@ -1,12 +1,9 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Digest } from "../../core/base/index.ts";
-import type { HeightRecord, MissingNodeError } from "../../core/mirror/index.ts";
+import type { MissingNodeError } from "../../core/mirror/index.ts";
 import type { BlobStore } from "../../io/ports/index.ts";
-import type { Archive } from "./archive.ts";
+import type { Archive, PinnedTrees } from "./archive.ts";
 import type { Liar } from "./lies.ts";
-
-/** All trees at one height. */
-export type PinnedTrees = Pick<HeightRecord, "height" | "trees">;
 
 /** What trees over HTTP are served from: a host that holds them, or a proxy that fetches and verifies them. */
 export interface TreeHost {

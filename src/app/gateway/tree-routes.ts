@@ -5,9 +5,10 @@ import { lookup as mimeOf } from "mrmime";
 import rangeParser from "range-parser";
 import { type Digest, fromHex, limits, toBase64 } from "../../core/base/index.ts";
 import { type Entry, type Leaf, MissingNodeError, parsePath } from "../../core/mirror/index.ts";
+import type { PinnedTrees } from "./archive.ts";
 import { flipped } from "./lies.ts";
 import { directoryPage } from "./listing.ts";
-import type { AnswerSigner, PinnedTrees, TreeExchange, TreeHost } from "./tree-host.ts";
+import type { AnswerSigner, TreeExchange, TreeHost } from "./tree-host.ts";
 
 const linkHopsMax = 8;
 
@@ -206,9 +207,9 @@ function serveDirectory(
   root: Digest,
 ): FastifyReply | Promise<FastifyReply> {
   const { host, reply, path } = exchange;
-  const index = host.archive.directories.get(root, "index.html");
-  if (index?.kind === "file")
-    return serveFile(exchange, { ...place, names: [...place.names, "index.html"] }, index);
+  const names = [...place.names, "index.html"];
+  const index = host.archive.entry(place.record, place.tree, names);
+  if (index?.kind === "file") return serveFile(exchange, { ...place, names }, index);
   const entries = host.archive.directories.list(root);
   const page = directoryPage({
     path,
