@@ -19,7 +19,13 @@ function sources(directory: string): string[] {
 }
 
 /** Words in capitals that are not error codes. */
-const others = new Set(["SMALTI_HOME", "SMALTI_GENESIS", "NO_COLOR"]);
+const others = new Set([
+  "SMALTI_HOME",
+  "SMALTI_GENESIS",
+  "SMALTI_STATE",
+  "XDG_STATE_HOME",
+  "NO_COLOR",
+]);
 /** Codes of one word, which cannot be told from other words in capitals by their form. */
 const single = [
   "CONFLICT",
@@ -31,6 +37,10 @@ const single = [
   "INTERNAL",
   "MALFORMED",
   "EXPIRED",
+  "STALE",
+  "FORK",
+  "INCONSISTENT",
+  "UNPROVEN",
 ];
 /** Codes that stand in the documentation as members of a family. */
 const families = /^RULE_A\d$/;

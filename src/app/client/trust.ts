@@ -77,7 +77,10 @@ function provenLeaf(
   return leaf.ok ? ok({ leaf: leaf.value, certified: certified.value }) : leaf;
 }
 
-/** Verifies a server's answer to "what is the state?" (and, if given, at which height). */
+/**
+ * Verifies a server's answer to "what is the state?" (and, if given, at which height). Without a height it must be the
+ * newest under its checkpoint: every certified log ends with the leaf of its state.
+ */
 export function verifyHead(trust: Trust, json: unknown, height?: number): Result<VerifiedHead> {
   if (typeof json !== "object" || json === null)
     return fail("MALFORMED_PROOF", "the proof is not an object");
@@ -97,6 +100,8 @@ export function verifyHead(trust: Trust, json: unknown, height?: number): Result
   ) {
     return fail("WRONG_PROOF", "the state is not the one in the log");
   }
+  if (height === undefined && (json as Json)["leafIndex"] !== certified.checkpoint.size - 1)
+    return fail("NOT_NEWEST", `height ${leaf.height} is not the newest under its checkpoint`);
   if (height !== undefined && leaf.height !== height)
     return fail("WRONG_PROOF", `the proof is of height ${leaf.height}, not ${height}`);
   return ok({

@@ -5,6 +5,7 @@ import { type Digest, isDigest, limits, type Result, toBase64 } from "../../core
 import { encode, read } from "../../core/codec/index.ts";
 import { messageKinds } from "../../core/mirror/index.ts";
 import { bulkHead } from "../client/index.ts";
+import type { HeadProof } from "./archive.ts";
 import { ChunkLists } from "./chunk-lists.ts";
 import type { GatewayHost } from "./host-api.ts";
 import { receiptOf } from "./receipt.ts";
@@ -114,20 +115,25 @@ function headRoute(server: FastifyInstance, host: GatewayHost, waiters: Waiters)
     return waiters.run(reply, waitOf(request), async () => {
       const after = natural(query.after);
       if (after !== undefined) await host.nextHead(after, waitOf(request));
-      const height = natural(query.height) ?? host.liar.heightFor(request, host.servedHeight);
-      const head = host.head;
-      const proof =
-        head === undefined || height > host.servedHeight
-          ? undefined
-          : host.archive.proof(height, head);
+      const shown = host.liar.heightFor(request, host.servedHeight);
+      const height = natural(query.height);
+      const proof = headProof(host, height ?? (shown === host.servedHeight ? undefined : shown));
       if (proof === undefined)
-        return refuse(reply, "NOT_FOUND", `height ${height} is not served here`);
+        return refuse(reply, "NOT_FOUND", `height ${height ?? 0} is not served here`);
       const { key } = host.repute;
       return reply
         .header("cache-control", "no-store")
         .send({ ...proof, host: key, convicted: host.repute.convicted() });
     });
   });
+}
+
+/** The newest state that is served, or that at a height. */
+function headProof(host: GatewayHost, height: number | undefined): HeadProof | undefined {
+  const { head, served, servedHeight, archive } = host;
+  if (head === undefined || served === undefined) return undefined;
+  if (height === undefined) return archive.newestProof(served);
+  return height > servedHeight ? undefined : archive.proof(height, head);
 }
 
 function followRoute(server: FastifyInstance, host: GatewayHost, waiters: Waiters): void {

@@ -57,18 +57,18 @@ export class Archive {
 
   /** The newest certified checkpoint. */
   certified(): CertifiedHead | undefined {
-    const range = {
-      start: stateKeys.checkpoint(0),
-      end: stateKeys.checkpoint(2 ** 47),
-      reverse: true,
-      limit: 1,
-    };
-    for (const [key, value] of this.#state.range(range)) {
+    for (const head of this.checkpoints()) return head;
+    return undefined;
+  }
+
+  /** Certified checkpoints that are kept, newest first. */
+  *checkpoints(): Generator<CertifiedHead> {
+    const [start, end] = [stateKeys.checkpoint(0), stateKeys.checkpoint(2 ** 47)];
+    for (const [key, value] of this.#state.range({ start, end, reverse: true })) {
       const stored = this.#state.get(stateKeys.due(Number.parseInt(key.slice(2), 16)));
       const due = stored === undefined ? undefined : decodeDue(stored);
-      if (due?.ok) return { due: due.value, note: Buffer.from(value).toString() };
+      if (due?.ok) yield { due: due.value, note: Buffer.from(value).toString() };
     }
-    return undefined;
   }
 
   keepCheckpoint(size: number, note: string): void {
@@ -169,17 +169,26 @@ export class Archive {
   /** What a client needs to trust a height: `undefined` if there is no such height under the checkpoint. */
   proof(height: number, head: CertifiedHead): HeadProof | undefined {
     const record = this.height(height);
-    const leaf = record === undefined ? undefined : this.leaf(record.leaf);
-    if (record === undefined || leaf === undefined || record.leaf >= head.due.size)
-      return undefined;
-    const { trees, policy, tsMs } = record;
+    return record && this.#proofAt(record.leaf, record, head);
+  }
+
+  /** The same of the newest state under a checkpoint: every certified log ends with the leaf of its state. */
+  newestProof(head: CertifiedHead): HeadProof | undefined {
+    const record = this.height(head.due.height);
+    return record && this.#proofAt(head.due.size - 1, record, head);
+  }
+
+  #proofAt(leafIndex: number, record: HeightRecord, head: CertifiedHead): HeadProof | undefined {
+    const leaf = this.leaf(leafIndex);
+    if (leaf === undefined || leafIndex >= head.due.size) return undefined;
+    const { height, trees, policy, tsMs } = record;
     return {
       height,
-      body: toBase64(encodeStateBody({ height: Height(height), trees, policy })),
+      body: toBase64(encodeStateBody({ height, trees, policy })),
       tsMs,
-      leafIndex: record.leaf,
+      leafIndex,
       leaf: toBase64(leaf),
-      proof: this.inclusion(record.leaf, head.due.size),
+      proof: this.inclusion(leafIndex, head.due.size),
       checkpoint: head.note,
     };
   }

@@ -116,7 +116,10 @@ export interface GatewayHost extends TreeHost {
   readonly mirrors: { rows(): readonly MirrorRow[] };
   /** Who may append to the broadcast. */
   readonly appendBy: "loopback" | "anybody" | "nobody";
+  /** The newest certified checkpoint. */
   readonly head: CertifiedHead | undefined;
+  /** The newest one of which all content is here: what is served as the latest. */
+  readonly served: CertifiedHead | undefined;
   readonly policy: Policy;
   status(): HostStatus;
   /** Accepted and neither published nor refused. */

@@ -42,6 +42,9 @@ export function hostOf(
     get head() {
       return core.head;
     },
+    get served() {
+      return core.heads.served;
+    },
     get servedHeight() {
       return core.servedHeight;
     },

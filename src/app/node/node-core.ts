@@ -12,7 +12,7 @@ import {
   readBigEndian,
 } from "../../core/base/index.ts";
 import { bytes, encode, list, read } from "../../core/codec/index.ts";
-import { leaseOf, type Verifier } from "../../core/crypto/index.ts";
+import type { Verifier } from "../../core/crypto/index.ts";
 import { evidenceKinds, type Verdict } from "../../core/evidence/index.ts";
 import type { OpinionView } from "../../core/host/index.ts";
 import { lineageOf, type Network } from "../../core/membership/index.ts";
@@ -31,6 +31,7 @@ import { askJson } from "../client/index.ts";
 import { Archive, type CertifiedHead, type FollowedSoFar } from "../gateway/index.ts";
 import type { HostStore, LaterEffect } from "../host/index.ts";
 import { type Before, ContentFetcher, WrongSizeError } from "./content.ts";
+import { Heads } from "./heads.ts";
 import type { Log } from "./log.ts";
 import { MessageFeed } from "./message-feed.ts";
 import type { Metrics } from "./metrics.ts";
@@ -78,8 +79,7 @@ export class NodeCore {
   readonly #fetchingLost = new Set<Digest>();
   #nextTicket = 1;
   #complete: number;
-  #head: CertifiedHead | undefined;
-  #leaseS = 0;
+  readonly #heads: Heads;
   #completing: Promise<void> | undefined;
   #role: NodeRole | undefined;
 
@@ -116,7 +116,7 @@ export class NodeCore {
     });
     const complete = store.state.get(stateKeys.complete);
     this.#complete = complete === undefined ? 0 : readBigEndian(complete);
-    this.#lead(this.archive.certified());
+    this.#heads = new Heads(this.network, this.archive.checkpoints(), this.#complete);
   }
 
   /** Binds the machine once it exists; before, nothing is performed. */
@@ -137,23 +137,19 @@ export class NodeCore {
     };
   }
 
+  /** The newest certified checkpoint. */
   get head(): CertifiedHead | undefined {
-    return this.#head;
+    return this.#heads.newest;
   }
 
-  /** When a quorum had said that the newest checkpoint here is the newest, POSIX seconds. */
-  get leaseS(): number {
-    return this.#leaseS;
-  }
-
-  #lead(head: CertifiedHead | undefined): void {
-    this.#head = head;
-    this.#leaseS = head === undefined ? 0 : leaseOf(head.note, this.network.quorum);
+  /** The newest certified checkpoints, and which of them is served. */
+  get heads(): Heads {
+    return this.#heads;
   }
 
   /** Newest height that is certified and whose content is all here. */
   get servedHeight(): number {
-    return Math.min(this.#complete, this.#head?.due.height ?? 0);
+    return this.#heads.served?.due.height ?? 0;
   }
 
   // ── effects ──
@@ -179,7 +175,7 @@ export class NodeCore {
         return true;
       case "certified":
         this.archive.keepCheckpoint(effect.due.size, effect.note);
-        this.#lead({ due: effect.due, note: effect.note });
+        this.#heads.certified({ due: effect.due, note: effect.note }, this.#complete);
         this.#completeMore();
         this.news.notify();
         return true;
@@ -300,6 +296,7 @@ export class NodeCore {
       this.#complete = record.height;
       if (record.changes !== undefined) this.#role?.onComplete(record.changes);
       this.store.state.write([[stateKeys.complete, bigEndian(this.#complete, 6)]]);
+      this.#heads.complete(this.#complete);
       this.metrics.height.set(this.servedHeight);
       this.news.notify();
     }
@@ -379,14 +376,14 @@ export class NodeCore {
         "this host follows another group; see /.smalti/splits.json for what became of yours",
       );
     const isNewer = (): boolean => {
-      const { size } = this.#head?.due ?? { size: 0 };
-      return size > after.size || (size === after.size && this.leaseS > after.leaseS);
+      const { size } = this.head?.due ?? { size: 0 };
+      return size > after.size || (size === after.size && this.#heads.leaseS > after.leaseS);
     };
     const hasNews = (): boolean =>
       (this.store.commits.tip?.index ?? 0) > after.commit || (isOwn && isNewer());
     await this.news.until(hasNews, waitMs);
     const range = await this.store.commits.range(after.commit);
-    const note = isOwn && isNewer() ? this.#head?.note : undefined;
+    const note = isOwn && isNewer() ? this.head?.note : undefined;
     return ok(encode([commitRangeValue(range), note ?? null]));
   }
 

@@ -168,7 +168,7 @@ export class ReaderNode implements NodeRole {
   }
 
   get #progress(): string {
-    return `${this.#host.lastCommit.index} ${this.#core.head?.due.size} ${this.#core.leaseS}`;
+    return `${this.#host.lastCommit.index} ${this.#core.head?.due.size} ${this.#core.heads.leaseS}`;
   }
 
   async #ask(source: string): Promise<void> {
@@ -272,7 +272,7 @@ export class ReaderNode implements NodeRole {
 
   async #poll(source: string): Promise<void> {
     const size = this.#core.head?.due.size ?? 0;
-    const after = `after=${this.#host.lastCommit.index}&size=${size}&lease=${this.#core.leaseS}`;
+    const after = `after=${this.#host.lastCommit.index}&size=${size}&lease=${this.#core.heads.leaseS}`;
     const url = `${source}/.smalti/v1/commits?${after}&wait=${waitS}&group=${this.#core.network.group}`;
     const bytes = await askBytes(url, limits.frameBytesMax, {
       signal: this.#stop.signal,

@@ -141,6 +141,8 @@ class Execution {
   readonly #events: MirrorEvent[] = [];
   readonly #store: DirectoryStore;
   readonly #pending: Map<Digest, PendingUpdate>;
+  /** Kind of the last leaf that this batch appended. */
+  #lastLeaf: LogLeaf["kind"] | undefined;
   #state: MirrorState;
 
   constructor(
@@ -181,6 +183,7 @@ class Execution {
   }
 
   #append(leaf: LogLeaf): number {
+    this.#lastLeaf = leaf.kind;
     const index = this.#state.log.size;
     const bytes = encodeLeaf(leaf);
     const { frontier, stored } = append(this.#state.log, bytes);
@@ -374,15 +377,16 @@ class Execution {
     const { tsMs, trees, policy } = this.#state;
     const height = Height(this.#state.height + 1);
     this.#state = { ...this.#state, height };
-    const leaf = this.#append({
-      kind: "state",
-      height,
-      state: stateDigest(stateBodyOf(height, trees, policy)),
-      tsMs,
-    });
+    const leaf = this.#appendState();
     const record: HeightRecord = { height, trees, policy: policyDigest(policy), tsMs, leaf, ...by };
     this.#writes.set(stateKeys.height(height), encodeHeightRecord(record));
     this.#events.push({ type: "height", record });
+  }
+
+  #appendState(): number {
+    const { height, trees, policy, tsMs } = this.#state;
+    const state = stateDigest(stateBodyOf(height, trees, policy));
+    return this.#append({ kind: "state", height, state, tsMs });
   }
 
   #expire(): void {
@@ -398,6 +402,8 @@ class Execution {
     const finished = this.#events.some(({ type }) => type === "finished" || type === "convicted");
     const { tsMs, checkpointMs, isDirty } = this.#state;
     if (!finished && !(isDirty && tsMs >= checkpointMs + checkpointEveryMs)) return;
+    // What is certified ends with the state: whoever is shown an older one for the newest can tell.
+    if (this.#lastLeaf !== "state") this.#appendState();
     const due: DueRecord = {
       size: this.#state.log.size,
       root: rootOf(this.#state.log),
