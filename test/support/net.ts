@@ -13,8 +13,9 @@ import {
   type TestnetOptions,
 } from "../../src/app/setup/index.ts";
 
-/** Where clients of this test process remember what they have seen. */
+/** Every client of a test begins without a memory, unless it is told where it is with `--state`. */
 const clientState = mkdtempSync(join(tmpdir(), "smalti-state-"));
+let clients = 0;
 process.once("exit", () => rmSync(clientState, { recursive: true, force: true }));
 
 const main = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url));
@@ -34,7 +35,7 @@ export function smalti(
   const env = {
     ...process.env,
     NO_COLOR: "1",
-    SMALTI_STATE: clientState,
+    SMALTI_STATE: join(clientState, String(clients++)),
     ...(options.home === undefined ? {} : { SMALTI_HOME: options.home }),
   };
   return new Promise((resolve) => {

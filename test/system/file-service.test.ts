@@ -229,6 +229,12 @@ describe("a file service of which one server, a writer, lies", () => {
     assert.equal(await textAt(r1, "bank/accounts/bob"), base["accounts/bob"]);
     assert.equal(await statusAt(r1, "@3/bank/accounts/bob"), 404);
     const out = await bank.place("out");
+    const showsState = async (): Promise<boolean> => (await fetch(`${r1.http}/.smalti/head`)).ok;
+    await until(
+      showsState,
+      10_000,
+      "r1 proves what it serves, though the newest checkpoint is beyond it",
+    );
     await net.must("get", "bank", out, "--from", r1.http);
     assert.deepEqual(await bank.contents(out), base, "what it serves is a state, whole");
     liar.trick = () => false;

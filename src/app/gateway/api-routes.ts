@@ -9,7 +9,7 @@ import type { HeadProof } from "./archive.ts";
 import { ChunkLists } from "./chunk-lists.ts";
 import type { GatewayHost } from "./host-api.ts";
 import { receiptOf } from "./receipt.ts";
-import { sendBlob } from "./tree-routes.ts";
+import { sendBlob } from "./send-blob.ts";
 
 const waitMsMax = 30_000;
 

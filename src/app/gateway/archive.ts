@@ -71,6 +71,16 @@ export class Archive {
     }
   }
 
+  /** Where the newest checkpoint was due whose height is no greater. */
+  dueUpTo(height: number): DueRecord | undefined {
+    const [start, end] = [stateKeys.due(0), stateKeys.due(2 ** 47)];
+    for (const [, value] of this.#state.range({ start, end, reverse: true })) {
+      const due = decodeDue(value);
+      if (due.ok && due.value.height <= height) return due.value;
+    }
+    return undefined;
+  }
+
   keepCheckpoint(size: number, note: string): void {
     this.#state.write([[stateKeys.checkpoint(size), Buffer.from(note)]]);
   }

@@ -118,7 +118,7 @@ export interface GatewayHost extends TreeHost {
   readonly appendBy: "loopback" | "anybody" | "nobody";
   /** The newest certified checkpoint. */
   readonly head: CertifiedHead | undefined;
-  /** The newest one of which all content is here: what is served as the latest. */
+  /** The newest one of which all content is here: what clients are shown as the newest. */
   readonly served: CertifiedHead | undefined;
   readonly policy: Policy;
   status(): HostStatus;

@@ -1,13 +1,13 @@
-import { Readable } from "node:stream";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import fresh from "fresh";
 import { lookup as mimeOf } from "mrmime";
-import rangeParser from "range-parser";
-import { type Digest, fromHex, limits, toBase64 } from "../../core/base/index.ts";
+import Negotiator from "negotiator";
+import { type Digest, fromHex, toBase64 } from "../../core/base/index.ts";
 import { type Entry, type Leaf, MissingNodeError, parsePath } from "../../core/mirror/index.ts";
 import type { PinnedTrees } from "./archive.ts";
-import { flipped } from "./lies.ts";
 import { directoryPage } from "./listing.ts";
+import { refuse } from "./refuse.ts";
+import { sendBlob } from "./send-blob.ts";
 import type { AnswerSigner, TreeExchange, TreeHost } from "./tree-host.ts";
 
 const linkHopsMax = 8;
@@ -24,15 +24,6 @@ interface Place {
 }
 
 type File = Extract<Leaf, { kind: "file" }>;
-
-// biome-ignore lint/complexity/useMaxParams: an answer has these three facts
-function refuse(reply: FastifyReply, status: number, code: string, message: string): FastifyReply {
-  return reply
-    .code(status)
-    .header("cache-control", "no-store")
-    .type("application/json")
-    .send({ code, message });
-}
 
 /** Trees over plain HTTP: `/TREE/path` is the newest state, `/@HEIGHT/TREE/path` any one before it. */
 export function treeRoutes(server: FastifyInstance, host: TreeHost, sign?: AnswerSigner): void {
@@ -75,7 +66,8 @@ async function serve(call: Call): Promise<FastifyReply> {
   const { host, answers, request, reply } = call;
   const [rawPath = "/"] = (request.raw.url ?? "/").split("?");
   // A height never changes, so what was found in it is found again.
-  const key = `${host.servedHeight} ${host.liar.heightFor(request, host.servedHeight)} ${rawPath}`;
+  const shown = host.liar.heightFor(request, host.servedHeight);
+  const key = `${host.servedHeight} ${shown} ${wishOf(request)} ${rawPath}`;
   const known = answers.get(key);
   if (known !== undefined) return sendFile(call, known);
   let path: string;
@@ -192,6 +184,9 @@ function serveEntry(
 ): FastifyReply | Promise<FastifyReply> {
   const { reply, path, rawPath } = exchange;
   if (entry.kind === "directory") {
+    const index = indexOf(exchange, place);
+    if (index !== undefined && (place.hasSlash || index.isWished))
+      return serveFile(exchange, { ...place, names: index.names }, index.file, index.type);
     if (!place.hasSlash)
       return reply.code(301).header("cache-control", "no-cache").redirect(`${rawPath}/`, 301);
     return serveDirectory(exchange, place, entry.root);
@@ -201,15 +196,51 @@ function serveEntry(
   return refuse(reply, 404, "DANGLING_LINK", "a link that leads nowhere");
 }
 
+/** What an `index.json` can be: listings for pip (PEP 691), packuments for npm. */
+const jsonTypes = [
+  "application/vnd.pypi.simple.v1+json",
+  "application/vnd.npm.install-v1+json",
+  "application/json",
+];
+
+/** A client's wish for JSON, where it has one: part of what its answer is remembered by. */
+function wishOf(request: FastifyRequest): string {
+  const { accept = "" } = request.headers;
+  return accept.includes("json") ? accept : "";
+}
+
+interface Index {
+  readonly names: readonly string[];
+  readonly file: File;
+  readonly type: string | undefined;
+  /** The client asked for just this form: it needs no redirect to the directory. */
+  readonly isWished: boolean;
+}
+
+/** The page that stands for a directory: `index.html`, or `index.json` for those who would rather have it. */
+function indexOf({ host, request, reply }: Exchange, place: Place): Index | undefined {
+  const at = (name: string): Index | undefined => {
+    const names = [...place.names, name];
+    const file = host.archive.entry(place.record, place.tree, names);
+    return file?.kind === "file" ? { names, file, type: undefined, isWished: false } : undefined;
+  };
+  const [html, json] = [at("index.html"), at("index.json")];
+  if (json === undefined) return html;
+  reply.header("vary", "accept");
+  const offered = html === undefined ? jsonTypes : ["text/html", ...jsonTypes];
+  const [type] = new Negotiator(request).mediaTypes(offered);
+  if (type === "text/html") return html;
+  if (type === undefined && html !== undefined) return html;
+  const isWished = wishOf(request) !== "";
+  return { ...json, type: isWished ? type : "application/json", isWished };
+}
+
 function serveDirectory(
   exchange: Exchange,
   place: Place,
   root: Digest,
 ): FastifyReply | Promise<FastifyReply> {
   const { host, reply, path } = exchange;
-  const names = [...place.names, "index.html"];
-  const index = host.archive.entry(place.record, place.tree, names);
-  if (index?.kind === "file") return serveFile(exchange, { ...place, names }, index);
   const entries = host.archive.directories.list(root);
   const page = directoryPage({
     path,
@@ -277,15 +308,20 @@ function follow(directory: readonly string[], target: string): readonly string[]
   return names;
 }
 
+// biome-ignore lint/complexity/useMaxParams: what is served, where, and as what
 function serveFile(
   exchange: Exchange,
   place: Place,
   file: File,
+  type?: string,
 ): FastifyReply | Promise<FastifyReply> {
   const { answers, key, host } = exchange;
   const isDirect = !place.isPinned && place.via.length === 1 && !place.hasSlash;
   const { height } = place.record;
-  const answer = { file, height, isDirect, headers: headersOf(host, place, file) };
+  const form = type === undefined ? {} : { "content-type": type };
+  const negotiated = exchange.reply.hasHeader("vary") ? { vary: "accept" } : {};
+  const headers = { ...headersOf(host, place, file), ...form, ...negotiated };
+  const answer = { file, height, isDirect, headers };
   if (answers.size >= answersMax) answers.clear();
   // A path can be written in many ways: long ones are not worth the room that they could be made to take.
   if (key.length <= keyLengthMax) answers.set(key, answer);
@@ -324,115 +360,4 @@ async function sendFile(call: Call, answer: FileAnswer): Promise<FastifyReply> {
   if (isDirect && host.blobs.has(file.digest) && request.headers.range === undefined)
     await call.sign?.(call, { status: 200, height, content: file.digest });
   return sendBlob(call, file);
-}
-
-/** The byte range that a request wants; `undefined` for all of it, `"unsatisfiable"` for a range past the end. */
-function rangeOf(
-  request: FastifyRequest,
-  reply: FastifyReply,
-  size: number,
-): { start: number; end: number } | "unsatisfiable" | undefined {
-  const { range } = request.headers;
-  if (range === undefined || request.method !== "GET") return undefined;
-  const condition = request.headers["if-range"];
-  if (
-    condition !== undefined &&
-    condition !== reply.getHeader("etag") &&
-    condition !== reply.getHeader("last-modified")
-  ) {
-    return undefined;
-  }
-  const suffix = /^bytes=-(\d{1,15})$/.exec(range);
-  // A suffix longer than the file means all of it (RFC 9110 §14.1.2); the parser calls it unsatisfiable.
-  if (suffix !== null && size > 0 && Number(suffix[1]) >= size) return { start: 0, end: size };
-  const ranges = rangeParser(size, range);
-  if (ranges === -1) return "unsatisfiable";
-  // Several ranges, or a unit that is not bytes: answering with the whole is allowed (RFC 9110 §14.2).
-  if (ranges === -2 || ranges.type !== "bytes" || ranges.length !== 1) return undefined;
-  const [only] = ranges;
-  return only === undefined ? undefined : { start: only.start, end: only.end + 1 };
-}
-
-/** Sends a blob or a range of it, in pieces that were verified when they were read. */
-export async function sendBlob(
-  exchange: TreeExchange & { readonly host: TreeHost },
-  blob: { readonly digest: Digest; readonly size: number },
-): Promise<FastifyReply> {
-  const { host, request, reply } = exchange;
-  if (!host.blobs.has(blob.digest)) {
-    host.wantBlob(blob);
-    reply
-      .removeHeader("etag")
-      .removeHeader("repr-digest")
-      .removeHeader("last-modified")
-      .header("retry-after", "1");
-    return refuse(
-      reply,
-      503,
-      "BLOB_MISSING",
-      "the content is being fetched from a neighbour; try again, or another mirror",
-    );
-  }
-  const range = rangeOf(request, reply, blob.size);
-  if (range === "unsatisfiable") {
-    reply.removeHeader("etag").removeHeader("repr-digest").removeHeader("last-modified");
-    reply.header("content-range", `bytes */${blob.size}`);
-    return refuse(reply, 416, "RANGE_NOT_SATISFIABLE", `the file has ${blob.size} bytes`);
-  }
-  const { start, end } = range ?? { start: 0, end: blob.size };
-  if (range !== undefined)
-    reply.code(206).header("content-range", `bytes ${start}-${end - 1}/${blob.size}`);
-  reply.header("content-length", end - start);
-  if (request.method === "HEAD") return reply.send();
-  const pieces = host.liar.flipsBits
-    ? flipped(host.blobs.stream(blob.digest, start, end))
-    : host.blobs.stream(blob.digest, start, end);
-  try {
-    if (blob.size > limits.packedBlobBytesMax) return reply.send(await begun(pieces));
-    const parts: Uint8Array[] = [];
-    for await (const piece of pieces) parts.push(piece);
-    const [only] = parts;
-    // The bytes are the store's, and sent as they are.
-    const isOne = parts.length === 1 && only !== undefined;
-    return reply.send(isOne ? asBuffer(only) : Buffer.concat(parts));
-  } catch (error) {
-    return refuseContent(exchange, blob, error);
-  }
-}
-
-/** A stream whose first piece is there: what cannot even begin is refused with a status. */
-async function begun(pieces: AsyncGenerator<Uint8Array>): Promise<Readable> {
-  const first = await pieces.next();
-  async function* all(): AsyncGenerator<Uint8Array> {
-    if (first.done !== true) yield first.value;
-    yield* pieces;
-  }
-  return Readable.from(all());
-}
-
-function refuseContent(
-  { host, reply }: TreeExchange & { readonly host: TreeHost },
-  blob: { readonly digest: Digest; readonly size: number },
-  error: unknown,
-): FastifyReply {
-  host.wantBlob(blob);
-  reply
-    .removeHeader("content-length")
-    .removeHeader("content-range")
-    .removeHeader("etag")
-    .removeHeader("last-modified")
-    .removeHeader("repr-digest");
-  const reason = error instanceof Error ? error.message : String(error);
-  const told = host.refusal?.(error);
-  if (told !== undefined) return refuse(reply, told.status, told.code, reason);
-  return refuse(
-    reply,
-    503,
-    "BLOB_CORRUPT",
-    `the disk damaged this content; it is being fetched again (${reason})`,
-  );
-}
-
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

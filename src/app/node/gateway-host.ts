@@ -63,7 +63,7 @@ export function hostOf(
       await core.news.until(isSettled, waitMs);
     },
     nextHead: async (height, waitMs) => {
-      await core.news.until(() => core.servedHeight > height, waitMs);
+      await core.news.until(() => (core.heads.served?.due.height ?? 0) > height, waitMs);
     },
     append: (segment) =>
       writer?.append(segment) ?? Promise.resolve(fail("NOT_A_WRITER", "this host is a reader")),

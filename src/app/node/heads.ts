@@ -5,7 +5,7 @@ import type { CertifiedHead } from "../gateway/index.ts";
 /** Certified checkpoints that are remembered while their content is fetched; the oldest is forgotten. */
 const incompleteMax = 1000;
 
-/** The newest certified checkpoint, and the newest of which all content is here: that one is served. */
+/** The newest certified checkpoint, and the newest of which all content is here: the head that clients are shown. */
 export class Heads {
   readonly #quorum: number;
   #newest: CertifiedHead | undefined;
@@ -51,6 +51,11 @@ export class Heads {
     this.#incomplete.push(head);
     if (this.#incomplete.length > incompleteMax) this.#incomplete.splice(0, 1);
     this.complete(complete);
+  }
+
+  /** One that was certified before the newest, of which all content is here. */
+  older(head: CertifiedHead): void {
+    if (head.due.size > (this.#served?.due.size ?? 0)) this.#served = head;
   }
 
   /** All content is here up to this height. */

@@ -149,7 +149,7 @@ export class NodeCore {
 
   /** Newest height that is certified and whose content is all here. */
   get servedHeight(): number {
-    return this.#heads.served?.due.height ?? 0;
+    return Math.min(this.#complete, this.head?.due.height ?? 0);
   }
 
   // ── effects ──

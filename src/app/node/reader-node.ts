@@ -13,6 +13,7 @@ import { askBytes, askJson, ServerError } from "../client/index.ts";
 import type { OpinionRow } from "../gateway/index.ts";
 import { persist, writeState } from "../host/index.ts";
 import type { NodeCore, NodeRole } from "./node-core.ts";
+import { olderHead } from "./older-head.ts";
 import { SplitReachedError } from "./split-reached.ts";
 
 /** Sources that are asked at once: one that lies by silence cannot hold the others up. */
@@ -110,7 +111,7 @@ export class ReaderNode implements NodeRole {
   }
 
   onComplete(): void {
-    // Nobody is challenged by a reader.
+    if (this.#upstream !== undefined) void this.#showOlder(this.#upstream);
   }
 
   start(): void {
@@ -281,6 +282,15 @@ export class ReaderNode implements NodeRole {
     const news = read(bytes, newsShape, "answer");
     if (!news.ok) return this.#blame(source, news.error);
     await this.#enqueue(() => this.#take(source, news.value));
+    await this.#showOlder(source);
+  }
+
+  /** While content is behind, what is all here is shown. */
+  async #showOlder(source: string): Promise<void> {
+    const older = await olderHead(this.#core, source, this.#verifier).catch(() => undefined);
+    if (older === undefined) return;
+    this.#core.archive.keepCheckpoint(older.due.size, older.note);
+    this.#core.heads.older(older);
   }
 
   async #take(source: string, { range, note }: News): Promise<void> {

@@ -1,0 +1,118 @@
+import { Readable } from "node:stream";
+import type { FastifyReply, FastifyRequest } from "fastify";
+import rangeParser from "range-parser";
+import { type Digest, limits } from "../../core/base/index.ts";
+import { flipped } from "./lies.ts";
+import { refuse } from "./refuse.ts";
+import type { TreeExchange, TreeHost } from "./tree-host.ts";
+
+/** The byte range that a request wants; `undefined` for all of it, `"unsatisfiable"` for a range past the end. */
+function rangeOf(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  size: number,
+): { start: number; end: number } | "unsatisfiable" | undefined {
+  const { range } = request.headers;
+  if (range === undefined || request.method !== "GET") return undefined;
+  const condition = request.headers["if-range"];
+  if (
+    condition !== undefined &&
+    condition !== reply.getHeader("etag") &&
+    condition !== reply.getHeader("last-modified")
+  ) {
+    return undefined;
+  }
+  const suffix = /^bytes=-(\d{1,15})$/.exec(range);
+  // A suffix longer than the file means all of it (RFC 9110 §14.1.2); the parser calls it unsatisfiable.
+  if (suffix !== null && size > 0 && Number(suffix[1]) >= size) return { start: 0, end: size };
+  const ranges = rangeParser(size, range);
+  if (ranges === -1) return "unsatisfiable";
+  // Several ranges, or a unit that is not bytes: answering with the whole is allowed (RFC 9110 §14.2).
+  if (ranges === -2 || ranges.type !== "bytes" || ranges.length !== 1) return undefined;
+  const [only] = ranges;
+  return only === undefined ? undefined : { start: only.start, end: only.end + 1 };
+}
+
+/** Sends a blob or a range of it, in pieces that were verified when they were read. */
+export async function sendBlob(
+  exchange: TreeExchange & { readonly host: TreeHost },
+  blob: { readonly digest: Digest; readonly size: number },
+): Promise<FastifyReply> {
+  const { host, request, reply } = exchange;
+  if (!host.blobs.has(blob.digest)) {
+    host.wantBlob(blob);
+    reply
+      .removeHeader("etag")
+      .removeHeader("repr-digest")
+      .removeHeader("last-modified")
+      .header("retry-after", "1");
+    return refuse(
+      reply,
+      503,
+      "BLOB_MISSING",
+      "the content is being fetched from a neighbour; try again, or another mirror",
+    );
+  }
+  const range = rangeOf(request, reply, blob.size);
+  if (range === "unsatisfiable") {
+    reply.removeHeader("etag").removeHeader("repr-digest").removeHeader("last-modified");
+    reply.header("content-range", `bytes */${blob.size}`);
+    return refuse(reply, 416, "RANGE_NOT_SATISFIABLE", `the file has ${blob.size} bytes`);
+  }
+  const { start, end } = range ?? { start: 0, end: blob.size };
+  if (range !== undefined)
+    reply.code(206).header("content-range", `bytes ${start}-${end - 1}/${blob.size}`);
+  reply.header("content-length", end - start);
+  if (request.method === "HEAD") return reply.send();
+  const pieces = host.liar.flipsBits
+    ? flipped(host.blobs.stream(blob.digest, start, end))
+    : host.blobs.stream(blob.digest, start, end);
+  try {
+    if (blob.size > limits.packedBlobBytesMax) return reply.send(await begun(pieces));
+    const parts: Uint8Array[] = [];
+    for await (const piece of pieces) parts.push(piece);
+    const [only] = parts;
+    // The bytes are the store's, and sent as they are.
+    const isOne = parts.length === 1 && only !== undefined;
+    return reply.send(isOne ? asBuffer(only) : Buffer.concat(parts));
+  } catch (error) {
+    return refuseContent(exchange, blob, error);
+  }
+}
+
+/** A stream whose first piece is there: what cannot even begin is refused with a status. */
+async function begun(pieces: AsyncGenerator<Uint8Array>): Promise<Readable> {
+  const first = await pieces.next();
+  async function* all(): AsyncGenerator<Uint8Array> {
+    if (first.done !== true) yield first.value;
+    yield* pieces;
+  }
+  return Readable.from(all());
+}
+
+function refuseContent(
+  { host, reply }: TreeExchange & { readonly host: TreeHost },
+  blob: { readonly digest: Digest; readonly size: number },
+  error: unknown,
+): FastifyReply {
+  host.wantBlob(blob);
+  reply
+    .removeHeader("content-length")
+    .removeHeader("content-range")
+    .removeHeader("etag")
+    .removeHeader("last-modified")
+    .removeHeader("repr-digest");
+  const reason = error instanceof Error ? error.message : String(error);
+  const told = host.refusal?.(error);
+  if (told !== undefined) return refuse(reply, told.status, told.code, reason);
+  return refuse(
+    reply,
+    503,
+    "BLOB_CORRUPT",
+    `the disk damaged this content; it is being fetched again (${reason})`,
+  );
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}

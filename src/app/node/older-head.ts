@@ -1,0 +1,28 @@
+import { equalBytes } from "../../core/base/index.ts";
+import { type Verifier, verifyNote } from "../../core/crypto/index.ts";
+import { askBytes } from "../client/index.ts";
+import type { CertifiedHead } from "../gateway/index.ts";
+import type { NodeCore } from "./node-core.ts";
+
+const noteBytesMax = 65_536;
+
+/**
+ * A reader whose content is behind the newest checkpoint shows an older one meanwhile: that which was due at what it has
+ * all of, as its source has it certified. `undefined` where it has none that is newer than the one that is shown.
+ */
+export async function olderHead(
+  core: NodeCore,
+  source: string,
+  verifier: Verifier,
+): Promise<CertifiedHead | undefined> {
+  const { heads, servedHeight, archive, network } = core;
+  if ((heads.newest?.due.height ?? 0) <= servedHeight) return undefined;
+  const due = archive.dueUpTo(servedHeight);
+  if (due === undefined || due.height === 0 || due.size <= (heads.served?.due.size ?? 0))
+    return undefined;
+  const url = `${source}/.smalti/checkpoint/${due.size}`;
+  const note = (await askBytes(url, noteBytesMax, { patienceMs: 5000 })).toString();
+  const verified = verifyNote(note, { ...network, verifier });
+  if (!verified.ok || !equalBytes(verified.value.checkpoint.root, due.root)) return undefined;
+  return { due, note };
+}
