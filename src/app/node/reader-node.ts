@@ -111,7 +111,7 @@ export class ReaderNode implements NodeRole {
   }
 
   onComplete(): void {
-    if (this.#upstream !== undefined) void this.#showOlder(this.#upstream);
+    void this.#showOlder();
   }
 
   start(): void {
@@ -146,6 +146,7 @@ export class ReaderNode implements NodeRole {
     if (persist(this.#core.store, effects)) await this.#core.store.sync();
     writeState(this.#core.store, this, effects);
     for (const effect of effects) this.#core.perform(effect as Parameters<NodeCore["perform"]>[0]);
+    if (effects.some(({ type }) => type === "certified")) void this.#showOlder();
     if (!this.#host.isAtEnd || this.#stop.signal.aborted) return;
     this.#stop.abort();
     this.#onFatal(new SplitReachedError());
@@ -282,11 +283,12 @@ export class ReaderNode implements NodeRole {
     const news = read(bytes, newsShape, "answer");
     if (!news.ok) return this.#blame(source, news.error);
     await this.#enqueue(() => this.#take(source, news.value));
-    await this.#showOlder(source);
   }
 
   /** While content is behind, what is all here is shown. */
-  async #showOlder(source: string): Promise<void> {
+  async #showOlder(): Promise<void> {
+    const source = this.#upstream;
+    if (source === undefined) return;
     const older = await olderHead(this.#core, source, this.#verifier).catch(() => undefined);
     if (older === undefined) return;
     this.#core.archive.keepCheckpoint(older.due.size, older.note);
