@@ -6,6 +6,7 @@ import { type Digest, fromHex, toBase64 } from "../../core/base/index.ts";
 import { type Entry, type Leaf, MissingNodeError, parsePath } from "../../core/mirror/index.ts";
 import type { PinnedTrees } from "./archive.ts";
 import { directoryPage } from "./listing.ts";
+import { isManifest, manifestHeaders } from "./oci.ts";
 import { refuse } from "./refuse.ts";
 import { sendBlob } from "./send-blob.ts";
 import type { AnswerSigner, TreeExchange, TreeHost } from "./tree-host.ts";
@@ -309,18 +310,19 @@ function follow(directory: readonly string[], target: string): readonly string[]
 }
 
 // biome-ignore lint/complexity/useMaxParams: what is served, where, and as what
-function serveFile(
+async function serveFile(
   exchange: Exchange,
   place: Place,
   file: File,
   type?: string,
-): FastifyReply | Promise<FastifyReply> {
-  const { answers, key, host } = exchange;
+): Promise<FastifyReply> {
+  const { answers, key, host, reply } = exchange;
   const isDirect = !place.isPinned && place.via.length === 1 && !place.hasSlash;
   const { height } = place.record;
   const form = type === undefined ? {} : { "content-type": type };
-  const negotiated = exchange.reply.hasHeader("vary") ? { vary: "accept" } : {};
-  const headers = { ...headersOf(host, place, file), ...form, ...negotiated };
+  const negotiated = reply.hasHeader("vary") ? { vary: "accept" } : {};
+  const oci = isManifest(place.tree, place.names) ? await manifestHeaders(host, file) : {};
+  const headers = { ...headersOf(host, place, file), ...form, ...negotiated, ...oci };
   const answer = { file, height, isDirect, headers };
   if (answers.size >= answersMax) answers.clear();
   // A path can be written in many ways: long ones are not worth the room that they could be made to take.
