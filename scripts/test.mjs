@@ -56,6 +56,7 @@ const unit = ["src", "test/core", "test/io"].flatMap(testFiles);
 suite("unit tests, properties, figures", unit, 2);
 if (process.argv[2] === "all") {
   suite("a simulated world", testFiles("test/sim"), 2);
+  suite("real, unmodified clients", testFiles("test/clients"), 1);
   const together = system.filter((file) => !alone.test(file));
   suite("real processes, sockets and disks", together, 2);
   suite(

@@ -1,62 +1,8 @@
-import { createHash } from "node:crypto";
-import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { chmod, mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { contentOf, type Ecosystem, must, put, quick, readIf, sha, told } from "./ecosystem.ts";
+import { go, npm, pip } from "./ecosystem-packages.ts";
 import { runTool } from "./tools.ts";
-
-/** What a client ended up with. */
-export type Got = "new" | "old" | "refused" | "wrong";
-
-/** A client as people have it, unmodified: how its archive is made, and how it is asked for the newest. */
-export interface Ecosystem {
-  readonly name: string;
-  readonly tools: readonly string[];
-  /** What people type; `URL` stands for the mirror or for `smalti light`. */
-  readonly lines: string;
-  /** Writes the archive of a generation (1 or 2) below `tree`; what was there before may be kept. */
-  make(tree: string, generation: 1 | 2): Promise<void>;
-  /** Fetches the newest through `url` into an empty directory. */
-  fetch(url: string, into: string): Promise<Got>;
-}
-
-const sha = (algorithm: string, bytes: Uint8Array, form: "hex" | "base64" = "hex"): string =>
-  createHash(algorithm).update(bytes).digest(form);
-
-/** Content that does not compress: its middle is its content. */
-export function contentOf(name: string, generation: number, length = 400_000): Buffer {
-  const pieces: Buffer[] = [];
-  for (let i = 0; i * 32 < length; i++)
-    pieces.push(createHash("sha256").update(`${name} ${generation} ${i}`).digest());
-  return Buffer.concat(pieces).subarray(0, length);
-}
-
-async function put(path: string, content: string | Uint8Array): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
-  await writeFile(path, content);
-}
-
-async function must(
-  tool: string,
-  args: readonly string[],
-  options: Parameters<typeof runTool>[2] = {},
-): Promise<string> {
-  const { code, stdout, stderr } = await runTool(tool, args, options);
-  if (code !== 0)
-    throw new Error(`${tool} ${args.join(" ")} ended with ${code}: ${stdout}${stderr}`);
-  return stdout;
-}
-
-/** Compares what came with both generations. */
-function told(bytes: Uint8Array | undefined, name: string, length?: number): Got {
-  if (bytes === undefined) return "refused";
-  const is = (generation: number): boolean =>
-    Buffer.compare(bytes, contentOf(name, generation, length)) === 0;
-  return is(2) ? "new" : is(1) ? "old" : "wrong";
-}
-
-const readIf = (path: string): Promise<Buffer | undefined> => readFile(path).catch(() => undefined);
-/** Seconds a tool may wait for a mirror that does not come to an end. */
-const patienceMs = 12_000;
-const quick = { timeoutMs: patienceMs };
 
 const downloader = (
   name: string,
@@ -176,7 +122,7 @@ const apt: Ecosystem = {
     ])
       await mkdir(join(into, directory), { recursive: true });
     // The key came by another way, as keys do.
-    const key = join(into, "..", "..", "apt", "key.gpg");
+    const key = join(into, "..", "apt", "key.gpg");
     await put(join(into, "sources.list"), `deb [signed-by=${key}] ${url} stable main\n`);
     await put(join(into, "status"), "");
     const settings = {
@@ -211,180 +157,6 @@ const apt: Ecosystem = {
   },
 };
 
-const npm: Ecosystem = {
-  name: "npm",
-  tools: ["npm"],
-  lines: "npm install @demo/thing --registry URL/npm/",
-  make: async (tree, generation) => {
-    const source = join(tree, "..", `npm-${generation}`);
-    const manifest = { name: "@demo/thing", version: `${generation}.0.0` };
-    await put(join(source, "package.json"), JSON.stringify(manifest));
-    await put(join(source, "file.bin"), contentOf("npm", generation));
-    const place = join(tree, "@demo", "thing");
-    await mkdir(join(place, "-"), { recursive: true });
-    await must("npm", ["pack", "--silent", "--pack-destination", join(place, "-")], {
-      cwd: source,
-    });
-    const versions: Record<string, object> = {};
-    for (let version = 1; version <= generation; version++) {
-      const file = `thing-${version}.0.0.tgz`;
-      const from = join(place, "-", `demo-thing-${version}.0.0.tgz`);
-      const bytes = await readFile(from);
-      await put(join(place, "-", file), bytes);
-      const integrity = `sha512-${sha("sha512", bytes, "base64")}`;
-      const tarball = `http://registry.invalid/@demo/thing/-/${file}`;
-      versions[`${version}.0.0`] = {
-        ...manifest,
-        version: `${version}.0.0`,
-        dist: { integrity, tarball },
-      };
-    }
-    const latest = `${generation}.0.0`;
-    await put(
-      join(place, "index.json"),
-      JSON.stringify({ name: manifest.name, "dist-tags": { latest }, versions }),
-    );
-  },
-  fetch: async (url, into) => {
-    const args = [
-      "install",
-      "@demo/thing",
-      "--registry",
-      `${url}/`,
-      "--replace-registry-host",
-      "always",
-      "--prefix",
-      into,
-    ];
-    const calm = [
-      "--no-audit",
-      "--no-fund",
-      "--ignore-scripts",
-      "--fetch-retries",
-      "0",
-      "--fetch-timeout",
-      "8000",
-    ];
-    const { code } = await runTool("npm", [...args, ...calm, "--cache", join(into, "cache")], {
-      ...quick,
-      cwd: into,
-    });
-    return code === 0
-      ? told(await readIf(join(into, "node_modules/@demo/thing/file.bin")), "npm")
-      : "refused";
-  },
-};
-
-const pip = (hasHashes: boolean): Ecosystem => ({
-  name: hasHashes ? "pip" : "pip, index without hashes",
-  tools: ["pip", "python3"],
-  lines: "pip download demo --index-url URL/simple/",
-  make: async (tree, generation) => {
-    const file = `demo-${generation}.0-py3-none-any.whl`;
-    const source = join(tree, "..", `wheel-${hasHashes}-${generation}`);
-    await put(join(source, "demo/file.bin"), contentOf("pip", generation));
-    await put(
-      join(source, `demo-${generation}.0.dist-info/METADATA`),
-      `Metadata-Version: 2.1\nName: demo\nVersion: ${generation}.0\n`,
-    );
-    await put(
-      join(source, `demo-${generation}.0.dist-info/WHEEL`),
-      "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    );
-    await put(join(source, `demo-${generation}.0.dist-info/RECORD`), "");
-    await mkdir(join(tree, "packages"), { recursive: true });
-    // Stored, not deflated: a wheel whose bytes were changed can still be unpacked.
-    const zip =
-      "import sys,zipfile,os\nz=zipfile.ZipFile(sys.argv[1],'w')\nfor d,_,fs in os.walk(sys.argv[2]):\n  for f in sorted(fs):\n    p=os.path.join(d,f); z.write(p,os.path.relpath(p,sys.argv[2]))\nz.close()";
-    await must("python3", ["-c", zip, join(tree, "packages", file), source]);
-    const links: string[] = [];
-    for (let version = 1; version <= generation; version++) {
-      const name = `demo-${version}.0-py3-none-any.whl`;
-      const digest = sha("sha256", await readFile(join(tree, "packages", name)));
-      links.push(
-        `<a href="../../packages/${name}${hasHashes ? `#sha256=${digest}` : ""}">${name}</a>`,
-      );
-    }
-    await put(
-      join(tree, "simple/demo/index.html"),
-      `<!DOCTYPE html><html><body>\n${links.join("\n")}\n</body></html>\n`,
-    );
-  },
-  fetch: async (url, into) => {
-    const args = [
-      "download",
-      "demo",
-      "--no-deps",
-      "--no-cache-dir",
-      "--disable-pip-version-check",
-      "--retries",
-      "0",
-      "--timeout",
-      "8",
-    ];
-    const { code } = await runTool(
-      "pip",
-      [...args, "--index-url", `${url}/simple/`, "-d", into],
-      quick,
-    );
-    if (code !== 0) return "refused";
-    for (const generation of [2, 1]) {
-      const wheel = await readIf(join(into, `demo-${generation}.0-py3-none-any.whl`));
-      if (wheel === undefined) continue;
-      const isRight = wheel.includes(contentOf("pip", generation));
-      return isRight ? (generation === 2 ? "new" : "old") : "wrong";
-    }
-    return "wrong";
-  },
-});
-
-const go: Ecosystem = {
-  name: "go",
-  tools: ["go", "python3"],
-  lines: "GOPROXY=URL/go go get example.com/demo@latest",
-  make: async (tree, generation) => {
-    const at = join(tree, "example.com/demo/@v");
-    const version = `v1.${generation}.0`;
-    const source = join(tree, "..", `go-${generation}`);
-    const root = `example.com/demo@${version}`;
-    await put(join(source, root, "go.mod"), "module example.com/demo\n");
-    await put(join(source, root, "file.bin"), contentOf("go", generation));
-    await put(join(at, `${version}.mod`), "module example.com/demo\n");
-    await put(
-      join(at, `${version}.info`),
-      JSON.stringify({ Version: version, Time: "2026-01-01T00:00:00Z" }),
-    );
-    const zip =
-      "import sys,zipfile,os\nz=zipfile.ZipFile(sys.argv[1],'w')\nfor d,_,fs in os.walk(sys.argv[2]):\n  for f in sorted(fs):\n    p=os.path.join(d,f); z.write(p,os.path.relpath(p,sys.argv[2]))\nz.close()";
-    await must("python3", ["-c", zip, join(at, `${version}.zip`), source]);
-    await put(join(at, "list"), generation === 2 ? "v1.1.0\nv1.2.0\n" : "v1.1.0\n");
-  },
-  fetch: async (url, into) => {
-    const env = {
-      ...process.env,
-      GOPROXY: url,
-      GOSUMDB: "off",
-      GOFLAGS: "-mod=mod -modcacherw",
-      GOMODCACHE: join(into, "cache"),
-      GOCACHE: join(into, "build"),
-      GO111MODULE: "on",
-      GONOPROXY: "none",
-    };
-    await put(join(into, "m", "go.mod"), "module example.com/m\n");
-    const { code } = await runTool("go", ["get", "example.com/demo@latest"], {
-      ...quick,
-      env,
-      cwd: join(into, "m"),
-    });
-    if (code !== 0) return "refused";
-    for (const generation of [2, 1]) {
-      const bytes = await readIf(join(into, `cache/example.com/demo@v1.${generation}.0/file.bin`));
-      if (bytes !== undefined) return told(bytes, "go");
-    }
-    return "wrong";
-  },
-};
-
 const zsync: Ecosystem = {
   name: "zsync",
   tools: ["zsync", "zsyncmake"],
@@ -395,9 +167,8 @@ const zsync: Ecosystem = {
   },
   fetch: async (url, into) => {
     await put(join(into, "old"), contentOf("zsync", 1).subarray(0, 100_000));
-    const env = { ...process.env, http_proxy: "" };
     const args = ["-q", "-i", "old", "-o", "file.bin", `${url}/file.bin.zsync`];
-    const { code } = await runTool("zsync", args, { ...quick, cwd: into, env });
+    const { code } = await runTool("zsync", args, { ...quick, cwd: into });
     return code === 0 ? told(await readIf(join(into, "file.bin")), "zsync") : "refused";
   },
 };

@@ -161,6 +161,25 @@ export class MirrorClient extends ContentClient {
     return undefined;
   }
 
+  /** The newest height at or before a time, POSIX milliseconds; 0 if all are later. Both neighbours are verified. */
+  heightAt(tsMs: number): Promise<number> {
+    return this.pool.first<number>("the height at a time", async (server) => {
+      const url = `${server}/.smalti/v1/height-at?ms=${Math.floor(tsMs)}`;
+      const { height } = await askJson<{ height?: unknown }>(url, this.#patience);
+      if (typeof height !== "number" || !Number.isSafeInteger(height) || height < 0)
+        return wrong("named no height");
+      const isBefore = height === 0 || (await this.head(height)).tsMs <= tsMs;
+      const next = await this.#headIfAny(height + 1);
+      const isNext = next === undefined || next.tsMs > tsMs;
+      return isBefore && isNext ? { ok: true, value: height } : wrong("named another height");
+    });
+  }
+
+  async #headIfAny(height: number): Promise<VerifiedHead | undefined> {
+    const newest = await this.head();
+    return height > newest.height ? undefined : this.head(height);
+  }
+
   // ── proofs ──
 
   /** A proof of what stands at `TREE/path` at a height, verified before it is handed out. */

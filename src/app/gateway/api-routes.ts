@@ -308,6 +308,12 @@ function historyRoutes(server: FastifyInstance, host: GatewayHost): void {
     }
     return reply.header("cache-control", "no-store").send({ heights });
   });
+  server.get("/.smalti/v1/height-at", async (request, reply) => {
+    const tsMs = natural((request.query as { ms?: string }).ms);
+    if (tsMs === undefined) return refuse(reply, "BAD_REQUEST", "ms is a time, POSIX milliseconds");
+    const height = await host.heightAt(tsMs);
+    return reply.header("cache-control", "no-store").send({ height });
+  });
   server.get("/.smalti/v1/policy", (_, reply) => {
     const { version, administrators, publishers } = host.policy;
     return reply.header("cache-control", "no-store").send({ version, administrators, publishers });

@@ -33,7 +33,7 @@ export interface CertifiedHead {
 }
 
 /** All trees at one height. */
-export type PinnedTrees = Pick<HeightRecord, "height" | "trees">;
+export type PinnedTrees = Pick<HeightRecord, "height" | "trees" | "tsMs">;
 
 /** The proof that a height's state stands in a certified log, as JSON. Binary fields are base64. */
 export interface HeadProof {

@@ -8,6 +8,7 @@ export type {
   PublishDesk,
 } from "./host-api.ts";
 export { Liar, type LieKind } from "./lies.ts";
+export { heightAt, snapshotsTree } from "./pinned.ts";
 export type { Receipt, UpdateStatus } from "./receipt.ts";
 export type {
   ConvictionRow,

@@ -14,3 +14,12 @@ export function refuse(
     .type("application/json")
     .send({ code, message });
 }
+
+/** Why there is nothing to be sent. */
+export interface Refusal {
+  readonly status: number;
+  readonly code: string;
+  readonly message: string;
+  /** Nothing stands there, and no link was on the way. */
+  readonly isAbsent?: boolean;
+}

@@ -20,6 +20,12 @@ export interface TreeHost {
   wantBlob(blob: { readonly digest: Digest; readonly size: number }): void;
   /** Brings what is missing of the directories, so that a request can be tried again; a host that holds all has none. */
   readonly bring?: (missing: MissingNodeError, request: FastifyRequest) => Promise<void>;
+  /** Brings the trees of a past height; a host that holds all has none. */
+  readonly pin?: (height: number) => Promise<void>;
+  /** The newest height at or before a time, POSIX milliseconds; 0 if there is none. */
+  heightAt(tsMs: number): Promise<number> | number;
+  /** Where else what is here stands: base URLs of servers against which nothing is to be said. */
+  readonly duplicates?: () => readonly string[];
   /** What a client is told of content that cannot be sent; without it, that the disk damaged it. */
   readonly refusal?: (error: unknown) => { readonly status: number; readonly code: string };
 }

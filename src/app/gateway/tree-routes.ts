@@ -5,9 +5,11 @@ import Negotiator from "negotiator";
 import { type Digest, fromHex, toBase64 } from "../../core/base/index.ts";
 import { type Entry, type Leaf, MissingNodeError, parsePath } from "../../core/mirror/index.ts";
 import type { PinnedTrees } from "./archive.ts";
+import { linkHeader, sendMetalink, sendMirrorList } from "./duplicates.ts";
 import { directoryPage } from "./listing.ts";
 import { isManifest, manifestHeaders } from "./oci.ts";
-import { refuse } from "./refuse.ts";
+import { pinnedState } from "./pinned.ts";
+import { type Refusal, refuse } from "./refuse.ts";
 import { sendBlob } from "./send-blob.ts";
 import type { AnswerSigner, TreeExchange, TreeHost } from "./tree-host.ts";
 
@@ -19,6 +21,8 @@ interface Place {
   readonly via: readonly string[];
   readonly record: PinnedTrees;
   readonly isPinned: boolean;
+  /** What stands there never changes. */
+  readonly isForEver: boolean;
   readonly tree: string;
   readonly names: readonly string[];
   readonly hasSlash: boolean;
@@ -77,61 +81,70 @@ async function serve(call: Call): Promise<FastifyReply> {
   } catch {
     return refuse(reply, 400, "BAD_PATH", "the path is not valid percent-encoded UTF-8");
   }
-  const place = placeOf(host, path, request);
+  if (request.headers["accept-datetime"] !== undefined && !path.startsWith("/@"))
+    return redirectToTime(call, rawPath);
+  const place = await placeOf(host, path, request);
   if ("code" in place) return refuse(reply, place.status, place.code, place.message);
+  return servePlace({ ...call, path, rawPath, key }, place);
+}
+
+async function servePlace(exchange: Exchange, place: Place): Promise<FastifyReply> {
+  const { host, reply, path, rawPath } = exchange;
   reply.header("smalti-height", String(place.record.height));
+  if (place.isPinned) reply.header("memento-datetime", new Date(place.record.tsMs).toUTCString());
   if (place.tree === "") {
     if (!rawPath.endsWith("/")) return reply.redirect(`${rawPath}/`, 301);
     return serveTrees(host, place, reply);
   }
   const found = resolvePath(host, place);
   if ("status" in found) {
+    const metalink = metalinkOf(exchange, place, rawPath);
+    if (metalink !== undefined) return metalink;
     if (found.isAbsent === true && !place.isPinned)
-      await call.sign?.(call, { status: 404, height: place.record.height, content: undefined });
+      await exchange.sign?.(exchange, {
+        status: 404,
+        height: place.record.height,
+        content: undefined,
+      });
     return refuse(reply, found.status, found.code, `${path}: ${found.message}`);
   }
-  return serveEntry({ ...call, path, rawPath, key }, { ...place, ...found }, found.entry);
+  return serveEntry(exchange, { ...place, ...found }, found.entry);
 }
 
-interface Refusal {
-  readonly status: number;
-  readonly code: string;
-  readonly message: string;
-  /** Nothing stands there, and no link was on the way. */
-  readonly isAbsent?: boolean;
+/** Memento (RFC 7089): whoever asks for a time is sent to the height that was newest then. */
+async function redirectToTime(
+  { host, request, reply }: Call,
+  rawPath: string,
+): Promise<FastifyReply> {
+  const tsMs = Date.parse(String(request.headers["accept-datetime"]));
+  reply.header("vary", "accept-datetime").header("cache-control", "no-cache");
+  if (Number.isNaN(tsMs))
+    return refuse(reply, 400, "BAD_TIME", "Accept-Datetime is a date of HTTP (RFC 9110 §5.6.7)");
+  const height = await host.heightAt(tsMs);
+  if (height === 0) return refuse(reply, 404, "NOT_YET", "nothing was published at that time");
+  return reply.header("link", `<${rawPath}>; rel=original`).redirect(`/@${height}${rawPath}`, 302);
 }
 
-function placeOf(host: TreeHost, path: string, request: FastifyRequest): Place | Refusal {
-  const pinned = /^\/@(\d{1,15})(\/.*)?$/.exec(path);
-  const served = host.servedHeight;
-  const height = pinned === null ? served : Number(pinned[1]);
-  if (height > served) {
-    return {
-      status: 404,
-      code: "NOT_YET",
-      message: `height ${height} is not served here; the newest is ${served}`,
-    };
-  }
-  const record =
-    pinned === null
-      ? host.liar.recordFor(host.archive, request, served)
-      : host.archive.height(height);
-  if (record === undefined) {
-    return {
-      status: 404,
-      code: "NOTHING_PUBLISHED",
-      message: height === 0 ? "nothing is published yet" : `no height ${height}`,
-    };
-  }
-  const rest = (pinned === null ? path : (pinned[2] ?? "/")).replace(/^\//, "");
+async function placeOf(
+  host: TreeHost,
+  path: string,
+  request: FastifyRequest,
+): Promise<Place | Refusal> {
+  const pinned = await pinnedState(host, path);
+  if (pinned !== undefined && "status" in pinned) return pinned;
+  const record = pinned?.record ?? host.liar.recordFor(host.archive, request, host.servedHeight);
+  if (record === undefined)
+    return { status: 404, code: "NOTHING_PUBLISHED", message: "nothing is published yet" };
+  const rest = (pinned?.rest ?? path).replace(/^\//, "");
+  const [isPinned, isForEver] = [pinned !== undefined, pinned?.isForEver === true];
   const hasSlash = rest === "" || rest.endsWith("/");
   const trimmed = rest.replace(/\/$/, "");
-  const isPinned = pinned !== null;
-  if (trimmed === "") return { via: [], record, isPinned, tree: "", names: [], hasSlash };
+  const at = { via: [], record, isPinned, isForEver, hasSlash };
+  if (trimmed === "") return { ...at, tree: "", names: [] };
   const parsed = parsePath(trimmed);
   if (!parsed.ok) return { status: 400, code: parsed.error.code, message: parsed.error.detail };
   const [tree = "", ...names] = parsed.value;
-  return { via: [], record, isPinned, tree, names, hasSlash };
+  return { ...at, tree, names };
 }
 
 /** A file as it is answered with, but for ranges and conditions. */
@@ -164,7 +177,7 @@ interface Exchange extends Call {
 }
 
 function cacheFor(place: Place): string {
-  return place.isPinned ? "public, max-age=31536000, immutable" : "no-cache";
+  return place.isForEver ? "public, max-age=31536000, immutable" : "no-cache";
 }
 
 function serveTrees(host: TreeHost, place: Place, reply: FastifyReply): FastifyReply {
@@ -351,11 +364,27 @@ function headersOf(host: TreeHost, place: Place, file: File): Readonly<Record<st
   };
 }
 
+/** `FILE.meta4`, where no such file stands and FILE does. */
+function metalinkOf(call: Call, place: Place, rawPath: string): FastifyReply | undefined {
+  const { host } = call;
+  const name = place.names.at(-1)?.replace(/\.meta4$/, "") ?? "";
+  if (host.duplicates === undefined || name === place.names.at(-1)) return undefined;
+  const file = host.archive.entry(place.record, place.tree, [...place.names.slice(0, -1), name]);
+  if (file?.kind !== "file") return undefined;
+  const about = { ...file, name, rawPath: rawPath.replace(/\.meta4$/, "") };
+  return sendMetalink(call, host.duplicates(), about);
+}
+
 async function sendFile(call: Call, answer: FileAnswer): Promise<FastifyReply> {
   const { request, reply } = call;
   const { host } = call;
   const { file, headers, height, isDirect } = answer;
+  const [rawPath = "", query] = (request.raw.url ?? "").split("?");
+  const mirrors = host.duplicates?.();
+  if (mirrors !== undefined && query === "mirrorlist")
+    return sendMirrorList(call, mirrors, { ...file, name: "", rawPath });
   reply.headers(headers);
+  if (mirrors !== undefined) reply.header("link", linkHeader(mirrors, { rawPath }));
   const { etag, "last-modified": lastModified = "" } = headers;
   if (fresh(request.headers, { etag, "last-modified": lastModified }))
     return reply.code(304).removeHeader("content-type").send();

@@ -68,7 +68,7 @@ export class LightHost implements TreeHost {
       },
       height: (height) => {
         const head = heads.last?.height === height ? heads.last : heads.pinned(height);
-        return head && { height: Height(head.height), trees: head.trees };
+        return head && { height: Height(head.height), trees: head.trees, tsMs: head.tsMs };
       },
       entry: (record, tree, names) => {
         const entry = lookup(client.directories, record.trees, [tree, ...names]);
@@ -98,6 +98,16 @@ export class LightHost implements TreeHost {
     this.#seen.set(key, { digest: file.digest, sinceMs: this.#tsMs(record.height) ?? 0 });
   }
 
+  pin(height: number): Promise<void> {
+    return height === this.servedHeight ? Promise.resolve() : this.#heads.pin(height);
+  }
+
+  async heightAt(tsMs: number): Promise<number> {
+    const { last } = this.#heads;
+    if (last === undefined || tsMs >= last.tsMs) return this.servedHeight;
+    return this.#client.heightAt(tsMs);
+  }
+
   wantBlob(): void {
     // Every request asks anew.
   }
@@ -107,13 +117,10 @@ export class LightHost implements TreeHost {
     return { status: 502, code: typeof code === "string" ? code : "NO_SERVER" };
   }
 
-  /** Before a request is looked at: the newest state, and the past one that it names. */
-  async prepare(request: FastifyRequest): Promise<void> {
+  /** Before a request is looked at: the newest state. */
+  async prepare(): Promise<void> {
     this.#client.trim(nodesMax);
     await this.#heads.newest();
-    const [, pinned] = /^\/@(\d{1,15})(?:\/|$|\?)/.exec(request.raw.url ?? "") ?? [];
-    if (pinned !== undefined && Number(pinned) < this.servedHeight)
-      await this.#heads.pin(Number(pinned));
   }
 
   /** First all on the way to the path, in one request; what is missing then is a directory that is listed. */

@@ -89,7 +89,7 @@ function prepareAll(server: FastifyInstance, host: LightHost): void {
   server.addHook("preHandler", async (request, reply) => {
     if (request.raw.url?.startsWith("/.smalti/") === true) return;
     try {
-      await host.prepare(request);
+      await host.prepare();
     } catch (error) {
       const { status, code } = host.refusal(error);
       const message = error instanceof Error ? error.message : String(error);

@@ -3,7 +3,7 @@ import type { OpinionView } from "../../core/host/index.ts";
 import type { Network } from "../../core/membership/index.ts";
 import { decodeLeaf } from "../../core/mirror/index.ts";
 import { version } from "../config/index.ts";
-import { type GatewayHost, type HostStatus, Liar } from "../gateway/index.ts";
+import { type GatewayHost, type HostStatus, heightAt, Liar } from "../gateway/index.ts";
 import type { MirrorList } from "./mirror-list.ts";
 import type { Engine, Parts } from "./parts.ts";
 import { Desk } from "./publish-desk.ts";
@@ -48,6 +48,14 @@ export function hostOf(
     get servedHeight() {
       return core.servedHeight;
     },
+    heightAt: (tsMs) =>
+      heightAt(tsMs, core.servedHeight, (height) => core.archive.height(height)?.tsMs ?? 0),
+    duplicates: remembered(duplicatesForMs, () =>
+      desks.mirrors
+        .rows()
+        .filter(({ problem }) => problem === undefined)
+        .map(({ url }) => url),
+    ),
     get policy() {
       return core.role.state.policy;
     },
@@ -68,6 +76,18 @@ export function hostOf(
     append: (segment) =>
       writer?.append(segment) ?? Promise.resolve(fail("NOT_A_WRITER", "this host is a reader")),
     tail: (from, signal) => core.tail(from, signal),
+  };
+}
+
+/** Every answer names other mirrors; who they are is looked up this often only, milliseconds. */
+const duplicatesForMs = 5000;
+
+function remembered<T>(forMs: number, make: () => T): () => T {
+  let made: { readonly value: T; readonly atMs: number } | undefined;
+  return () => {
+    if (made === undefined || performance.now() > made.atMs + forMs)
+      made = { value: make(), atMs: performance.now() };
+    return made.value;
   };
 }
 
