@@ -79,6 +79,7 @@ export class SimWriter extends SimHost {
       pacing: { leaderTimeoutMs: 250, minRoundMs: 0 },
       detector: this.detector,
       isPublishing: this.isPublishing,
+      leaseEveryMs: this.isPublishing ? 5000 : 60_000,
       recovery,
       seed: this.random.next(),
     });
