@@ -2,6 +2,7 @@
 import { Command, CommanderError } from "commander";
 import pc from "picocolors";
 import { version } from "../app/config/index.ts";
+import { auditCommand } from "./audit-command.ts";
 import { hostCommands } from "./host-commands.ts";
 import { lightCommand } from "./light-command.ts";
 import { logCommands } from "./log-commands.ts";
@@ -9,6 +10,7 @@ import { exitCodeOf, exitCodes, note } from "./output.ts";
 import { proofCommands } from "./proof-commands.ts";
 import { publishCommands } from "./publish-commands.ts";
 import { reputeCommands } from "./repute-commands.ts";
+import { snapshotCommands } from "./snapshot-commands.ts";
 import { splitCommands } from "./split-commands.ts";
 import { treeCommands } from "./tree-commands.ts";
 
@@ -26,6 +28,8 @@ hostCommands(program);
 publishCommands(program);
 treeCommands(program);
 lightCommand(program);
+auditCommand(program);
+snapshotCommands(program);
 logCommands(program);
 proofCommands(program);
 reputeCommands(program);

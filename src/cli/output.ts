@@ -26,6 +26,8 @@ const byCode: Readonly<Record<string, number>> = {
   WRONG_ORIGIN: exitCodes.verification,
   BAD_SIGNATURE: exitCodes.verification,
   TREE_DIFFERS: exitCodes.verification,
+  INCOMPLETE: exitCodes.incomplete,
+  MISBEHAVIOUR: exitCodes.misbehaviour,
   INCONSISTENT: exitCodes.verification,
   INCOMPLETE_PROOF: exitCodes.verification,
   OTHER_BYTES: exitCodes.verification,

@@ -1,3 +1,4 @@
+export { type AuditReport, auditMirror, type Sampled } from "./audit.ts";
 export {
   appendMessages,
   type LoggedMessage,

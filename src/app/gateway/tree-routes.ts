@@ -70,6 +70,8 @@ async function serveWhole(call: Call): Promise<FastifyReply> {
 async function serve(call: Call): Promise<FastifyReply> {
   const { host, answers, request, reply } = call;
   const [rawPath = "/"] = (request.raw.url ?? "/").split("?");
+  if (request.headers["accept-datetime"] !== undefined && !rawPath.startsWith("/@"))
+    return redirectToTime(call, rawPath);
   // A height never changes, so what was found in it is found again.
   const shown = host.liar.heightFor(request, host.servedHeight);
   const key = `${host.servedHeight} ${shown} ${wishOf(request)} ${rawPath}`;
@@ -81,8 +83,6 @@ async function serve(call: Call): Promise<FastifyReply> {
   } catch {
     return refuse(reply, 400, "BAD_PATH", "the path is not valid percent-encoded UTF-8");
   }
-  if (request.headers["accept-datetime"] !== undefined && !path.startsWith("/@"))
-    return redirectToTime(call, rawPath);
   const place = await placeOf(host, path, request);
   if ("code" in place) return refuse(reply, place.status, place.code, place.message);
   return servePlace({ ...call, path, rawPath, key }, place);

@@ -39,6 +39,7 @@ export type Kind =
   | "node"
   | "leaf"
   | "chunks"
+  | "audit"
   | "state"
   | "policy"
   | "update"
