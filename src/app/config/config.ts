@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { parse, stringify } from "smol-toml";
 import * as v from "valibot";
-import { ConfigError, issueText } from "./config-error.ts";
+import { ConfigError, issueText } from "../genesis/index.ts";
 
 const endpoint = v.pipe(
   v.string(),

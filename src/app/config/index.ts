@@ -1,4 +1,12 @@
 export {
+  ConfigError,
+  formatGenesis,
+  parseGenesis,
+  parseWriterEntry,
+  splitsIn,
+  withSplit,
+} from "../genesis/index.ts";
+export {
   type Config,
   type ConfigInput,
   formatConfig,
@@ -8,13 +16,5 @@ export {
   parseConfig,
   splitEndpoint,
 } from "./config.ts";
-export { ConfigError } from "./config-error.ts";
-export {
-  formatGenesis,
-  loadGenesis,
-  parseGenesis,
-  parseWriterEntry,
-  splitsIn,
-  withSplit,
-} from "./genesis-file.ts";
+export { loadGenesis } from "./load-genesis.ts";
 export { version } from "./version.ts";

@@ -26,6 +26,11 @@ export function configureServer(): FastifyInstance {
   });
   server.server.maxConnections = limits.httpConnectionsMax;
   server.server.maxRequestsPerSocket = 100_000;
+  // What is served is public, and verified by whoever reads it: pages of other origins may too.
+  server.addHook("onRequest", (_, reply, done) => {
+    reply.header("access-control-allow-origin", "*");
+    done();
+  });
   // Streams are read by their handlers; small bodies arrive as buffers.
   server.addContentTypeParser("application/octet-stream", { parseAs: "buffer" }, (_, body, done) =>
     done(null, body),

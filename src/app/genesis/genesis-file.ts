@@ -1,4 +1,3 @@
-import { readFile } from "node:fs/promises";
 import * as v from "valibot";
 import { fromBase64, isPublicKey, type PublicKey, toBase64 } from "../../core/base/index.ts";
 import { Ed25519Verifier } from "../../core/crypto/index.ts";
@@ -88,20 +87,6 @@ export function parseWriterEntry(text: string, source: string): GenesisWriter {
   if (!parsed.success)
     throw new ConfigError("GENESIS_MALFORMED", `${source}: ${issueText(parsed.issues)}`);
   return parsed.output;
-}
-
-/** {@link parseGenesis} from a file. */
-export async function loadGenesis(path: string): Promise<Network> {
-  let text: string;
-  try {
-    text = await readFile(path, "utf8");
-  } catch {
-    throw new ConfigError(
-      "GENESIS_MISSING",
-      `no genesis at ${path}; copy the network's genesis.json there`,
-    );
-  }
-  return parseGenesis(text, path);
 }
 
 /** The JSON text of a genesis. */

@@ -1,0 +1,8 @@
+export { ConfigError, issueText } from "./config-error.ts";
+export {
+  formatGenesis,
+  parseGenesis,
+  parseWriterEntry,
+  splitsIn,
+  withSplit,
+} from "./genesis-file.ts";
