@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
 import { note, sayJson, sayTable } from "../src/cli/output.ts";
 import { benchBroadcast, benchSoak } from "./broadcast.ts";
+import { benchLight } from "./light.ts";
 import { benchMirror } from "./mirror.ts";
 import { benchServe } from "./serve.ts";
 import { benchStart, benchTrees } from "./state.ts";
@@ -32,11 +33,12 @@ const benches: Readonly<Record<string, () => Promise<readonly object[]>>> = {
         ? { files: 50, largeBytes: MiB, seconds: 1 }
         : { files: 1000, largeBytes: 128 * MiB, seconds: 6 },
     ),
+  light: () => benchLight(isSmall ? { packages: 5, runs: 1 } : { packages: 300, runs: 3 }),
   trees: () => benchTrees(isSmall ? 10_000 : 1_000_000),
   start: () => benchStart(isSmall ? 5000 : 1_000_000),
   soak: () => benchSoak(Number(values.minutes)),
 };
-const usual = ["broadcast", "mirror", "serve", "trees", "start"];
+const usual = ["broadcast", "mirror", "serve", "light", "trees", "start"];
 
 function text(value: string | number | undefined): string {
   if (value === undefined) return "–";

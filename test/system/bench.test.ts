@@ -15,7 +15,14 @@ test("every benchmark runs, and shows that the work was done", { timeout: 240_00
     maxBuffer: 1 << 24,
   });
   const results = JSON.parse(stdout) as Readonly<Record<string, readonly Row[]>>;
-  assert.deepEqual(Object.keys(results), ["broadcast", "mirror", "serve", "trees", "start"]);
+  assert.deepEqual(Object.keys(results), [
+    "broadcast",
+    "mirror",
+    "serve",
+    "light",
+    "trees",
+    "start",
+  ]);
   for (const [name, rows] of Object.entries(results)) {
     assert.ok(rows.length > 0, name);
     for (const [i, row] of rows.entries()) {

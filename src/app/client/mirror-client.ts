@@ -18,6 +18,7 @@ import {
 import {
   checkConsistency,
   checkPathProof,
+  entryIn,
   proofText,
   readPathProof,
 } from "../../core/proof/index.ts";
@@ -330,10 +331,37 @@ export class MirrorClient extends ContentClient {
     return this.#store;
   }
 
-  /** Fetches the directory nodes on the way to `TREE/path`, in one request. */
-  async bringWay(path: string, height: number): Promise<void> {
-    const read = readPathProof(await this.proof(path, height));
-    if (read.ok) for (const node of read.value.nodes) this.#nodes.set(nodeDigest(node), node);
+  /**
+   * Fetches the directory nodes on the way to `TREE/path` in a verified state, in one request. They stand for themselves:
+   * what hangs on the state's root by its hashes is right, whatever else the answer claims.
+   */
+  async bringWay(
+    path: string,
+    { height, trees }: Pick<VerifiedHead, "height" | "trees">,
+  ): Promise<void> {
+    const url = `/.smalti/proof/${height}/${path.split("/").map(encodeURIComponent).join("/")}`;
+    await this.pool.first<undefined>(`the way to ${path}`, async (server) => {
+      const bytes = await askBytes(`${server}${url}`, limits.proofBytesMax, this.#patience);
+      const written = proofText(bytes);
+      const read = written.ok ? readPathProof(written.value) : written;
+      if (!read.ok) return read;
+      const entry = entryIn(read.value.nodes, trees, path.split("/"));
+      if (!entry.ok) return entry;
+      for (const node of read.value.nodes) this.#nodes.set(nodeDigest(node), node);
+      return { ok: true, value: undefined };
+    });
+  }
+
+  /** Fetches the directories below one, level by level, until so many nodes were fetched. */
+  async prefetch(root: Digest, nodesMax: number): Promise<void> {
+    let level: Digest[] = [root];
+    for (let left = nodesMax; level.length > 0 && left > 0; ) {
+      const missing = level.filter((digest) => !this.#nodes.has(digest)).slice(0, left);
+      for (let i = 0; i < missing.length; i += bulkCount)
+        await this.#fetchNodes(missing.slice(i, i + bulkCount));
+      left -= missing.length;
+      level = level.flatMap((digest) => childrenOf(this.#nodes.get(digest), true));
+    }
   }
 
   /** Fetches all nodes of one directory, not of those below it. */

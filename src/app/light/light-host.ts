@@ -1,7 +1,7 @@
 import type { FastifyRequest } from "fastify";
 import { type Digest, Height } from "../../core/base/index.ts";
 import { type Leaf, lookup, type MissingNodeError } from "../../core/mirror/index.ts";
-import type { MirrorClient } from "../client/index.ts";
+import type { MirrorClient, VerifiedHead } from "../client/index.ts";
 import { Liar, type PinnedTrees, type TreeHost } from "../gateway/index.ts";
 import type { HeadKeeper } from "./head-keeper.ts";
 import { verifiedBytes } from "./verified-bytes.ts";
@@ -12,6 +12,10 @@ type File = Extract<Leaf, { kind: "file" }>;
 const nodesMax = 50_000;
 /** Paths whose content is remembered by its digest, and files that were looked up. */
 const pathsMax = 50_000;
+
+/** After so many paths of a tree its directories are fetched ahead of questions, so many nodes of them at most. */
+const foreseeAfter = 4;
+const foreseenMax = 5000;
 
 interface Seen {
   readonly digest: Digest;
@@ -27,6 +31,8 @@ export class LightHost implements TreeHost {
   readonly #spool: string;
   readonly #files = new Map<Digest, { readonly file: File; readonly url: string }>();
   readonly #seen = new Map<string, Seen>();
+  /** Ways that were brought one by one, by height and tree. */
+  readonly #brought = new Map<string, number>();
   /** Requests for whose path the directories were asked for already. */
   readonly #asked = new WeakSet<FastifyRequest>();
 
@@ -129,7 +135,24 @@ export class LightHost implements TreeHost {
     this.#asked.add(request);
     const place = isFirst ? placeOf(request.raw.url ?? "/", this.servedHeight) : undefined;
     if (place === undefined) return this.#client.bringDirectory(root);
-    await this.#client.bringWay(place.path, place.height);
+    const { last } = this.#heads;
+    const head = last?.height === place.height ? last : this.#heads.pinned(place.height);
+    if (head === undefined) return this.#client.bringDirectory(root);
+    await this.#client.bringWay(place.path, head);
+    this.#foresee(place.path, head);
+  }
+
+  /** Who asks for many paths of a tree will ask for more: its directories are brought together. */
+  #foresee(path: string, head: PinnedTrees | VerifiedHead): void {
+    const [tree = ""] = path.split("/");
+    const key = `${head.height} ${tree}`;
+    const count = (this.#brought.get(key) ?? 0) + 1;
+    if (this.#brought.size > 1000) this.#brought.clear();
+    this.#brought.set(key, count);
+    if (count !== foreseeAfter) return;
+    const entry = lookup(this.#client.directories, head.trees, [tree]);
+    if (entry?.kind === "directory")
+      void this.#client.prefetch(entry.root, foreseenMax).catch(() => undefined);
   }
 }
 

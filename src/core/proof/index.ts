@@ -15,6 +15,7 @@ export {
   writePathProof,
 } from "./path-proof.ts";
 export {
+  entryIn,
   nodesOnTheWay,
   type ProvenState,
   provenEntry,
