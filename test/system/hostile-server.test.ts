@@ -122,6 +122,21 @@ describe("hostile servers against the client", () => {
     }
   });
 
+  test("an old state under the newest checkpoint is not taken for the newest", async () => {
+    evil.trick = on(/\.smalti\/head$/, async (_, response) => {
+      const old = await fetch(`${honest()}/.smalti/head?height=1`);
+      response.end(await old.text());
+    });
+    await assert.rejects(client(evil.url).head(), /not the newest under its checkpoint/);
+    const reading = client();
+    assert.equal((await reading.newestHead()).height, 2);
+    assert.deepEqual(
+      reading.lies.map(({ code }) => code),
+      ["NOT_NEWEST"],
+    );
+    assert.equal((await client(evil.url).head(1)).height, 1, "asked for, it is right");
+  });
+
   test("a stale head does not hold back, and the proof of another height is refused", async () => {
     bendHead(() => JSON.parse(oldHead));
     assert.equal((await client().newestHead()).height, 2);
