@@ -58,6 +58,16 @@ describe("a proof of what stands at a path", () => {
     assert.ok(incomplete > 0);
   });
 
+  test("the state is the one that the log names, not another of the same height", () => {
+    const [mine, theirs] = [["a"], ["a", "b"]].map((files) =>
+      readPathProof(provenIn(committee, files, "demo/b")),
+    );
+    assert.ok(mine?.ok && theirs?.ok);
+    const { body, nodes } = theirs.value;
+    const grafted = checkPathProof(trust, writePathProof({ ...mine.value, body, nodes }));
+    assert.ok(!grafted.ok && grafted.error.code === "WRONG_PROOF");
+  });
+
   test("any changed byte is a fault, never another answer", () => {
     const written = provenIn(committee, ["a", "b/c"], "demo/a");
     const right = JSON.stringify(checkPathProof(trust, written));

@@ -137,6 +137,34 @@ describe("hostile servers against the client", () => {
     assert.equal((await client(evil.url).head(1)).height, 1, "asked for, it is right");
   });
 
+  test("a proof of something else, a wrong chunk, a wrong list of chunks: refused", async () => {
+    const honestly = client(honest());
+    const head = await honestly.head(2);
+    const file = await honestly.entry(head, "demo", "large");
+    assert.ok(file.kind === "file" && file.chunks !== undefined);
+    const chunked = { ...file, chunks: file.chunks };
+    const list = await honestly.chunkList(chunked);
+    assert.equal((await honestly.chunks(chunked, list, { first: 1, count: 2 })).length, 524_288);
+
+    evil.trick = on(/proof\/2\/demo\/small/, async (_, response) => {
+      response.end(await (await fetch(`${honest()}/.smalti/proof/2/demo/large`)).text());
+    });
+    await assert.rejects(client(evil.url).proof("demo/small", 2), { code: "VERIFICATION_FAILED" });
+    evil.trick = on(/proof\/2\/demo\/small/, async (_, response) => {
+      response.end(await (await fetch(`${honest()}/.smalti/proof/1/demo/small`)).text());
+    });
+    await assert.rejects(client(evil.url).proof("demo/small", 2), { code: "VERIFICATION_FAILED" });
+    evil.trick = on(/blob|chunks/, async (request, response) => {
+      const { bytes, status, headers } = await evil.pass(request);
+      bytes[bytes.length - 1] = (bytes.at(-1) ?? 0) ^ 1;
+      response.writeHead(status, headers).end(bytes);
+    });
+    const lied = client(evil.url);
+    await assert.rejects(lied.chunkList(chunked), { code: "VERIFICATION_FAILED" });
+    const place = { first: 0, count: 3 };
+    await assert.rejects(lied.chunks(chunked, list, place), { code: "VERIFICATION_FAILED" });
+  });
+
   test("a stale head does not hold back, and the proof of another height is refused", async () => {
     bendHead(() => JSON.parse(oldHead));
     assert.equal((await client().newestHead()).height, 2);
