@@ -1,4 +1,4 @@
-import { chmod, mkdir, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { contentOf, type Ecosystem, must, put, quick, readIf, sha, told } from "./ecosystem.ts";
 import { go, npm, pip } from "./ecosystem-packages.ts";
@@ -253,6 +253,33 @@ const skopeo: Ecosystem = {
   },
 };
 
+const nixDo = ["--extra-experimental-features", "nix-command"];
+/** Nix keeps nothing outside of a directory of its own. */
+const nixAt = (home: string): NodeJS.ProcessEnv => ({ ...process.env, HOME: home, NIX_REMOTE: "" });
+
+const nix: Ecosystem = {
+  name: "nix",
+  tools: ["nix"],
+  lines: "nix copy --from URL/nix /nix/store/HASH-NAME",
+  make: async (tree, generation) => {
+    const around = join(tree, "..");
+    const env = nixAt(join(around, "home"));
+    await put(join(around, "file.bin"), contentOf("nix", generation));
+    const root = join(around, "root");
+    const added = ["--store", root, "store", "add-path", "file.bin"];
+    const path = (await must("nix", [...nixDo, ...added], { cwd: around, env })).trim();
+    await must("nix", [...nixDo, "--store", root, "copy", "--to", `file://${tree}`, path], { env });
+    // The path names its content; it came by another way, as a lock file does.
+    await put(join(around, "path"), path);
+  },
+  fetch: async (url, into) => {
+    const path = (await readFile(join(into, "..", "path"))).toString();
+    const args = ["--store", join(into, "root"), "copy", "--no-check-sigs", "--from", url, path];
+    const { code } = await runTool("nix", [...nixDo, ...args], { ...quick, env: nixAt(into) });
+    return code === 0 ? told(await readIf(join(into, "root", path)), "nix") : "refused";
+  },
+};
+
 /** The tree that each stands in; OCI clients ask at the root of a host. */
 export const ecosystems: ReadonlyMap<string, Ecosystem> = new Map([
   [
@@ -288,4 +315,5 @@ export const ecosystems: ReadonlyMap<string, Ecosystem> = new Map([
   ["v2", skopeo],
   ["zsync", zsync],
   ["ostree", ostree],
+  ["nix", nix],
 ]);

@@ -5,7 +5,7 @@ import { promisify } from "node:util";
 const packages: Readonly<Record<string, readonly string[]>> = {
   go: ["golang-go", "golang-golang-x-mod-dev"],
   skopeo: ["skopeo"],
-  "nix-store": ["nix-bin"],
+  nix: ["nix-bin"],
   zsync: ["zsync"],
   zsyncmake: ["zsync"],
   aria2c: ["aria2"],
