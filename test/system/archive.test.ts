@@ -122,6 +122,16 @@ describe("an archive over time and over mirrors", () => {
     assert.deepEqual(await readFile(join(work, "large.bin")), large);
   });
 
+  test("a status page and a trace file say how far a mirror is", async () => {
+    const base = net.host("r0").http;
+    const page = await (await fetch(`${base}/.smalti/status.html`)).text();
+    assert.match(page, /<th>height<\/th><td>4<\/td>/);
+    assert.ok(page.includes(net.host("w1").http));
+    const trace = await (await fetch(`${base}/.smalti/trace/r0`)).text();
+    assert.match(trace, /^\w{3}, .* GMT\nArchive serial: 4\n/);
+    assert.equal((await fetch(`${base}/.smalti/trace/r1`)).status, 404);
+  });
+
   test("an audit tells a whole mirror from one that lies, and proves the lie", async () => {
     const whole = await net.run("audit", net.host("r0").http, "--full", "-o", "json");
     assert.equal(whole.code, 0, whole.stderr);

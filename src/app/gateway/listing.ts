@@ -1,6 +1,6 @@
 import type { NamedEntry } from "../../core/mirror/index.ts";
 
-function escapeHtml(text: string): string {
+export function escapeHtml(text: string): string {
   const names: Readonly<Record<string, string>> = {
     "&": "&amp;",
     "<": "&lt;",
@@ -38,6 +38,18 @@ function row(item: NamedEntry): string {
   }
 }
 
+/** A page of ours, from parts that are escaped already. */
+export function htmlPage(title: string, body: string): string {
+  return `<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>${title}</title><style>
+body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#223}
+table{border-collapse:collapse;width:100%}td,th{padding:.15rem .75rem .15rem 0;border-bottom:1px solid #eee;text-align:left}
+.n{text-align:right;white-space:nowrap;color:#667}code{color:#889}footer{color:#889;margin-top:1rem}a{color:#05c}
+</style></head><body><h1>${title}</h1>${body}</body></html>
+`;
+}
+
 /** A directory for people. */
 export function directoryPage(page: {
   readonly path: string;
@@ -45,16 +57,11 @@ export function directoryPage(page: {
   readonly moniker: string;
   readonly entries: readonly NamedEntry[];
 }): string {
-  const title = escapeHtml(page.path);
   const up = page.path === "/" ? "" : '<tr><td><a href="../">../</a></td><td></td><td></td></tr>';
-  return `<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>${title}</title><style>
-body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#223}
-table{border-collapse:collapse;width:100%}td{padding:.15rem .75rem .15rem 0;border-bottom:1px solid #eee}
-.n{text-align:right;white-space:nowrap;color:#667}code{color:#889}footer{color:#889;margin-top:1rem}a{color:#05c}
-</style></head><body><h1>${title}</h1><table>${up}${page.entries.map(row).join("\n")}</table>
+  return htmlPage(
+    escapeHtml(page.path),
+    `<table>${up}${page.entries.map(row).join("\n")}</table>
 <footer>${page.entries.length} entries · height ${page.height} · served by ${escapeHtml(page.moniker)} ·
-<a href="/.smalti/head">proof</a> · verify with <code>smalti get</code></footer></body></html>
-`;
+<a href="/.smalti/head">proof</a> · verify with <code>smalti get</code></footer>`,
+  );
 }

@@ -4,6 +4,7 @@ import { signAnswer } from "./answer-receipt.ts";
 import { apiRoutes } from "./api-routes.ts";
 import type { GatewayHost } from "./host-api.ts";
 import { logRoutes } from "./log-routes.ts";
+import { mirrorPages } from "./mirror-pages.ts";
 import { publishRoutes } from "./publish-routes.ts";
 import { reputeRoutes } from "./repute-routes.ts";
 import { splitRoutes } from "./split-routes.ts";
@@ -62,6 +63,7 @@ export async function openGateway(
   const server = configureServer();
   apiRoutes(server, host);
   logRoutes(server, host);
+  mirrorPages(server, host);
   reputeRoutes(server, host);
   splitRoutes(server, host);
   publishRoutes(server, host.desk);
