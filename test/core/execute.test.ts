@@ -8,6 +8,7 @@ import {
   type Change,
   changesDigest,
   DirectoryStore,
+  decodeLeaf,
   decodeState,
   type Executed,
   encodeChanges,
@@ -24,6 +25,7 @@ import {
   type OrderedMessage,
   signPolicy,
   signUpdate,
+  stateKeys,
 } from "../../src/core/mirror/index.ts";
 import { fakeSigner, fakeVerifier } from "../support/dag-world.ts";
 
@@ -289,5 +291,24 @@ describe("the mirror state machine", () => {
     assert.ok(due?.type === "checkpoint-due");
     assert.equal(due.due.size, replica.state.log.size);
     assert.deepEqual(due.due.root, rootOf(replica.state.log));
+  });
+
+  test("whatever is certified ends with the leaf of its state", () => {
+    const replica = new Replica(admin, [alice, bob]);
+    const kinds = (): string[] => {
+      const sizes = replica.events.flatMap((event) =>
+        event.type === "checkpoint-due" ? [event.due.size] : [],
+      );
+      return sizes.map((size) => {
+        const leaf = decodeLeaf(replica.data.get(stateKeys.leaf(size - 1)) ?? new Uint8Array(0));
+        return leaf.ok && leaf.value.kind === "state" ? `state ${leaf.value.height}` : "other";
+      });
+    };
+    const first = update(replica, alice, [put("a", "1")]);
+    replica.run([first.message, ...[0, 1, 2].map((writer) => held(writer, first.id))]);
+    const refused = update(replica, bob, [put("a", "2")]);
+    replica.run([refused.message, ...[0, 1, 2].map((writer) => held(writer, refused.id))]);
+    assert.deepEqual(replica.outcomes(), ["published", "conflict"]);
+    assert.deepEqual(kinds(), ["state 1", "state 1"], "after a refusal too, which makes no height");
   });
 });
