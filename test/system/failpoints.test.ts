@@ -81,6 +81,7 @@ describe("kill -9 at durable steps, on real files", () => {
       const args = [
         ...vars,
         `SMALTI_HOME=${net.directory}`,
+        `SMALTI_STATE=${join(net.directory, "state")}`,
         process.execPath,
         main,
         "get",
