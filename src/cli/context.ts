@@ -1,8 +1,9 @@
 import { existsSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import type { Command } from "commander";
-import { type Lie, MarkFile, MirrorClient, type Trust } from "../app/client/index.ts";
+import { ForkError, type Lie, MarkFile, MirrorClient, type Trust } from "../app/client/index.ts";
 import { ConfigError, loadGenesis } from "../app/config/index.ts";
 import { Ed25519Verifier } from "../core/crypto/index.ts";
 import { type KeyRole, type LoadedKey, loadKeyFile } from "../io/files/index.ts";
@@ -55,6 +56,18 @@ export function secondsFlag(text: string): number {
   if (count === undefined)
     throw new ConfigError("USAGE", `a time is written like 90s, 15m, 24h, 7d or none, not ${text}`);
   return Number(count) * { s: 1, m: 60, h: 3600, d: 86_400 }[unit as "s" | "m" | "h" | "d"];
+}
+
+/** Keeps the proofs that an error carries; returns where. */
+export async function keepEvidence(error: unknown): Promise<readonly string[]> {
+  if (!(error instanceof ForkError)) return [];
+  const files: string[] = [];
+  for (const [i, wire] of error.evidence.entries()) {
+    const file = resolve(`fork-${Date.now()}-${i}.evidence`);
+    await writeFile(file, wire);
+    files.push(file);
+  }
+  return files;
 }
 
 /** Where clients keep what they have seen. */

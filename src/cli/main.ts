@@ -3,6 +3,7 @@ import { Command, CommanderError } from "commander";
 import pc from "picocolors";
 import { version } from "../app/config/index.ts";
 import { auditCommand } from "./audit-command.ts";
+import { keepEvidence } from "./context.ts";
 import { fsckCommand } from "./fsck-command.ts";
 import { hostCommands } from "./host-commands.ts";
 import { lightCommand } from "./light-command.ts";
@@ -62,6 +63,8 @@ try {
     note(
       `${pc.red("smalti:")} ${error instanceof Error ? error.message : String(error)}${typeof code === "string" ? pc.dim(` [${code}]`) : ""}`,
     );
+    for (const file of await keepEvidence(error))
+      note(`kept: ${file}; show it to anybody: smalti evidence submit ${file}`);
     process.exitCode = exitCodeOf(error);
   }
 }

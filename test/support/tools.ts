@@ -11,6 +11,8 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   aria2c: ["aria2"],
   ostree: ["ostree"],
   chromium: ["chromium"],
+  python3: ["python3"],
+  pip: ["python3-pip"],
   wget: ["wget"],
   curl: ["curl"],
   git: ["git"],

@@ -225,6 +225,11 @@ describe("smalti light", () => {
       "the newest is served",
     );
     await light.end();
+    // Its reader has gone on to the second height: it serves the first, and calls nobody a liar.
+    light = await LightProcess.start(net, [frozen.url], { state: join(work, "behind") });
+    assert.equal(await (await at("/demo/a.txt")).text(), "first\n");
+    assert.deepEqual((await light.status()).liars, []);
+    await light.end();
     const again = await LightProcess.start(net, [frozen.url], { state }).catch(
       (error: unknown) => error,
     );

@@ -93,11 +93,15 @@ export class LightHost implements TreeHost {
   }
 
   #remember(file: File, record: PinnedTrees, names: readonly string[]): void {
-    if (this.#files.size >= pathsMax) this.#files.clear();
     const path = names.map(encodeURIComponent).join("/");
-    const isNewest = record.height === this.servedHeight;
-    this.#files.set(file.digest, { file, url: `${isNewest ? "" : `/@${record.height}`}/${path}` });
-    if (!isNewest) return;
+    // The oldest leaves first: what an answer that is remembered stands for is still known.
+    this.#files.delete(file.digest);
+    this.#files.set(file.digest, { file, url: `/@${record.height}/${path}` });
+    for (const [oldest] of this.#files) {
+      if (this.#files.size <= pathsMax) break;
+      this.#files.delete(oldest);
+    }
+    if (record.height !== this.servedHeight) return;
     const key = names.join("/");
     if (this.#seen.get(key)?.digest === file.digest) return;
     if (this.#seen.size >= pathsMax) this.#seen.clear();

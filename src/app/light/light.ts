@@ -54,7 +54,9 @@ export async function openLight(options: LightOptions): Promise<RunningLight> {
     onLie: (lie) => {
       liars.remember(lie);
       onLie?.(lie);
-      if (lie.url !== undefined) void liars.prove(lie.server, lie.url).catch(() => undefined);
+      // Hosts sign for the newest height; what they then say of it is judged by the height that they name.
+      const url = lie.url?.replace(/^\/@\d+/, "");
+      if (url !== undefined) void liars.prove(lie.server, url).catch(() => undefined);
     },
   });
   client.distrust(known.map(({ server }) => server));

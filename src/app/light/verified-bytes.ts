@@ -18,7 +18,7 @@ const stretch = 4;
 
 export interface Wanted {
   readonly file: File;
-  /** `/TREE/path`, as its URL has it. */
+  /** `/@HEIGHT/TREE/path`: a server that has gone on to another height is no liar. */
   readonly url: string;
   readonly start: number;
   /** Exclusive. */

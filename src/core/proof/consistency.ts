@@ -51,7 +51,6 @@ export function checkConsistency(trust: Trust, written: string): Result<Consiste
   const newer = certifiedBy(trust, proof.value.newer);
   if (!newer.ok) return newer;
   const [before, after] = [older.value.checkpoint, newer.value.checkpoint];
-  if (before.size === 0 && after.size >= 0) return ok({ older: older.value, newer: newer.value });
   if (!verifyConsistency(before, after, proof.value.hashes))
     return fail(
       "INCONSISTENT",
