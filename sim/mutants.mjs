@@ -439,8 +439,8 @@ export const mutants = [
   },
   {
     file: "core/host/cosigning.js",
-    find: "if (cosignatures.size < this.#network.quorum",
-    put: "if (cosignatures.size < this.#network.quorum - 1",
+    find: "if (cosignatures.size < quorum",
+    put: "if (cosignatures.size < quorum - 1",
     says: "checkpoints with a cosignature too few",
   },
   {
@@ -451,14 +451,14 @@ export const mutants = [
   },
   {
     file: "core/host/cosigning.js",
-    find: 'if (first !== undefined)\n            return [{ type: "contradiction"',
+    find: 'if (first !== undefined && !isRepeated)\n            return [{ type: "contradiction"',
     put: 'if (!equalBytes(sized.root, collected.due.root))\n            return [{ type: "contradiction"',
     says: "one strange root is called a proof",
   },
   {
     file: "core/host/follower.js",
-    find: "if (!equalBytes(due.root, root)) {",
-    put: "if (false) {",
+    find: "if (!equalBytes(due.root, root))",
+    put: "if (false)",
     says: "a reader does not compare roots",
   },
   { file: "core/mirror/path.js", find: '".."', put: '"..."', says: "`..` is a name" },
@@ -590,5 +590,54 @@ export const mutants = [
     find: "if (observation.round <= this.blockRound)",
     put: "if (false)",
     says: "an old block is a sign of life",
+  },
+  // ── what a downloader stands on ──
+  {
+    file: "core/crypto/checkpoint.js",
+    find: "times[expected.quorum - 1]",
+    put: "times[0]",
+    says: "the lease is the newest clock, not the quorum's",
+  },
+  {
+    file: "core/mirror/execute.js",
+    find: 'if (this.#lastLeaf !== "state")',
+    put: "if (false)",
+    says: "what is certified does not end with its state",
+  },
+  {
+    file: "core/proof/state-proof.js",
+    find: "if (!verifyInclusion(place, { size, root }, proof.hashes))",
+    put: "if (false)",
+    says: "a leaf outside of the log proves a state",
+  },
+  {
+    file: "core/proof/state-proof.js",
+    find: "leaf.value.state === stateDigest(body.value)",
+    put: "true",
+    says: "a leaf proves another state of its height",
+  },
+  {
+    file: "core/proof/consistency.js",
+    find: "if (!verifyConsistency(before, after, proof.value.hashes))",
+    put: "if (false)",
+    says: "any two certified logs are one",
+  },
+  {
+    file: "app/client/high-water.js",
+    find: "if (head.logSize < mark.logSize)",
+    put: "if (false)",
+    says: "a client goes back to what is older than it has seen",
+  },
+  {
+    file: "app/light/verified-bytes.js",
+    find: 'whole.digest("hex") !== file.digest',
+    put: "false",
+    says: "the last chunk leaves before the file is known to be right",
+  },
+  {
+    file: "core/host/opinions.js",
+    find: "makers.has(statement.by)",
+    put: "true",
+    says: "the word of one who is gone forbids a split",
   },
 ];
