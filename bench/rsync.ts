@@ -1,10 +1,10 @@
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
+import { freePorts } from "../src/app/setup/index.ts";
 
 const run = promisify(execFile);
 
@@ -13,14 +13,6 @@ export async function has(command: string, flag = "--version"): Promise<boolean>
     () => true,
     () => false,
   );
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
-  const address = server.address();
-  await new Promise((done) => server.close(done));
-  return typeof address === "object" && address !== null ? address.port : 0;
 }
 
 /** Three rsync daemons on loopback, each with a module of its own; copies go to all three at once. */
@@ -35,7 +27,7 @@ export class RsyncMirrors {
 
   async start(): Promise<void> {
     for (let i = 0; i < 3; i++) {
-      const port = await freePort();
+      const [port = 0] = await freePorts(1);
       const target = join(this.#root, `mirror${i}`);
       await mkdir(target, { recursive: true });
       const config = join(this.#root, `rsyncd${i}.conf`);

@@ -6,8 +6,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
+import { freePorts } from "../src/app/setup/index.ts";
 import { startNet, until } from "../test/support/net.ts";
-import { freePort, has } from "./rsync.ts";
+import { has } from "./rsync.ts";
 import { usageOf } from "./usage.ts";
 
 const run = promisify(execFile);
@@ -107,7 +108,7 @@ async function startNginx(
   work: string,
 ): Promise<{ readonly server: Server; stop(): Promise<void> } | undefined> {
   if (!(await has("nginx", "-v"))) return undefined;
-  const port = await freePort();
+  const [port = 0] = await freePorts(1);
   const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(
     (name) => `${name}_temp_path ${work}/${name};`,
   );

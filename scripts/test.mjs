@@ -8,6 +8,8 @@ import { fileURLToPath } from "node:url";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const bin = (name) => join(root, "node_modules", ".bin", name);
 const work = mkdtempSync(join(tmpdir(), "smalti-test-"));
+/** No file of tests takes half as long; one that hangs is ended, and fails. */
+const fileLimitMs = 20 * 60_000;
 const totals = { pass: 0, fail: 0 };
 
 function step(title, command, args) {
@@ -33,7 +35,8 @@ function suite(title, files, concurrency) {
   const tap = join(work, "tap");
   const reporters = ["--test-reporter=spec", "--test-reporter-destination=stdout"];
   reporters.push("--test-reporter=tap", `--test-reporter-destination=${tap}`);
-  const args = ["--test", `--test-concurrency=${concurrency}`, ...reporters, ...files];
+  const limits = [`--test-concurrency=${concurrency}`, `--test-timeout=${fileLimitMs}`];
+  const args = ["--test", ...limits, ...reporters, ...files];
   const { status } = spawnSync(process.execPath, args, { cwd: root, stdio: "inherit" });
   const report = readFileSync(tap, "utf8");
   const count = (name) => Number(new RegExp(`^# ${name} (\\d+)`, "m").exec(report)?.[1] ?? 0);

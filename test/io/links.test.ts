@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
-import { createServer } from "node:net";
 import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Scheduler, SimNetwork } from "../../sim/index.ts";
+import { freePorts } from "../../src/app/setup/index.ts";
 import { Author, Prng, type PublicKey } from "../../src/core/base/index.ts";
 import { openLinks } from "../../src/io/transport/index.ts";
 
@@ -26,14 +26,6 @@ interface Pair {
 const told = (frame: Uint8Array): string =>
   frame.length < 100 ? Buffer.from(frame).toString() : `${frame.length} bytes`;
 
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === "object" && address !== null ? address.port : 0;
-}
-
 function identityOf(): { readonly publicKey: PublicKey; readonly seed: Uint8Array } {
   const { x = "", d = "" } = generateKeyPairSync("ed25519").privateKey.export({ format: "jwk" });
   const publicKey = Buffer.from(x, "base64url").toString("hex") as PublicKey;
@@ -44,7 +36,8 @@ async function realPair(): Promise<Pair> {
   const heard: [Heard, Heard] = [[], []];
   const sessions: [number, number] = [0, 0];
   const identities = [identityOf(), identityOf()] as const;
-  const ports = [await freePort(), await freePort()] as const;
+  const [first = 0, second = 0] = await freePorts(2);
+  const ports = [first, second] as const;
   const open = (self: 0 | 1): ReturnType<typeof openLinks> => {
     const other = self === 0 ? 1 : 0;
     return openLinks({

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import type { LightStatus } from "../../src/app/light/index.ts";
+import { endsWithUs } from "./children.ts";
 import type { Net } from "./net.ts";
 
 const main = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url));
@@ -27,10 +28,10 @@ export class LightProcess {
     const { state = join(net.directory, "light"), args = [] } = options;
     const genesis = join(net.host("w0").host.home, "config", "genesis.json");
     const flags = ["--genesis", genesis, "--listen", "127.0.0.1:0", "--state", state, "-o", "json"];
-    const child = spawn(
-      process.execPath,
-      [main, "light", ...flags, ...args, "--from", ...servers],
-      { stdio: ["ignore", "pipe", "pipe"] },
+    const child = endsWithUs(
+      spawn(process.execPath, [main, "light", ...flags, ...args, "--from", ...servers], {
+        stdio: ["ignore", "pipe", "pipe"],
+      }),
     );
     let said = "";
     child.stderr?.on("data", (piece: Buffer) => {
@@ -47,7 +48,9 @@ export class LightProcess {
       return ended;
     })();
     ended.catch(() => undefined);
+    child.ref();
     const url = await Promise.race([ready, ended]);
+    child.unref();
     child.stdout?.resume();
     return new LightProcess(child, url);
   }
@@ -58,6 +61,7 @@ export class LightProcess {
 
   async end(): Promise<void> {
     if (this.#child.exitCode !== null) return;
+    this.#child.ref();
     this.#child.kill("SIGTERM");
     await once(this.#child, "exit");
   }

@@ -12,6 +12,7 @@ import {
   type TestnetHost,
   type TestnetOptions,
 } from "../../src/app/setup/index.ts";
+import { endsWithUs } from "./children.ts";
 
 /** Every client of a test begins without a memory, unless it is told where it is with `--state`. */
 const clientState = mkdtempSync(join(tmpdir(), "smalti-state-"));
@@ -84,7 +85,7 @@ export class HostProcess {
       "--home",
       this.host.home,
     ];
-    const child = spawn(command, rest, { stdio: ["ignore", "ignore", "pipe"] });
+    const child = endsWithUs(spawn(command, rest, { stdio: ["ignore", "ignore", "pipe"] }));
     child.stderr?.on("data", (text: Buffer) => {
       this.log = (this.log + text.toString()).slice(-200_000);
     });
@@ -115,6 +116,7 @@ export class HostProcess {
     if (child === undefined) return Promise.resolve(0);
     if (child.exitCode !== null) return Promise.resolve(child.exitCode);
     if (child.signalCode !== null) return Promise.resolve(-1);
+    child.ref();
     return new Promise((resolve) => child.once("exit", (code) => resolve(code ?? -1)));
   }
 

@@ -44,8 +44,14 @@ export class RealStage implements Stage {
     for (const { home } of testnet.hosts) await appendFile(homeOf(home).configFile, opinionConfig);
     const proxies = await LinkProxies.between(testnet);
     const net = new Net(testnet, directory);
-    await Promise.all(net.writers.map((writer) => writer.start()));
-    return new RealStage(net, proxies);
+    const stage = new RealStage(net, proxies);
+    try {
+      await Promise.all(net.writers.map((writer) => writer.start()));
+    } catch (error) {
+      await stage.close();
+      throw error;
+    }
+    return stage;
   }
 
   host(letter: Letter): HostProcess {

@@ -1,8 +1,7 @@
 import { copyFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import type { SplitsReport } from "../../src/app/gateway/index.ts";
-import { createHome } from "../../src/app/setup/index.ts";
+import { createHome, freePorts } from "../../src/app/setup/index.ts";
 import { appendVia } from "./load.ts";
 import { HostProcess, type Net, type Ran, smalti, until } from "./net.ts";
 
@@ -77,18 +76,10 @@ export async function founded(
   return groups[0] ?? "";
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
-  const address = server.address();
-  await new Promise((done) => server.close(done));
-  return typeof address === "object" && address !== null ? address.port : 0;
-}
-
 /** A reader with an empty home, and the genesis of another host. */
 export async function freshReader(net: Net, name: string, like: HostProcess): Promise<HostProcess> {
   const home = join(net.directory, name);
-  const [http, admin] = [await freePort(), await freePort()];
+  const [http, admin] = await freePorts(2);
   await createHome(home, {
     version: 1,
     moniker: name,

@@ -1,3 +1,4 @@
+export { freePorts } from "./ports.ts";
 export {
   checkedGenesis,
   createHome,

@@ -1,5 +1,4 @@
 import { mkdir, readdir, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { join, resolve } from "node:path";
 import type { PublicKey } from "../../core/base/index.ts";
 import { type Genesis, type GenesisWriter, networkOf } from "../../core/membership/index.ts";
@@ -12,6 +11,7 @@ import {
   formatGenesis,
   homeOf,
 } from "../config/index.ts";
+import { freePorts } from "./ports.ts";
 
 /** The public half of a new home: what others must know of it. */
 export interface HomeIdentity {
@@ -218,17 +218,5 @@ async function portsFor(options: TestnetOptions): Promise<number[]> {
   const count = 3 * options.writers + 2 * options.readers;
   if (options.firstPort !== undefined)
     return Array.from({ length: count }, (_, i) => (options.firstPort ?? 0) + i);
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer();
-      await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => {
-    const address = server.address();
-    return typeof address === "object" && address !== null ? address.port : 0;
-  });
-  await Promise.all(servers.map((server) => new Promise((done) => server.close(done))));
-  return ports;
+  return freePorts(count);
 }
