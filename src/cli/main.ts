@@ -6,6 +6,7 @@ import { auditCommand } from "./audit-command.ts";
 import { keepEvidence } from "./context.ts";
 import { fsckCommand } from "./fsck-command.ts";
 import { hostCommands } from "./host-commands.ts";
+import { importCommand } from "./import-command.ts";
 import { lightCommand } from "./light-command.ts";
 import { logCommands } from "./log-commands.ts";
 import { exitCodeOf, exitCodes, note } from "./output.ts";
@@ -28,6 +29,7 @@ const program = new Command("smalti")
   );
 hostCommands(program);
 publishCommands(program);
+importCommand(program);
 treeCommands(program);
 lightCommand(program);
 auditCommand(program);

@@ -31,6 +31,7 @@ const byCode: Readonly<Record<string, number>> = {
   INCONSISTENT: exitCodes.verification,
   INCOMPLETE_PROOF: exitCodes.verification,
   OTHER_BYTES: exitCodes.verification,
+  NOT_WITNESSED: exitCodes.verification,
   STALE: exitCodes.stale,
   ROLLED_BACK: exitCodes.stale,
   FORK: exitCodes.misbehaviour,

@@ -9,14 +9,17 @@ import {
   type MirrorClient,
   NoHonestServerError,
   type Plan,
+  type Published,
   planPublish,
   publishChanges,
   ScanCache,
   scanDirectory,
   type VerifiedHead,
+  type Witnessed,
 } from "../app/client/index.ts";
 import { ConfigError } from "../app/config/index.ts";
 import { isPublicKey } from "../core/base/index.ts";
+import type { UpdateSource } from "../core/mirror/index.ts";
 import {
   type CommonOptions,
   clientOf,
@@ -27,7 +30,7 @@ import {
   withOutput,
   withTrust,
 } from "./context.ts";
-import { bytesText, progressBar, say, sayJson, sayTable } from "./output.ts";
+import { bytesText, note, progressBar, say, sayJson, sayTable } from "./output.ts";
 
 /** Verbs for publishers and administrators. */
 export function publishCommands(program: Command): void {
@@ -35,7 +38,7 @@ export function publishCommands(program: Command): void {
   publisherCommands(program);
 }
 
-interface PublishFlags extends CommonOptions {
+export interface PublishFlags extends CommonOptions {
   readonly dryRun?: boolean;
   readonly delete?: boolean;
   readonly checksum?: boolean;
@@ -69,7 +72,12 @@ function headToChange(client: MirrorClient): Promise<VerifiedHead | undefined> {
   return found;
 }
 
-async function publish(directory: string, tree: string, options: PublishFlags): Promise<void> {
+/** Brings a directory into a tree and tells how it went. */
+export async function publish(
+  directory: string,
+  tree: string,
+  options: PublishFlags & { readonly source?: UpdateSource },
+): Promise<void> {
   const { trust, client } = await clientOf(options);
   const bar = progressBar("reading");
   const found = headToChange(client);
@@ -92,39 +100,68 @@ async function publish(directory: string, tree: string, options: PublishFlags): 
   const { signer } = await keyOf(options, "publisher");
   const upload = progressBar("upload");
   const startedAt = performance.now();
-  const { receipt, verified, writer, uploadedBytes } = await publishChanges({
+  const published = await publishChanges({
     trust,
     writers: serversOf(options, trust),
     signer,
     plan,
     local,
+    ...(options.source === undefined
+      ? {}
+      : { source: options.source, onWitnessed: witnessNotes() }),
     onProgress: ({ doneBytes, totalBytes }) => upload.update(doneBytes, Math.max(totalBytes, 1)),
   }).finally(() => upload.stop());
   if (options.receipt !== undefined)
-    await writeFile(options.receipt, `${JSON.stringify(receipt, null, 2)}\n`);
-  const seconds = ((performance.now() - startedAt) / 1000).toFixed(2);
+    await writeFile(options.receipt, `${JSON.stringify(published.receipt, null, 2)}\n`);
+  tellPublished(plan, published, {
+    writers: trust.network.writers.length,
+    seconds: (performance.now() - startedAt) / 1000,
+    isJson: options.output === "json",
+  });
+}
+
+/** Says once of each writer what it saw at the source. */
+function witnessNotes(): (rows: readonly Witnessed[]) => void {
+  const told = new Set<string>();
+  return (rows) => {
+    for (const { writer, state, detail } of rows) {
+      const isWord = state === "seen" || state === "refused" || state === "not-asked";
+      const line = `${writer}: ${state}${detail === "" ? "" : `: ${detail}`}`;
+      if (isWord && !told.has(line)) note(line);
+      told.add(line);
+    }
+  };
+}
+
+function tellPublished(
+  plan: Plan,
+  { receipt, verified, writer, uploadedBytes }: Published,
+  how: { readonly writers: number; readonly seconds: number; readonly isJson: boolean },
+): void {
+  const { tree } = plan;
   const counts = {
     added: plan.added.length,
     changed: plan.changed.length,
     deleted: plan.deleted.length,
   };
-  if (options.output === "json")
+  const { height, id, signers, source } = verified;
+  if (how.isJson)
     return sayJson({
       tree,
-      height: verified.height,
-      id: verified.id,
+      height,
+      id,
       ...counts,
       uploadedBytes,
       writer,
-      signers: verified.signers,
+      source,
+      signers,
       receipt,
     });
   say(
-    `${pc.green("published")} ${tree} at height ${pc.bold(String(verified.height))}: ${countsText(plan)}, ${bytesText(uploadedBytes)} sent to ${writer} in ${seconds} s`,
+    `${pc.green("published")} ${tree} at height ${pc.bold(String(height))}: ${countsText(plan)}, ${bytesText(uploadedBytes)} sent to ${writer} in ${how.seconds.toFixed(2)} s`,
   );
-  say(
-    `receipt verified: ${verified.signers.length} of ${trust.network.writers.length} writers cosigned it`,
-  );
+  if (source !== "") say(`a quorum of writers saw these bytes themselves at: ${source}`);
+  say(`receipt verified: ${signers.length} of ${how.writers} writers cosigned it`);
 }
 
 /** What earlier runs read of a directory; not with `--checksum`, nor where there is no such directory. */

@@ -44,12 +44,13 @@ async function checkReceipt(file: string, options: CommonOptions): Promise<void>
     throw Object.assign(new Error(`${file} does not verify: ${verified.error.detail}`), {
       code: "VERIFICATION_FAILED",
     });
-  const { id, outcome, height, tree, publisher, signers } = verified.value;
+  const { id, outcome, height, tree, publisher, source, signers } = verified.value;
   if (options.output === "json")
-    return sayJson({ ok: true, id, outcome, height, tree, publisher, signers });
+    return sayJson({ ok: true, id, outcome, height, tree, publisher, source, signers });
   say(
     `${pc.green("valid")}: ${outcome}${height > 0 ? ` at height ${height}` : ""}${tree === "" ? "" : ` in ${tree}`}, by ${publisher.slice(0, 16)}…`,
   );
+  if (source !== "") say(`a quorum of writers saw these bytes themselves at: ${source}`);
   say(`cosigned by ${signers.join(", ")}`);
 }
 

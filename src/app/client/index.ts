@@ -17,6 +17,7 @@ export {
 } from "./high-water.ts";
 export { type LocalLeaf, LocalTreeError, scanDirectory } from "./local-tree.ts";
 export { AbsentError, MirrorClient } from "./mirror-client.ts";
+export { NotWitnessedError, type Witnessed } from "./observed.ts";
 export { askSums, type BlobSums, type Overlap, overlapOf, type ReadLocal } from "./overlap.ts";
 export { type Plan, planPublish } from "./plan.ts";
 export { type Checked, checkReceipt } from "./proven-lie.ts";

@@ -8,8 +8,10 @@ import {
   type SignedUpdate,
   signPolicy,
   signUpdate,
+  type UpdateSource,
 } from "../../core/mirror/index.ts";
 import { filesByDigest, type LocalLeaf } from "./local-tree.ts";
+import { NotWitnessedError, untilWitnessed, type Witnessed } from "./observed.ts";
 import type { Plan } from "./plan.ts";
 import { askJson, ServerError } from "./transfer.ts";
 import { type Trust, type VerifiedReceipt, verifyReceipt } from "./trust.ts";
@@ -63,9 +65,14 @@ export async function publishChanges(options: {
   readonly signer: Signer;
   readonly plan: Pick<Plan, "tree" | "baseHeight" | "changes"> & Partial<Pick<Plan, "bases">>;
   readonly local: ReadonlyMap<string, LocalLeaf>;
+  /** Writers are to see the bytes there before it is published. */
+  readonly source?: UpdateSource;
+  /** How long so many writers may refuse that it cannot be published, milliseconds. */
+  readonly witnessPatienceMs?: number;
+  readonly onWitnessed?: (rows: readonly Witnessed[]) => void;
   readonly onProgress?: (progress: PublishProgress) => void;
 }): Promise<Published> {
-  const { trust, signer, plan } = options;
+  const { trust, signer, plan, source } = options;
   const changes = encodeChanges(plan);
   const record = {
     group: trust.network.group,
@@ -73,6 +80,7 @@ export async function publishChanges(options: {
     tree: plan.tree,
     changes: { digest: changesDigest(changes), bytes: changes.length },
     nonce: randomBytes(16).toString("hex"),
+    ...(source === undefined ? {} : { source }),
   };
   const update = signUpdate(record, signer);
   const upload = new Upload({
@@ -84,7 +92,12 @@ export async function publishChanges(options: {
   });
   const published = await throughAny(options.writers, async (writer) => {
     await upload.to(writer);
-    return settle(trust, { writer, all: options.writers }, update.id);
+    const { id } = update;
+    if (source !== undefined) {
+      const { writers, witnessPatienceMs: patienceMs = 30_000, onWitnessed: onSeen } = options;
+      await untilWitnessed({ writers, id, observers: source.observers, patienceMs, onSeen });
+    }
+    return settle(trust, { writer, all: options.writers }, id);
   });
   options.onProgress?.({
     phase: "done",
@@ -128,6 +141,8 @@ async function throughAny<T>(
     try {
       return await attempt(writer);
     } catch (error) {
+      // The order has it: no other writer would do more.
+      if (error instanceof NotWitnessedError) throw error;
       errors.push(error instanceof ServerError ? error : new Error(`${writer}: ${causeOf(error)}`));
     }
   }

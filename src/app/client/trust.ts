@@ -125,6 +125,8 @@ export interface VerifiedReceipt {
   readonly tree: string;
   readonly publisher: string;
   readonly conflicts: readonly string[];
+  /** Kind and address of where a quorum of writers saw the bytes; "" where they are the publisher's word. */
+  readonly source: string;
   readonly state: VerifiedHead | undefined;
   readonly signers: readonly string[];
 }
@@ -148,7 +150,7 @@ export function verifyReceipt(trust: Trust, json: unknown): Result<VerifiedRecei
   }
   const state = leaf.height > 0 ? verifyHead(trust, receipt["state"], leaf.height) : undefined;
   if (state !== undefined && !state.ok) return state;
-  const { outcome, height, tree, publisher, conflicts } = leaf;
+  const { outcome, height, tree, publisher, conflicts, source } = leaf;
   return ok({
     id,
     outcome,
@@ -156,6 +158,7 @@ export function verifyReceipt(trust: Trust, json: unknown): Result<VerifiedRecei
     tree,
     publisher,
     conflicts,
+    source,
     state: state?.value,
     signers: certified.signers,
   });
@@ -189,6 +192,7 @@ function verifyPolicyReceipt(
     tree: "",
     publisher,
     conflicts: [],
+    source: "",
     state: state?.value,
     signers: certified.signers,
   });

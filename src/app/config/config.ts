@@ -2,6 +2,8 @@ import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { parse, stringify } from "smol-toml";
 import * as v from "valibot";
+import { limits } from "../../core/base/index.ts";
+import { isTreeName } from "../../core/mirror/index.ts";
 import { ConfigError, issueText } from "../genesis/index.ts";
 
 const endpoint = v.pipe(
@@ -81,6 +83,22 @@ const schema = v.strictObject({
       ),
     }),
     {},
+  ),
+  /** Writers: archives elsewhere that this host looks at itself before it holds an update that says it is from there. */
+  import: v.optional(
+    v.pipe(
+      v.array(
+        v.strictObject({
+          tree: v.pipe(v.string(), v.check(isTreeName, "expected a tree's name")),
+          kind: v.picklist(["dir", "rsync", "http", "apt", "npm", "pypi", "git"]),
+          url: v.pipe(v.string(), v.minLength(1), v.maxLength(limits.sourceUrlBytesMax)),
+          /** Where this host looks instead: its own way to the same archive. */
+          from: v.optional(v.string()),
+        }),
+      ),
+      v.maxLength(256),
+    ),
+    [],
   ),
   logging: v.optional(
     v.strictObject({

@@ -104,6 +104,18 @@ export interface FollowedSoFar {
   readonly group: string | undefined;
 }
 
+/** What a writer that was asked to look for itself says of an update. */
+export interface WitnessReport {
+  readonly state: "looking" | "seen" | "refused" | "not-asked";
+  readonly detail: string;
+}
+
+export interface PendingReport {
+  /** Writers that said in the order that they have all of it, and saw it at its source if it has one. */
+  readonly heldBy: readonly string[];
+  readonly witness?: WitnessReport;
+}
+
 /** A host as its HTTP service sees it. */
 export interface GatewayHost extends TreeHost {
   readonly network: Network;
@@ -122,8 +134,8 @@ export interface GatewayHost extends TreeHost {
   readonly served: CertifiedHead | undefined;
   readonly policy: Policy;
   status(): HostStatus;
-  /** Accepted and neither published nor refused. */
-  isPending(id: Digest): boolean;
+  /** Of an update that is accepted and neither published nor refused: how far it is. */
+  pending(id: Digest): PendingReport | undefined;
   /**
    * Encoded commits after `after` and the newest note, if it is longer or vouched for later; waits up to `waitMs` for
    * news. OTHER_GROUP where the asker's group ends before.

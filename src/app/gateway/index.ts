@@ -5,7 +5,9 @@ export type {
   GatewayHost,
   HostRepute,
   HostStatus,
+  PendingReport,
   PublishDesk,
+  WitnessReport,
 } from "./host-api.ts";
 export { Liar, type LieKind } from "./lies.ts";
 export { heightAt, snapshotsTree } from "./pinned.ts";

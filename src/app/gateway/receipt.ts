@@ -1,7 +1,7 @@
 import { type Digest, toBase64 } from "../../core/base/index.ts";
 import type { OutcomeCode } from "../../core/mirror/index.ts";
 import type { HeadProof } from "./archive.ts";
-import type { GatewayHost } from "./host-api.ts";
+import type { GatewayHost, WitnessReport } from "./host-api.ts";
 
 /**
  * What became of an update, with the proof: the publisher's record, its leaf, the leaf's place under a checkpoint
@@ -27,13 +27,19 @@ export type UpdateStatus =
       readonly state: "unknown" | "pending" | "finished";
       readonly id: Digest;
       readonly outcome?: OutcomeCode;
+      /** While it is pending. */
+      readonly heldBy?: readonly string[];
+      readonly witness?: WitnessReport;
     }
   | { readonly state: "settled"; readonly id: Digest; readonly receipt: Receipt };
 
 /** The receipt if the outcome is certified, else how far it is. */
 export function receiptOf(host: GatewayHost, id: Digest): UpdateStatus {
   const outcome = host.archive.outcome(id);
-  if (outcome === undefined) return { state: host.isPending(id) ? "pending" : "unknown", id };
+  if (outcome === undefined) {
+    const pending = host.pending(id);
+    return pending === undefined ? { state: "unknown", id } : { state: "pending", id, ...pending };
+  }
   const head = host.archive.certified();
   const leaf = host.archive.leaf(outcome.leaf);
   if (head === undefined || leaf === undefined || outcome.leaf >= head.due.size) {

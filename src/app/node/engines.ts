@@ -16,6 +16,7 @@ import type { Engine, Parts } from "./parts.ts";
 import { ReaderNode } from "./reader-node.ts";
 import { SplitReachedError } from "./split-reached.ts";
 import { type Bend, equivocating, withholding } from "./unsafe-writer.ts";
+import { Witness } from "./witness.ts";
 import { WriterNode } from "./writer-node.ts";
 
 /** A writer: keys checked against the genesis, machine, loop and links. Throws KEY_*, NOT_IN_GENESIS. */
@@ -61,6 +62,7 @@ export async function writerEngine(
     verifier,
     onFatal: parts.fatal,
     challenger: new Challenger(parts),
+    witness: new Witness(parts),
     onSplit: (wire, isMine) => void followSplit(parts, wire, isMine),
     ...(bend === undefined ? {} : { bend }),
   });

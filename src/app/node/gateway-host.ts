@@ -3,7 +3,13 @@ import type { OpinionView } from "../../core/host/index.ts";
 import type { Network } from "../../core/membership/index.ts";
 import { decodeLeaf } from "../../core/mirror/index.ts";
 import { version } from "../config/index.ts";
-import { type GatewayHost, type HostStatus, heightAt, Liar } from "../gateway/index.ts";
+import {
+  type GatewayHost,
+  type HostStatus,
+  heightAt,
+  Liar,
+  type PendingReport,
+} from "../gateway/index.ts";
 import type { MirrorList } from "./mirror-list.ts";
 import type { Engine, Parts } from "./parts.ts";
 import { Desk } from "./publish-desk.ts";
@@ -60,7 +66,7 @@ export function hostOf(
       return core.role.state.policy;
     },
     status: () => statusOf(parts, engine),
-    isPending: (id: Digest) => core.role.state.pending.has(id),
+    pending: (id) => pendingOf(parts, engine, id),
     wantBlob: (blob) => core.wantBlob(blob),
     follow: (after, waitMs) => core.follow(after, waitMs),
     settled: async (id, waitMs) => {
@@ -140,4 +146,16 @@ function statusOf(
     upstream: reader?.upstream,
     version,
   };
+}
+
+function pendingOf(
+  { network, core }: Parts,
+  { writer }: Engine,
+  id: Digest,
+): PendingReport | undefined {
+  const pending = core.role.state.pending.get(id);
+  if (pending === undefined) return undefined;
+  const heldBy = [...pending.heldBy].map((author) => network.writers[author]?.name ?? "");
+  const witness = writer?.witnessOf(id);
+  return { heldBy, ...(witness === undefined ? {} : { witness }) };
 }

@@ -134,6 +134,7 @@ async function assemble(directory: string): Promise<Assembled> {
     network,
     genesisText,
     genesisFile: home.genesisFile,
+    dataDirectory: home.dataDirectory,
     store,
     core,
     log,

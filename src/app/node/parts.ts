@@ -15,6 +15,7 @@ export interface Parts {
   readonly network: Network;
   readonly genesisText: string;
   readonly genesisFile: string;
+  readonly dataDirectory: string;
   readonly store: HostStore;
   readonly core: NodeCore;
   readonly log: Log;

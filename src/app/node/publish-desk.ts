@@ -77,10 +77,12 @@ export class Desk implements PublishDesk {
       return fail("WRONG_SIZE", "the change list has another length");
     if (this.#writer.whyNot !== undefined)
       return fail(this.#writer.whyNot.code, this.#writer.whyNot.detail);
-    if (!mayWrite(this.#writer.state.policy, record.publisher, record.tree)) {
+    if (!mayWrite(this.#writer.state.policy, record)) {
       const key = record.publisher.slice(0, 16);
       return fail("NOT_PERMITTED", `the key ${key}… may not write the tree "${record.tree}"`);
     }
+    if ((record.source?.observers ?? 0) > this.#network.writers.length)
+      return fail("BAD_REQUEST", "it asks for more observers than there are writers");
     makeRoom(this.#open);
     const found: Open = { update: update.value, blobs: this.#open.get(id)?.blobs };
     this.#open.set(id, found);

@@ -27,11 +27,13 @@ import {
 import type { SignedStatement } from "../../core/opinion/index.ts";
 import { StorageError } from "../../io/ports/index.ts";
 import type { Links } from "../../io/transport/index.ts";
+import type { WitnessReport } from "../gateway/index.ts";
 import { HostLoop, type LaterEffect, type LoopClock } from "../host/index.ts";
 import type { Challenger } from "./challenger.ts";
 import type { NodeCore, NodeRole } from "./node-core.ts";
 import type { DeskWriter } from "./publish-desk.ts";
 import type { Bend } from "./unsafe-writer.ts";
+import type { Witness } from "./witness.ts";
 
 const systemClock: LoopClock = {
   nowMs: () => Date.now(),
@@ -60,6 +62,7 @@ export class WriterNode implements NodeRole, DeskWriter {
   readonly #bend: Bend;
   readonly #onSplit: (wire: Uint8Array, isMine: boolean) => void;
   readonly #challenger: Challenger | undefined;
+  readonly #witness: Witness | undefined;
 
   constructor(options: {
     readonly core: NodeCore;
@@ -70,11 +73,13 @@ export class WriterNode implements NodeRole, DeskWriter {
     /** For exercises: how this writer bends what it says. */
     readonly bend?: Bend;
     readonly challenger?: Challenger;
+    readonly witness?: Witness;
     /** A group is founded that this host is in, or the other one. */
     readonly onSplit: (wire: Uint8Array, isMine: boolean) => void;
   }) {
     this.#bend = options.bend ?? ((to, frame) => [{ to, frame }]);
     this.#challenger = options.challenger;
+    this.#witness = options.witness;
     this.#onSplit = options.onSplit;
     this.#core = options.core;
     this.#host = options.host;
@@ -239,6 +244,7 @@ export class WriterNode implements NodeRole, DeskWriter {
   }
 
   stop(): Promise<void> {
+    this.#witness?.stop();
     return this.#loop.stop();
   }
 
@@ -272,7 +278,19 @@ export class WriterNode implements NodeRole, DeskWriter {
       .catch((error) => this.#core.log.debug({ reason: String(error) }, "no challenge made"));
   }
 
-  async #hold({ id, record }: SignedUpdate, author: Author): Promise<void> {
+  /** `held` for an update from elsewhere also says: I saw these bytes there. */
+  async #isSeen(update: SignedUpdate, changes: Uint8Array): Promise<boolean> {
+    const isSettled = (): boolean => this.isSettled(update.id);
+    return (await this.#witness?.see(update, changes, isSettled)) === true;
+  }
+
+  /** What this host saw at the source of an update. */
+  witnessOf(id: Digest): WitnessReport | undefined {
+    return this.#witness?.reportOf(id);
+  }
+
+  async #hold(update: SignedUpdate, author: Author): Promise<void> {
+    const { id, record } = update;
     if (this.#held.has(id)) return;
     const { digest } = record.changes;
     const hint = author === this.#self ? undefined : this.#core.network.writers[author]?.http;
@@ -280,6 +298,7 @@ export class WriterNode implements NodeRole, DeskWriter {
       const before = this.#core.before(this.state.trees);
       const changes = await this.#core.content.ensure(record.changes, { hint, before });
       if (changes === undefined) return;
+      if (record.source !== undefined && !(await this.#isSeen(update, changes))) return;
       // It may have been published meanwhile, or another call may have been faster.
       if (this.#held.has(id) || this.#core.archive.outcome(id) !== undefined) return;
       this.#held.add(id);

@@ -65,6 +65,11 @@ export const limits = {
   cosignaturesPendingMax: 64,
   /** Updates accepted and not yet published or refused. One more is refused as `busy`. */
   pendingUpdatesMax: 4096,
+  /** Bytes of a grant: a tree's name, `import:` before it, `*` after it. */
+  grantBytesMax: 72,
+  /** Bytes of the name of a kind of source that an update comes from, and of the source's address. */
+  sourceKindBytesMax: 16,
+  sourceUrlBytesMax: 2048,
   /** Order time after which an update that nobody could complete is refused as `expired`. */
   pendingUpdateMs: 86_400_000,
   /** Encoded change list. A larger one is refused; publish in parts. */

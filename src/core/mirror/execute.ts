@@ -259,7 +259,7 @@ class Execution {
   }
 
   #isPermitted({ record }: SignedUpdate): boolean {
-    return isTreeName(record.tree) && mayWrite(this.#state.policy, record.publisher, record.tree);
+    return isTreeName(record.tree) && mayWrite(this.#state.policy, record);
   }
 
   #onHeld({ bytes, author }: OrderedMessage): void {
@@ -270,7 +270,9 @@ class Execution {
       if (pending === undefined || pending.heldBy.has(author)) continue;
       const heldBy = new Set([...pending.heldBy, author]);
       this.#pending.set(id, { ...pending, heldBy });
-      if (heldBy.size >= this.#config.heldQuorum) this.#publish(this.#pendingUpdate(pending));
+      if (heldBy.size < this.#config.heldQuorum) continue;
+      const update = this.#pendingUpdate(pending);
+      if (heldBy.size >= (update.record.source?.observers ?? 0)) this.#publish(update);
     }
   }
 
@@ -325,7 +327,7 @@ class Execution {
   #finish(update: SignedUpdate, outcome: OutcomeCode, conflicts: readonly string[] = []): void {
     const isPublished = outcome === "published";
     const height = isPublished ? Height(this.#state.height + 1) : Height(0);
-    const { publisher, tree, changes } = update.record;
+    const { publisher, tree, changes, source } = update.record;
     this.#pending.delete(update.id);
     const leaf = this.#append({
       kind: "update",
@@ -336,6 +338,7 @@ class Execution {
       outcome,
       height,
       conflicts,
+      source: source === undefined ? "" : `${source.kind} ${source.url}`,
     });
     const record = { outcome, height, leaf, conflicts, wire: update.wire };
     this.#writes.set(stateKeys.update(update.id), encodeOutcome(record));

@@ -88,4 +88,5 @@ export {
   signPolicy,
   signUpdate,
   type UpdateRecord,
+  type UpdateSource,
 } from "./update.ts";

@@ -34,6 +34,8 @@ export type LogLeaf =
       readonly height: Height;
       /** Paths in conflict, where that is the outcome. */
       readonly conflicts: readonly string[];
+      /** Kind and address of where a quorum saw the bytes; "" where they are the publisher's word. */
+      readonly source: string;
     }
   | {
       readonly kind: "policy";
@@ -86,6 +88,7 @@ export function encodeLeaf(leaf: LogLeaf): Uint8Array {
         outcomeCodes.indexOf(leaf.outcome),
         leaf.height,
         leaf.conflicts,
+        leaf.source,
       ]);
     case "state":
       return encode([2, leaf.height, fromHex(leaf.state), leaf.tsMs]);
@@ -119,7 +122,8 @@ const leafShapes: readonly Shape<LogLeaf>[] = [
     };
   },
   (value, what) => {
-    const [, id, publisher, tree, changes, outcome, height, conflicts] = fields(8)(value, what);
+    const [, id, publisher, tree, changes, outcome, height, ...more] = fields(9)(value, what);
+    const [conflicts, source] = more;
     return {
       kind: "update",
       id: digest(id, `${what}.id`),
@@ -129,6 +133,10 @@ const leafShapes: readonly Shape<LogLeaf>[] = [
       outcome: outcomeShape(outcome, `${what}.outcome`),
       height: heightShape(height, `${what}.height`),
       conflicts: list(text(4096), 100)(conflicts, `${what}.conflicts`),
+      source: text(limits.sourceKindBytesMax + 1 + limits.sourceUrlBytesMax)(
+        source,
+        `${what}.source`,
+      ),
     };
   },
   (value, what) => {

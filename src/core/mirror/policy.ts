@@ -20,7 +20,7 @@ import {
 } from "../codec/index.ts";
 import { isSoundKey, taggedDigest } from "../crypto/index.ts";
 import { isTreeName } from "./path.ts";
-import type { PolicyRecord } from "./update.ts";
+import type { PolicyRecord, UpdateRecord } from "./update.ts";
 
 /** Who may write which trees: part of the ordered state. */
 export interface Policy {
@@ -34,21 +34,33 @@ export interface Policy {
 export interface Publisher {
   readonly key: PublicKey;
   readonly name: string;
-  /** Names of trees, or prefixes that end in `*`. */
+  /** Names of trees, or prefixes that end in `*`; after `import:` only for what writers saw at its source. */
   readonly trees: readonly string[];
 }
 
+const importOnly = "import:";
+
 export function isTreePattern(pattern: string): boolean {
-  return pattern === "*" || isTreeName(pattern.endsWith("*") ? pattern.slice(0, -1) : pattern);
+  const name = pattern.startsWith(importOnly) ? pattern.slice(importOnly.length) : pattern;
+  return name === "*" || isTreeName(name.endsWith("*") ? name.slice(0, -1) : name);
 }
 
 function covers(pattern: string, tree: string): boolean {
   return pattern.endsWith("*") ? tree.startsWith(pattern.slice(0, -1)) : pattern === tree;
 }
 
-export function mayWrite(policy: Policy, key: PublicKey, tree: string): boolean {
+/** True if the policy lets the publisher of a record write its tree, the way the record wants to. */
+export function mayWrite(
+  policy: Policy,
+  { publisher: key, tree, source }: Pick<UpdateRecord, "publisher" | "tree" | "source">,
+): boolean {
   const publisher = policy.publishers.find((known) => known.key === key);
-  return publisher?.trees.some((pattern) => covers(pattern, tree)) === true;
+  const grants = publisher?.trees ?? [];
+  return grants.some((pattern) =>
+    pattern.startsWith(importOnly)
+      ? source !== undefined && covers(pattern.slice(importOnly.length), tree)
+      : covers(pattern, tree),
+  );
 }
 
 /** The policy after a record whose signature was checked. Faults: NOT_ADMINISTRATOR, STALE_POLICY, BAD_GRANT. */
@@ -91,7 +103,7 @@ export const policyStateShape: Shape<Policy> = (value, what) => {
       return {
         key: publicKey(key, `${name}.key`),
         name: text(limits.treeNameBytesMax)(label, `${name}.name`),
-        trees: list(text(limits.treeNameBytesMax + 1), limits.grantsMax)(trees, `${name}.trees`),
+        trees: list(text(limits.grantBytesMax), limits.grantsMax)(trees, `${name}.trees`),
       };
     }, limits.publishersMax)(publishers, `${what}.publishers`),
   };

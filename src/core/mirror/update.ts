@@ -16,6 +16,7 @@ import {
   fields,
   list,
   natural,
+  optional,
   publicKey,
   read,
   type Shape,
@@ -57,7 +58,26 @@ export interface UpdateRecord {
   readonly changes: { readonly digest: Digest; readonly bytes: number };
   /** 16 random bytes: makes equal change lists distinct updates. */
   readonly nonce: string;
+  /** Where the bytes come from, if writers are to see them there themselves before they say `held`. */
+  readonly source?: UpdateSource;
 }
+
+/** An archive elsewhere that a tree follows. The order only counts who says `held`; hosts know what kinds there are. */
+export interface UpdateSource {
+  readonly kind: string;
+  readonly url: string;
+  /** Writers that must have seen the same; never fewer than a quorum. */
+  readonly observers: number;
+}
+
+const sourceShape: Shape<UpdateSource> = (value, what) => {
+  const [kind, url, observers] = fields(3)(value, what);
+  return {
+    kind: text(limits.sourceKindBytesMax)(kind, `${what}.kind`),
+    url: text(limits.sourceUrlBytesMax)(url, `${what}.url`),
+    observers: natural(limits.committeeWritersMax)(observers, `${what}.observers`),
+  };
+};
 
 /** A record with its identity and signature. */
 export interface Signed<T> {
@@ -69,7 +89,8 @@ export interface Signed<T> {
 export type SignedUpdate = Signed<UpdateRecord>;
 
 const updateShape: Shape<UpdateRecord> = (value, what) => {
-  const [group, publisher, tree, changes, length, nonce] = fields(6)(value, what);
+  const [group, publisher, tree, changes, length, nonce, from] = fields(7)(value, what);
+  const source = optional(sourceShape)(from, `${what}.source`);
   return {
     group: digest(group, `${what}.group`),
     publisher: publicKey(publisher, `${what}.publisher`),
@@ -79,10 +100,12 @@ const updateShape: Shape<UpdateRecord> = (value, what) => {
       bytes: natural(limits.changeListBytesMax)(length, `${what}.bytes`),
     },
     nonce: toHex(exactBytes(16)(nonce, `${what}.nonce`)),
+    ...(source ? { source } : {}),
   };
 };
 
 export function signUpdate(record: UpdateRecord, signer: Signer): SignedUpdate {
+  const { source } = record;
   const body = encode([
     fromHex(record.group),
     fromHex(record.publisher),
@@ -90,6 +113,7 @@ export function signUpdate(record: UpdateRecord, signer: Signer): SignedUpdate {
     fromHex(record.changes.digest),
     record.changes.bytes,
     fromHex(record.nonce),
+    source === undefined ? null : [source.kind, source.url, source.observers],
   ]);
   return signBody("update", { record, body, signer });
 }
@@ -131,7 +155,7 @@ const policyShape: Shape<PolicyRecord> = (value, what) => {
     version: natural()(version, `${what}.version`),
     publisher: publicKey(publisher, `${what}.publisher`),
     name: text(limits.treeNameBytesMax)(name, `${what}.name`),
-    trees: list(text(limits.treeNameBytesMax + 1), limits.grantsMax)(trees, `${what}.trees`),
+    trees: list(text(limits.grantBytesMax), limits.grantsMax)(trees, `${what}.trees`),
   };
 };
 

@@ -1,0 +1,9 @@
+export { kindOf, openSource, type SourceOptions, type SourceSpec, sourceKinds } from "./open.ts";
+export {
+  type Claim,
+  type Doubt,
+  type Progress,
+  type Seen,
+  type Source,
+  SourceError,
+} from "./source.ts";
