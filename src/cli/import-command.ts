@@ -18,6 +18,7 @@ import { type PublishFlags, publish } from "./publish-commands.ts";
 
 interface ImportFlags extends PublishFlags {
   readonly observers?: true | number;
+  readonly patience: number;
   readonly every?: number;
   readonly cache?: string;
   readonly keep?: boolean;
@@ -43,6 +44,12 @@ export function importCommand(program: Command): void {
       "--observers [n]",
       "admit only what so many writers saw at the source themselves (default: 2f+1)",
       observersFlag,
+    )
+    .option(
+      "--patience <time>",
+      "how long so many writers may refuse that it cannot be admitted",
+      secondsFlag,
+      30,
     )
     .option("--every <time>", "go on, and look again after so long (15m, 1h)", secondsFlag)
     .option("--keep", "keep in the tree what the source has no more")
@@ -109,6 +116,7 @@ async function importOnce(spec: SourceSpec, tree: string, flags: ImportFlags): P
   await publish(directory, tree, {
     ...options,
     delete: flags.keep !== true,
+    patienceS: flags.patience,
     ...(from === undefined ? {} : { source: from }),
   });
 }

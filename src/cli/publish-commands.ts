@@ -72,11 +72,17 @@ function headToChange(client: MirrorClient): Promise<VerifiedHead | undefined> {
   return found;
 }
 
+/** Of an import whose bytes the writers are to see at their source. */
+interface Witnessing {
+  readonly source?: UpdateSource;
+  readonly patienceS?: number;
+}
+
 /** Brings a directory into a tree and tells how it went. */
 export async function publish(
   directory: string,
   tree: string,
-  options: PublishFlags & { readonly source?: UpdateSource },
+  options: PublishFlags & Witnessing,
 ): Promise<void> {
   const { trust, client } = await clientOf(options);
   const bar = progressBar("reading");
@@ -106,9 +112,7 @@ export async function publish(
     signer,
     plan,
     local,
-    ...(options.source === undefined
-      ? {}
-      : { source: options.source, onWitnessed: witnessNotes() }),
+    ...witnessOptions(options),
     onProgress: ({ doneBytes, totalBytes }) => upload.update(doneBytes, Math.max(totalBytes, 1)),
   }).finally(() => upload.stop());
   if (options.receipt !== undefined)
@@ -118,6 +122,17 @@ export async function publish(
     seconds: (performance.now() - startedAt) / 1000,
     isJson: options.output === "json",
   });
+}
+
+function witnessOptions({
+  source,
+  patienceS = 30,
+}: Witnessing): Pick<
+  Parameters<typeof publishChanges>[0],
+  "source" | "onWitnessed" | "witnessPatienceMs"
+> {
+  if (source === undefined) return {};
+  return { source, onWitnessed: witnessNotes(), witnessPatienceMs: patienceS * 1000 };
 }
 
 /** Says once of each writer what it saw at the source. */
