@@ -26,6 +26,7 @@ import {
   signPolicy,
   signUpdate,
   stateKeys,
+  type UpdateSource,
 } from "../../src/core/mirror/index.ts";
 import { fakeSigner, fakeVerifier } from "../support/dag-world.ts";
 
@@ -102,7 +103,11 @@ function update(
   replica: Replica,
   signer: Signer,
   changes: readonly Change[],
-  { tree = "tree", tooLong = 0 } = {},
+  {
+    tree = "tree",
+    tooLong = 0,
+    source,
+  }: { readonly tree?: string; readonly tooLong?: number; readonly source?: UpdateSource } = {},
 ): { id: Digest; message: OrderedMessage } {
   const bytes = encodeChanges({ tree, baseHeight: 0, changes });
   replica.changes.set(changesDigest(bytes), bytes);
@@ -112,6 +117,7 @@ function update(
     tree,
     changes: { digest: changesDigest(bytes), bytes: bytes.length + tooLong },
     nonce: (nonce++).toString(16).padStart(32, "0"),
+    ...(source === undefined ? {} : { source }),
   };
   const signed = signUpdate(record, signer);
   return {
@@ -142,6 +148,53 @@ describe("the mirror state machine", () => {
     assert.deepEqual([replica.state.height, replica.outcomes()], [1, ["published"]]);
     replica.run([held(3, id), message]);
     assert.equal(replica.state.height, 1, "the same update is not applied again");
+  });
+
+  test("an update that asks for more observers waits for them; fewer than a quorum are never enough", () => {
+    const replica = new Replica(admin, [alice]);
+    const from = (observers: number): UpdateSource => ({
+      kind: "http",
+      url: "http://a",
+      observers,
+    });
+    const many = update(replica, alice, [put("a", "1")], { source: from(4) });
+    const few = update(replica, alice, [put("b", "1")], { source: from(1) });
+    replica.run([many.message, few.message]);
+    for (const author of [0, 1]) replica.run([held(author, many.id, few.id)]);
+    assert.deepEqual(replica.outcomes(), []);
+    replica.run([held(2, many.id, few.id)]);
+    assert.deepEqual(replica.outcomes(), ["published"]);
+    assert.ok(replica.state.pending.has(many.id));
+    replica.run([held(3, many.id)]);
+    assert.deepEqual(replica.outcomes(), ["published", "published"]);
+    const leaves = [...replica.data]
+      .filter(([key]) => key.startsWith("l/"))
+      .map(([, bytes]) => decodeLeaf(bytes));
+    const sources = leaves.flatMap((leaf) =>
+      leaf.ok && leaf.value.kind === "update" ? [leaf.value.source] : [],
+    );
+    assert.deepEqual(sources, ["http http://a", "http http://a"]);
+  });
+
+  test("a grant of imports lets nobody publish his own word", () => {
+    const replica = new Replica(admin, [alice]);
+    const publishers = [{ key: alice.publicKey, name: "a", trees: ["import:t*", "own"] }];
+    replica.state = { ...replica.state, policy: { ...replica.state.policy, publishers } };
+    const source = { kind: "apt", url: "http://a", observers: 3 };
+    const cases = [
+      [update(replica, alice, [put("a", "1")]), "not-permitted"],
+      [update(replica, alice, [put("a", "1")], { source }), "published"],
+      [update(replica, alice, [put("a", "1")], { tree: "own" }), "published"],
+      [update(replica, alice, [put("a", "1")], { tree: "other", source }), "not-permitted"],
+    ] as const;
+    for (const [{ id, message }] of cases) {
+      replica.run([message]);
+      for (const author of [0, 1, 2]) replica.run([held(author, id)]);
+    }
+    assert.deepEqual(
+      replica.outcomes(),
+      cases.map(([, outcome]) => outcome),
+    );
   });
 
   test("two updates of the same path: one is published, the other conflicts and names the path", () => {

@@ -153,4 +153,80 @@ describe("blob store", () => {
     assert.equal(await putLarge(), true);
     assert.deepEqual(await readdir(join(directory, "blobs", "partial")), ["rubbish"]);
   });
+
+  test("what is removed is gone at once and for good, its room is given back, and the rest is whole", async () => {
+    await closeAll();
+    index = await openStateStore(join(directory, "state"));
+    store = await openBlobStore(join(directory, "blobs"), index, { segmentBytes: 200_000 });
+    const blobs = Array.from({ length: 60 }, (_, i) => Buffer.alloc(20_000, `blob ${i} `));
+    // A segment is closed by a sync.
+    for (const blob of blobs) await putSmall(blob);
+    await putLarge();
+    const used = async (): Promise<number> => {
+      const packs = join(directory, "blobs", "packs");
+      const sizes = (await readdir(packs)).map(
+        async (name) => (await stat(join(packs, name))).size,
+      );
+      return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
+    };
+    const before = await used();
+    const kept = blobs.filter((_, i) => i % 5 === 0);
+    const gone = blobs.filter((_, i) => i % 5 !== 0).map(digestOf);
+    // A stream that has begun before goes on to its end.
+    const begun = store.stream(digestOf(large), 0, large.length);
+    const first = await begun.next();
+    await store.remove([...gone, digestOf(large)]);
+    const rest: Uint8Array[] = first.done === true ? [] : [first.value];
+    for await (const piece of begun) rest.push(piece);
+    assert.ok(Buffer.concat(rest).equals(large));
+    for (const digest of [...gone, digestOf(large)]) assert.ok(!store.has(digest));
+    await assert.rejects(stat(largeFile()), { code: "ENOENT" });
+    await assert.rejects(stat(largeFile(".chunks")), { code: "ENOENT" });
+    // While they are moved they can be read.
+    const reading = (async () => {
+      for (let i = 0; i < 200; i++) {
+        const blob = kept[i % kept.length] ?? small;
+        assert.ok(Buffer.from(await store.read(digestOf(blob))).equals(blob));
+      }
+    })();
+    const freed = await store.compact();
+    await reading;
+    assert.ok(freed > 700_000, `${freed} bytes given back of ${before}`);
+    assert.ok((await used()) < before / 2, `${await used()} of ${before} bytes are used`);
+    assert.equal(await store.compact(), 0);
+    const listed = async (): Promise<Digest[]> => {
+      const found: Digest[] = [];
+      for await (const { digest } of store.all()) found.push(digest);
+      return found.sort();
+    };
+    assert.deepEqual(await listed(), kept.map(digestOf).sort());
+    await closeAll();
+    index = await openStateStore(join(directory, "state"));
+    store = await openBlobStore(join(directory, "blobs"), index, { segmentBytes: 200_000 });
+    assert.deepEqual(await listed(), kept.map(digestOf).sort());
+    for (const blob of kept) assert.ok(Buffer.from(await store.read(digestOf(blob))).equals(blob));
+    // What was removed can come again.
+    await store.putSmall([{ digest: gone[0] ?? digestOf(small), bytes: blobs[1] ?? small }]);
+    assert.ok(await putLarge());
+    assert.ok(Buffer.from(await store.read(digestOf(large))).equals(large));
+  });
+
+  test("a damaged blob is no reason to lose the others of its segment", async () => {
+    await closeAll();
+    index = await openStateStore(join(directory, "state"));
+    store = await openBlobStore(join(directory, "blobs"), index, { segmentBytes: 100_000 });
+    const blobs = Array.from({ length: 20 }, (_, i) => Buffer.alloc(20_000, `one ${i} `));
+    for (const blob of blobs) await putSmall(blob);
+    await closeAll();
+    const [bad = small, good = small] = blobs;
+    await flipByte(join(directory, "blobs", "packs", "00000000.log"), 5000, 1);
+    index = await openStateStore(join(directory, "state"));
+    store = await openBlobStore(join(directory, "blobs"), index, { segmentBytes: 100_000 });
+    await store.remove(blobs.slice(2).map(digestOf));
+    await store.compact();
+    assert.ok(Buffer.from(await store.read(digestOf(good))).equals(good));
+    await assert.rejects(store.read(digestOf(bad)));
+    await putSmall(bad);
+    assert.ok(Buffer.from(await store.read(digestOf(bad))).equals(bad));
+  });
 });

@@ -84,6 +84,29 @@ const schema = v.strictObject({
     }),
     {},
   ),
+  /** Which heights' content is kept; the log, directories and change lists always are. */
+  retain: v.optional(
+    v.strictObject({
+      heights: v.optional(
+        v.pipe(
+          v.string(),
+          v.regex(
+            /^(all|[1-9]\d{0,8}[smhd]?)$/,
+            'expected "all", a number of heights, or a time: "90d"',
+          ),
+        ),
+        "all",
+      ),
+      /** Besides these: the last height of so many days, and of so many months (UTC). */
+      daily: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(36_500)), 0),
+      monthly: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(1200)), 0),
+      every_s: v.optional(
+        v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(2_000_000)),
+        3600,
+      ),
+    }),
+    {},
+  ),
   /** Writers: archives elsewhere that this host looks at itself before it holds an update that says it is from there. */
   import: v.optional(
     v.pipe(

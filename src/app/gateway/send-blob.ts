@@ -37,22 +37,10 @@ function rangeOf(
 export async function sendBlob(
   exchange: TreeExchange & { readonly host: TreeHost },
   blob: { readonly digest: Digest; readonly size: number },
+  height?: number,
 ): Promise<FastifyReply> {
   const { host, request, reply } = exchange;
-  if (!host.blobs.has(blob.digest)) {
-    host.wantBlob(blob);
-    reply
-      .removeHeader("etag")
-      .removeHeader("repr-digest")
-      .removeHeader("last-modified")
-      .header("retry-after", "1");
-    return refuse(
-      reply,
-      503,
-      "BLOB_MISSING",
-      "the content is being fetched from a neighbour; try again, or another mirror",
-    );
-  }
+  if (!host.blobs.has(blob.digest)) return refuseMissing(exchange, blob, height);
   const range = rangeOf(request, reply, blob.size);
   if (range === "unsatisfiable") {
     reply.removeHeader("etag").removeHeader("repr-digest").removeHeader("last-modified");
@@ -78,6 +66,29 @@ export async function sendBlob(
   } catch (error) {
     return refuseContent(exchange, blob, error);
   }
+}
+
+/** Content of a height that is kept comes back; of another it is gone here, and this is no fault. */
+function refuseMissing(
+  { host, reply }: TreeExchange & { readonly host: TreeHost },
+  blob: { readonly digest: Digest; readonly size: number },
+  height: number | undefined,
+): FastifyReply {
+  reply.removeHeader("etag").removeHeader("repr-digest").removeHeader("last-modified");
+  if (height !== undefined && host.keeps?.(height) === false)
+    return refuse(
+      reply,
+      410,
+      "NOT_KEPT",
+      `this host keeps the content of height ${height} no more; another mirror may`,
+    );
+  host.wantBlob(blob);
+  return refuse(
+    reply.header("retry-after", "1"),
+    503,
+    "BLOB_MISSING",
+    "the content is being fetched from a neighbour; try again, or another mirror",
+  );
 }
 
 /** A stream whose first piece is there: what cannot even begin is refused with a status. */

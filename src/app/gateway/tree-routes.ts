@@ -390,5 +390,5 @@ async function sendFile(call: Call, answer: FileAnswer): Promise<FastifyReply> {
     return reply.code(304).removeHeader("content-type").send();
   if (isDirect && host.blobs.has(file.digest) && request.headers.range === undefined)
     await call.sign?.(call, { status: 200, height, content: file.digest });
-  return sendBlob(call, file);
+  return sendBlob(call, file, answer.height);
 }

@@ -3,6 +3,7 @@ import { fail, fromBase64, isDigest, limits, type Result } from "../../core/base
 import { opinions } from "../../core/opinion/index.ts";
 import { splitEndpoint, version } from "../config/index.ts";
 import type { GatewayHost } from "../gateway/index.ts";
+import type { Collector } from "./collector.ts";
 import type { Engine, Parts } from "./parts.ts";
 import type { ReputeDesk } from "./repute-desk.ts";
 import type { SplitDesk } from "./split-desk.ts";
@@ -12,6 +13,7 @@ interface Desks {
   readonly host: GatewayHost;
   readonly repute: ReputeDesk;
   readonly splits: SplitDesk;
+  readonly collector: Collector;
 }
 
 function tell(reply: FastifyReply, result: Result<unknown>): FastifyReply {
@@ -23,7 +25,7 @@ function tell(reply: FastifyReply, result: Result<unknown>): FastifyReply {
 export async function openAdmin(
   parts: Parts,
   engine: Engine,
-  { host, repute, splits }: Desks,
+  { host, repute, splits, collector }: Desks,
 ): Promise<{ readonly server: FastifyInstance; readonly port: number }> {
   const { config, metrics } = parts;
   const server = Fastify({ bodyLimit: limits.requestBytesMax, forceCloseConnections: true });
@@ -51,6 +53,9 @@ export async function openAdmin(
       });
     return tell(reply, repute.say(about, known));
   });
+  server.post("/gc", (request) =>
+    collector.run({ isDry: (request.body as { dry?: unknown } | null)?.dry === true }),
+  );
   server.post("/split/propose", (_, reply) => tell(reply, splits.propose()));
   server.post("/split/join", (request, reply) => {
     const { plan, wire } = (request.body ?? {}) as { plan?: unknown; wire?: unknown };

@@ -18,11 +18,24 @@ type Bases = ReadonlyMap<Digest, Digest>;
 /** The content of a path before an update, if a file was there. */
 export type Before = (tree: string, path: string) => Digest | undefined;
 
-/** What helps to bring an update's content: who has it surely, and what was there before. */
+/** Whether what an update put at a path must be here: always, only if some source has it, or not any more. */
+export type Need = (tree: string, path: string, digest: Digest) => "yes" | "if-there" | "no";
+
+/** What helps to bring an update's content: who has it surely, what was there before, and what of it is needed. */
 export interface Origin {
   readonly hint?: string | undefined;
   readonly before?: Before | undefined;
+  readonly need?: Need | undefined;
 }
+
+interface Wanted {
+  readonly hint?: string | undefined;
+  readonly bases?: Bases;
+  readonly needOf?: ((digest: Digest) => ReturnType<Need>) | undefined;
+}
+
+/** Rounds without success after which what is only wanted if somebody has it is given up. */
+const fruitlessMax = 3;
 
 /** Change lists kept at hand, bytes; what was read of one takes ten times the room. */
 const listsBytesMax = 4 * 1024 * 1024;
@@ -115,7 +128,7 @@ export class ContentFetcher {
     return this.isStopped ? undefined : bytes;
   }
 
-  async #ensure(ref: ChangesRef, { hint, before }: Origin): Promise<Uint8Array | undefined> {
+  async #ensure(ref: ChangesRef, { hint, before, need }: Origin): Promise<Uint8Array | undefined> {
     const bytes = await this.changes(ref, hint).catch((error: unknown) =>
       this.#unlessStopped(error),
     );
@@ -124,7 +137,8 @@ export class ContentFetcher {
     // A malformed list names no blobs; execution will refuse it, on every host alike.
     if (changes.ok) {
       const bases = before === undefined ? noBases : basesOf(changes.value, before);
-      await this.#persist([...blobsOf(changes.value)], { hint, bases });
+      const needOf = need === undefined ? undefined : needsOf(changes.value, need);
+      await this.#persist([...blobsOf(changes.value)], { hint, bases, needOf });
     }
     if (!this.isStopped) this.#noteComplete(ref.digest);
     return bytes;
@@ -141,6 +155,12 @@ export class ContentFetcher {
     throw error;
   }
 
+  /** A blob, if one of the sources has it; resolves with whether it is here now. */
+  async ifThere(digest: Digest, size: number): Promise<boolean> {
+    await this.#persist([[digest, size]], { needOf: () => "if-there" });
+    return this.#blobs.has(digest);
+  }
+
   /** One blob that a client asked for and that is not here. */
   async one(digest: Digest, size: number): Promise<void> {
     await this.#persist([[digest, size]], {});
@@ -149,18 +169,28 @@ export class ContentFetcher {
   /** Until all of `wanted` is here: from the hinted source first, then from the others in random order. */
   async #persist(
     wanted: readonly (readonly [Digest, number])[],
-    { hint, bases = noBases }: { readonly hint?: string | undefined; readonly bases?: Bases },
+    { hint, bases = noBases, needOf = () => "yes" }: Wanted,
   ): Promise<void> {
-    let backoff = retryMs.first;
+    let [backoff, fruitless] = [retryMs.first, 0];
     const missing = this.#missing(wanted);
     while (missing.size > 0 && !this.isStopped) {
+      giveUp(missing, (digest) => !isWorthIt(needOf(digest), fruitless));
       const before = missing.size;
-      for (const source of this.#order(hint)) {
-        if (missing.size === 0 || this.isStopped) return;
-        await this.#fetchFrom(source, missing, bases);
-      }
-      backoff = missing.size < before ? retryMs.first : Math.min(backoff * 2, retryMs.longest);
+      await this.#askAll(missing, hint, bases);
+      fruitless = missing.size < before ? 0 : fruitless + 1;
+      backoff = fruitless === 0 ? retryMs.first : Math.min(backoff * 2, retryMs.longest);
       if (missing.size > 0) await this.#sleep(backoff);
+    }
+  }
+
+  async #askAll(
+    missing: Map<Digest, number>,
+    hint: string | undefined,
+    bases: Bases,
+  ): Promise<void> {
+    for (const source of this.#order(hint)) {
+      if (missing.size === 0 || this.isStopped) return;
+      await this.#fetchFrom(source, missing, bases);
     }
   }
 
@@ -312,6 +342,25 @@ export class ContentFetcher {
     });
     return { body, from: statusCode === 206 ? start : 0 };
   }
+}
+
+function giveUp(missing: Map<Digest, number>, isIdle: (digest: Digest) => boolean): void {
+  for (const digest of missing.keys()) if (isIdle(digest)) missing.delete(digest);
+}
+
+function isWorthIt(need: ReturnType<Need>, fruitless: number): boolean {
+  return need === "yes" || (need === "if-there" && fruitless < fruitlessMax);
+}
+
+/** What must come of a content that stands at several paths: as much as one of them asks for. */
+function needsOf(changes: ChangeList, need: Need): (digest: Digest) => ReturnType<Need> {
+  const paths = new Map<Digest, string[]>();
+  for (const { path, leaf } of changes.changes)
+    if (leaf?.kind === "file") paths.set(leaf.digest, [...(paths.get(leaf.digest) ?? []), path]);
+  return (digest) => {
+    const needs = (paths.get(digest) ?? []).map((path) => need(changes.tree, path, digest));
+    return needs.includes("yes") ? "yes" : needs.includes("if-there") ? "if-there" : "no";
+  };
 }
 
 /** For each large file of an update, what stood at its path before: most of it may be the same. */

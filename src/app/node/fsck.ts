@@ -2,13 +2,15 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { type Digest, equalBytes, limits, readBigEndian } from "../../core/base/index.ts";
 import { append, emptyFrontier, rootOf } from "../../core/crypto/index.ts";
-import { type DirectoryNode, nodeDigest, readNode, stateKeys } from "../../core/mirror/index.ts";
+import { stateKeys } from "../../core/mirror/index.ts";
 import { loadKeyFile, lockIdentity } from "../../io/files/index.ts";
 import type { BlobStore } from "../../io/ports/index.ts";
 import { openBlobStore, openStateStore } from "../../io/storage/index.ts";
 import { ask, ContentClient } from "../client/index.ts";
 import { type Home, homeOf, loadConfig } from "../config/index.ts";
-import { Archive } from "../gateway/index.ts";
+import { Archive, type PinnedTrees } from "../gateway/index.ts";
+import { decodeKept, isKept, type Kept } from "./retention.ts";
+import { walkTrees } from "./walk-trees.ts";
 
 /** Something that is not as the log says. */
 export interface FsckProblem {
@@ -61,7 +63,8 @@ async function checked(home: Home, options: Parameters<typeof fsck>[1] = {}): Pr
     const note: Note = (problem) => problems.push({ ...problem, isRepaired: false });
     const complete = readBigEndian(state.get(stateKeys.complete) ?? new Uint8Array(0));
     const leaves = checkLog(archive, note);
-    const found = checkTrees(archive, complete, note);
+    const kept = decodeKept(state.get(stateKeys.kept));
+    const found = checkTrees(archive, { complete, kept }, note);
     const damaged = await checkFiles(blobs, found.files, options.onFile);
     const repaired = await repair(blobs, damaged, options.servers ?? []);
     for (const [digest, { detail }] of damaged)
@@ -111,40 +114,47 @@ interface Found {
   readonly files: ReadonlyMap<Digest, number>;
 }
 
-/** Every directory of every height that is complete, each once. */
-function checkTrees(archive: Archive, complete: number, note: Note): Found {
-  const seen = new Set<Digest>();
-  const files = new Map<Digest, number>();
-  const visit = (root: Digest, height: number): readonly Digest[] => {
-    if (seen.has(root)) return [];
-    seen.add(root);
-    const bytes = archive.nodes(root);
-    const node = bytes !== undefined && nodeDigest(bytes) === root ? readNode(bytes) : undefined;
-    if (node?.ok === true) return below(node.value, files);
-    note({
-      kind: "directory",
-      what: root,
-      detail: `missing or damaged, first at height ${height}`,
-    });
-    return [];
-  };
+/** Every directory of every height that is complete, each once; files of those whose content is kept. */
+function checkTrees(
+  archive: Archive,
+  { complete, kept }: { readonly complete: number; readonly kept: Kept },
+  note: Note,
+): Found {
+  const check = new TreeCheck(archive);
   for (let height = 1; height <= complete; height++) {
     const record = archive.height(height);
     if (record === undefined)
       note({ kind: "height", what: String(height), detail: "its record is missing" });
-    const todo = record?.trees === undefined ? [] : [record.trees];
-    for (let root = todo.pop(); root !== undefined; root = todo.pop())
-      todo.push(...visit(root, height));
+    else check.visit(record, isKept(kept, height));
   }
-  return { directories: seen.size, files };
+  for (const [what, height] of check.damaged)
+    note({ kind: "directory", what, detail: `missing or damaged, first at height ${height}` });
+  return { directories: check.directories, files: check.files };
 }
 
-/** Nodes below one; its files are remembered. */
-function below(node: DirectoryNode, files: Map<Digest, number>): Digest[] {
-  if (node.kind === "inner") return node.children.flatMap((child) => child?.root ?? []);
-  for (const { entry } of node.entries)
-    if (entry.kind === "file") files.set(entry.digest, entry.size);
-  return node.entries.flatMap(({ entry }) => (entry.kind === "directory" ? [entry.root] : []));
+class TreeCheck {
+  readonly #archive: Archive;
+  readonly #whole = new Set<Digest>();
+  readonly #forgotten = new Set<Digest>();
+  readonly files = new Map<Digest, number>();
+  /** Directories that cannot be read, with the first height that has them. */
+  readonly damaged = new Map<Digest, number>();
+
+  constructor(archive: Archive) {
+    this.#archive = archive;
+  }
+
+  get directories(): number {
+    return new Set([...this.#whole, ...this.#forgotten]).size;
+  }
+
+  visit({ trees, height }: PinnedTrees, isHere: boolean): void {
+    const seen = isHere ? this.#whole : this.#forgotten;
+    for (const met of walkTrees(this.#archive.nodes, trees, seen)) {
+      if (met.kind === "damaged") this.damaged.set(met.root, this.damaged.get(met.root) ?? height);
+      else if (met.kind === "file" && isHere) this.files.set(met.digest, met.size);
+    }
+  }
 }
 
 interface Damaged {

@@ -16,6 +16,17 @@ import { Desk } from "./publish-desk.ts";
 import type { ReputeDesk } from "./repute-desk.ts";
 import type { SplitDesk } from "./split-desk.ts";
 
+/** Where publishers bring updates; readers have none. */
+export function deskOf(
+  { network, verifier, store, core }: Parts,
+  { writer }: Engine,
+): Desk | undefined {
+  if (writer === undefined) return undefined;
+  const keepAtHand: ConstructorParameters<typeof Desk>[0]["keepAtHand"] = (digest, bytes) =>
+    core.content.keepAtHand(digest, bytes);
+  return new Desk({ network, verifier, blobs: store.blobs, writer, keepAtHand });
+}
+
 /** The host as its HTTP service sees it. */
 export function hostOf(
   parts: Parts,
@@ -24,6 +35,7 @@ export function hostOf(
     readonly repute: ReputeDesk;
     readonly splits: SplitDesk;
     readonly mirrors: MirrorList;
+    readonly desk: Desk | undefined;
   },
 ): GatewayHost {
   const { config, network, core, store, genesisText } = parts;
@@ -33,15 +45,6 @@ export function hostOf(
     genesisText,
     archive: core.archive,
     blobs: store.blobs,
-    desk:
-      writer &&
-      new Desk({
-        network,
-        verifier: parts.verifier,
-        blobs: store.blobs,
-        writer,
-        keepAtHand: (digest, bytes) => core.content.keepAtHand(digest, bytes),
-      }),
     ...desks,
     appendBy: writer === undefined ? "nobody" : config.log.append,
     liar: new Liar(config.unsafe.lie),
@@ -67,6 +70,7 @@ export function hostOf(
     },
     status: () => statusOf(parts, engine),
     pending: (id) => pendingOf(parts, engine, id),
+    keeps: (height) => core.retainer.keeps(height),
     wantBlob: (blob) => core.wantBlob(blob),
     follow: (after, waitMs) => core.follow(after, waitMs),
     settled: async (id, waitMs) => {

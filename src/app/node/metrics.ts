@@ -41,6 +41,8 @@ export function createMetrics() {
     disconnects: counter("peer_disconnects_total", "Links closed because the peer misbehaved", [
       "peer",
     ]),
+    gcDeleted: counter("gc_deleted_total", "Blobs removed that no kept height names"),
+    gcSeconds: gauge("gc_duration_seconds", "How long the last collection took"),
     evidence: counter("evidence_total", "Proofs of cheating", ["kind", "offender"]),
     ...reputeMetrics({ gauge, counter }),
     verifyFailures: counter("verify_failures_total", "Answers of sources that did not verify", [

@@ -28,6 +28,7 @@ import {
 import { opinions, reasonText } from "../../core/opinion/index.ts";
 import { StorageError } from "../../io/ports/index.ts";
 import { askJson } from "../client/index.ts";
+import type { Config } from "../config/index.ts";
 import { Archive, type CertifiedHead, type FollowedSoFar } from "../gateway/index.ts";
 import type { HostStore, LaterEffect } from "../host/index.ts";
 import { type Before, ContentFetcher, WrongSizeError } from "./content.ts";
@@ -35,6 +36,7 @@ import { Heads } from "./heads.ts";
 import type { Log } from "./log.ts";
 import { MessageFeed } from "./message-feed.ts";
 import type { Metrics } from "./metrics.ts";
+import { Retainer } from "./retainer.ts";
 import { Signal } from "./signal.ts";
 
 /** A source that did not say who it is is asked again after so long, milliseconds. */
@@ -62,6 +64,7 @@ export class NodeCore {
   readonly archive: Archive;
   readonly content: ContentFetcher;
   readonly feed: MessageFeed;
+  readonly retainer: Retainer;
   readonly news = new Signal();
   readonly log: Log;
   readonly metrics: Metrics;
@@ -92,6 +95,7 @@ export class NodeCore {
     readonly verifier: Verifier;
     readonly onFatal: (error: unknown) => void;
     readonly messages: number;
+    readonly retain: Config["retain"];
   }) {
     const { network, store, log, metrics } = options;
     this.network = network;
@@ -113,6 +117,13 @@ export class NodeCore {
       sources: () => options.sources().filter((source) => !this.isConvictedSource(source)),
       log,
       onBytes,
+    });
+    this.retainer = new Retainer({
+      retain: options.retain,
+      state: store.state,
+      archive: this.archive,
+      newest: () => this.role.state.height,
+      before: (trees) => this.before(trees),
     });
     const complete = store.state.get(stateKeys.complete);
     this.#complete = complete === undefined ? 0 : readBigEndian(complete);
@@ -291,7 +302,8 @@ export class NodeCore {
       if (record.changes !== undefined) {
         const ref = { digest: record.changes, bytes: record.changesBytes };
         const before = this.before(this.archive.height(this.#complete)?.trees);
-        if (!(await this.content.complete(ref, { before }))) return;
+        const need = this.retainer.needAt(record.height);
+        if (!(await this.content.complete(ref, { before, need }))) return;
       }
       this.#complete = record.height;
       if (record.changes !== undefined) this.#role?.onComplete(record.changes);
@@ -300,6 +312,10 @@ export class NodeCore {
       this.metrics.height.set(this.servedHeight);
       this.news.notify();
     }
+  }
+
+  get completeHeight(): number {
+    return this.#complete;
   }
 
   /** What stood at a path of the trees under `trees`; a hint, so a node that cannot be read says nothing. */

@@ -16,8 +16,9 @@ import {
 import { type HostStatus, openGateway } from "../gateway/index.ts";
 import { type HostStore, openHostStore } from "../host/index.ts";
 import { openAdmin } from "./admin.ts";
+import { Collector } from "./collector.ts";
 import { readerEngine, writerEngine } from "./engines.ts";
-import { hostOf } from "./gateway-host.ts";
+import { deskOf, hostOf } from "./gateway-host.ts";
 import { type Log, openLog } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
 import { MirrorList } from "./mirror-list.ts";
@@ -49,17 +50,21 @@ export async function startNode(directory: string): Promise<RunningNode> {
     const repute = new ReputeDesk(parts, engine);
     const splits = new SplitDesk(parts, engine);
     const mirrors = new MirrorList(parts, engine);
-    const host = hostOf(parts, engine, { repute, splits, mirrors });
+    const desk = deskOf(parts, engine);
+    const host = hostOf(parts, engine, { repute, splits, mirrors, desk });
+    const collector = new Collector(parts, desk);
     const gateway = await openGateway(host, splitEndpoint(config.http.listen));
     closers.push(() => gateway.server.close());
     closers.push(async () => core.stop());
-    const admin = await openAdmin(parts, engine, { host, repute, splits });
+    const admin = await openAdmin(parts, engine, { host, repute, splits, collector });
     closers.push(() => admin.server.close());
     closers.push(() => engine.stop());
     await engine.start();
     core.startCompleting();
     mirrors.start();
     closers.push(async () => mirrors.stop());
+    collector.start();
+    closers.push(async () => collector.stop());
     for (const split of splitsIn(parts.genesisText)) core.keepSplit(split);
     const urls = {
       http: urlOf(config.http.listen, gateway.port),
@@ -127,6 +132,7 @@ async function assemble(directory: string): Promise<Assembled> {
     metrics,
     verifier,
     messages,
+    retain: config.retain,
     onFatal: fatal,
   });
   const parts: Parts = {

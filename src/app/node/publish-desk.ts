@@ -47,6 +47,8 @@ export class Desk implements PublishDesk {
   readonly #writer: DeskWriter;
   readonly #keepAtHand: (digest: Digest, bytes: Uint8Array) => void;
   readonly #open = new Map<Digest, Open>();
+  /** Submitted, and not yet seen in the order. */
+  readonly #ordered = new Map<Digest, Open>();
 
   constructor(options: {
     readonly network: Network;
@@ -176,7 +178,19 @@ export class Desk implements PublishDesk {
     if (fault !== undefined) return fault;
     this.#writer.order(found.value.update);
     this.#open.delete(id);
+    this.#ordered.set(id, found.value);
     return ok({ state: "ordered" });
+  }
+
+  /** True for content of an update that was begun here and is not settled. */
+  reserves(digest: Digest): boolean {
+    for (const id of this.#ordered.keys()) {
+      const isInOrder = this.#writer.isSettled(id) || this.#writer.state.pending.has(id);
+      if (isInOrder) this.#ordered.delete(id);
+    }
+    for (const { update, blobs } of [...this.#open.values(), ...this.#ordered.values()])
+      if (update.record.changes.digest === digest || blobs?.has(digest) === true) return true;
+    return false;
   }
 
   async policy(wire: Uint8Array): Promise<Result<{ readonly id: Digest }>> {

@@ -10,7 +10,6 @@ import type { Config } from "../config/index.ts";
 import type { WitnessReport } from "../gateway/index.ts";
 import { type Claim, type Doubt, openSource, type Seen } from "../import/index.ts";
 import type { Log } from "./log.ts";
-import type { Parts } from "./parts.ts";
 
 /** When one looks again at a source that showed something else, milliseconds; the last goes on. */
 const looks = [2_000, 10_000, 60_000, 600_000, 3_600_000] as const;
@@ -31,7 +30,17 @@ export class Witness {
   readonly #reports = new Map<Digest, WitnessReport>();
   readonly #stop = new AbortController();
 
-  constructor({ config, store, dataDirectory, log }: Parts) {
+  constructor({
+    config,
+    store,
+    dataDirectory,
+    log,
+  }: {
+    readonly config: Pick<Config, "import">;
+    readonly store: { readonly blobs: BlobStore };
+    readonly dataDirectory: string;
+    readonly log: Log;
+  }) {
     this.#imports = config.import;
     this.#blobs = store.blobs;
     this.#work = join(dataDirectory, "witness");

@@ -37,6 +37,8 @@ export const stateKeys = {
   certifiedState: "meta/certified-state",
   /** The newest height of which all content is here, and of all before it. */
   complete: "meta/complete",
+  /** Which heights' content is kept here. */
+  kept: "meta/kept",
   /** Groups of the same past that are known here. */
   splits: "meta/splits",
   /** What is proven against a host: see {@link ConvictionRecord}. */

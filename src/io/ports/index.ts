@@ -113,6 +113,12 @@ export interface BlobStore {
   ): Promise<{ readonly chunkBytes: number; readonly sums: Uint8Array } | undefined>;
   /** Bytes `start` to `end` (exclusive), in verified pieces. */
   stream(digest: Digest, start: number, end: number): AsyncGenerator<Uint8Array>;
+  /** All that is here. */
+  all(): AsyncIterable<{ readonly digest: Digest; readonly size: number }>;
+  /** Forgets blobs, at once for everybody who asks; the room of large ones is given back. */
+  remove(digests: readonly Digest[]): Promise<void>;
+  /** Gives back the room that small ones had. Returns bytes given back. */
+  compact(): Promise<number>;
   close(): Promise<void>;
 }
 

@@ -1,5 +1,6 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { bigEndian, type Digest, readBigEndian } from "../../core/base/index.ts";
 import { sha256 } from "../../core/crypto/index.ts";
 import type { BlobStore, Position, StateStore } from "../ports/index.ts";
@@ -50,7 +51,11 @@ function decodePlace(bytes: Uint8Array): Place {
  * Blobs by SHA-256. Small ones are packed into the segments of a record log, larger ones are a file each, with
  * the hashes of their chunks beside them so that every piece is checked before it is handed out.
  */
-export async function openBlobStore(directory: string, index: StateStore): Promise<FileBlobStore> {
+export async function openBlobStore(
+  directory: string,
+  index: StateStore,
+  { segmentBytes }: { readonly segmentBytes?: number } = {},
+): Promise<FileBlobStore> {
   await mkdir(join(directory, "packs"), { recursive: true, mode: 0o700 });
   const mark = index.get(packedUntil);
   const durable =
@@ -60,7 +65,11 @@ export async function openBlobStore(directory: string, index: StateStore): Promi
           segment: readBigEndian(mark.subarray(0, 4)),
           offset: readBigEndian(mark.subarray(4, 10)),
         };
-  const packs = await openRecordLog({ directory: join(directory, "packs"), durable });
+  const packs = await openRecordLog({
+    directory: join(directory, "packs"),
+    durable,
+    ...(segmentBytes === undefined ? {} : { segmentBytes }),
+  });
   const store = new FileBlobStore(index, packs, await openLargeBlobs(directory));
   await store.reindex(durable);
   return store;
@@ -202,12 +211,16 @@ export class FileBlobStore implements BlobStore {
     for (const [i, { digest }] of run.entries()) {
       const bytes = records[i];
       if (bytes !== undefined && sha256(bytes) === digest) yield { digest, bytes };
-      else
-        this.#damaged(
-          digest,
-          new BlobError("BLOB_CORRUPT", digest, `blob ${digest} is damaged in its pack`),
-        );
+      else yield* this.#readAgain(digest);
     }
+  }
+
+  /** One that could not be read: it may have been moved meanwhile; else it is damaged, and forgotten. */
+  async *#readAgain(
+    digest: Digest,
+  ): AsyncGenerator<{ readonly digest: Digest; readonly bytes: Uint8Array }> {
+    const bytes = await this.read(digest).catch(() => undefined);
+    if (bytes !== undefined) yield { digest, bytes };
   }
 
   async *stream(digest: Digest, start: number, end: number): AsyncGenerator<Uint8Array> {
@@ -225,11 +238,25 @@ export class FileBlobStore implements BlobStore {
   async #readPacked(digest: Digest, { position, size }: PackedPlace): Promise<Uint8Array> {
     const recent = this.#recent.get(digest);
     if (recent !== undefined) return recent;
-    const [bytes] = await this.#packs.readRun([position], [size]);
-    if (bytes === undefined || sha256(bytes) !== digest)
-      throw new BlobError("BLOB_CORRUPT", digest, `blob ${digest} is damaged in its pack`);
-    this.#recent.keep(digest, bytes);
-    return bytes;
+    const [bytes] = await this.#packs.readRun([position], [size]).catch((error: unknown) => {
+      if (this.#isMoved(digest, position)) return [];
+      throw error;
+    });
+    if (bytes !== undefined && sha256(bytes) === digest) {
+      this.#recent.keep(digest, bytes);
+      return bytes;
+    }
+    const now = this.#place(digest);
+    if (now?.kind === "packed" && this.#isMoved(digest, position))
+      return this.#readPacked(digest, now);
+    throw new BlobError("BLOB_CORRUPT", digest, `blob ${digest} is damaged in its pack`);
+  }
+
+  /** True if the blob stands elsewhere now: {@link compact} was faster than the disk. */
+  #isMoved(digest: Digest, from: Position): boolean {
+    const now = this.#place(digest);
+    if (now?.kind !== "packed") return false;
+    return now.position.segment !== from.segment || now.position.offset !== from.offset;
   }
 
   /** A blob that cannot be read as it was written is forgotten, so that it will be fetched again. */
@@ -242,10 +269,101 @@ export class FileBlobStore implements BlobStore {
     return new BlobError("BLOB_CORRUPT", digest, `blob ${digest}: ${String(error)}`);
   }
 
+  async *all(): AsyncGenerator<{ readonly digest: Digest; readonly size: number }> {
+    for await (const [digest, { size }] of this.#entries()) yield { digest, size };
+  }
+
+  /** A page at a time: others have their turn in between, and no view of the index is held open. */
+  async *#entries(): AsyncGenerator<readonly [Digest, Place]> {
+    for (let start = "b/"; ; ) {
+      const page = [...this.#index.range({ start, end: "b0", limit: pageEntries })];
+      for (const [key, bytes] of page)
+        if (bytes.length > 0) yield [key.slice(2) as Digest, decodePlace(bytes)];
+      const last = page.at(-1);
+      if (last === undefined || page.length < pageEntries) return;
+      start = `${last[0]}\0`;
+      await setImmediate();
+    }
+  }
+
+  async remove(digests: readonly Digest[]): Promise<void> {
+    const large = digests.filter((digest) => this.#place(digest)?.kind === "large");
+    for (const digest of digests) {
+      this.#places.delete(digest);
+      this.#recent.forget(digest);
+    }
+    this.#index.write(digests.map((digest) => [indexKey(digest), undefined]));
+    if (large.length === 0) return;
+    // A file without an entry is found again at the next start; an entry without its file would be damage.
+    await this.#index.flushed();
+    for (const digest of large) if (!this.has(digest)) await this.#large.remove(digest);
+  }
+
+  async compact(): Promise<number> {
+    let freed = 0;
+    for (const { segment, bytes, live } of await this.#sparse()) {
+      await this.#move(live);
+      await this.#index.flushed();
+      const mark = this.#index.get(packedUntil);
+      const isBehind = mark !== undefined && readBigEndian(mark.subarray(0, 4)) > segment;
+      // One that is damaged stays where it is until somebody asks for it.
+      if (!isBehind || live.some((digest) => this.#segmentOf(digest) === segment)) continue;
+      await this.#packs.empty(segment);
+      freed += bytes - live.reduce((sum, digest) => sum + (this.size(digest) ?? 0), 0);
+    }
+    return freed;
+  }
+
+  #segmentOf(digest: Digest): number | undefined {
+    const place = this.#place(digest);
+    return place?.kind === "packed" ? place.position.segment : undefined;
+  }
+
+  /** Sealed segments of which less than half is still asked for, with what is. */
+  async #sparse(): Promise<
+    readonly { readonly segment: number; readonly bytes: number; readonly live: Digest[] }[]
+  > {
+    const sealed = await this.#packs.sealed();
+    const kept = sealed.map(({ segment, bytes }) => ({ segment, bytes, live: [] as Digest[] }));
+    const liveBytes = sealed.map(() => 0);
+    for await (const [digest, place] of this.#entries()) {
+      if (place.kind !== "packed") continue;
+      const { segment } = place.position;
+      kept[segment]?.live.push(digest);
+      liveBytes[segment] = (liveBytes[segment] ?? 0) + place.size;
+    }
+    return kept.filter(({ segment, bytes }) => bytes > 0 && (liveBytes[segment] ?? 0) < bytes / 2);
+  }
+
+  /** Writes small blobs anew at the end of the packs. */
+  async #move(digests: readonly Digest[]): Promise<void> {
+    for (let i = 0; i < digests.length; i += movedAtOnce) {
+      const places: [Digest, Place][] = [];
+      for await (const { digest, bytes } of this.readMany(digests.slice(i, i + movedAtOnce))) {
+        const position = this.#packs.append(packedType, bytes);
+        places.push([digest, { kind: "packed", position, size: bytes.length }]);
+      }
+      const mark = this.#mark();
+      await this.#packs.sync();
+      const entries: [string, Uint8Array][] = [mark];
+      for (const [digest, place] of places) {
+        // It may have been removed while the disk was busy.
+        if (!this.has(digest)) continue;
+        this.#remember(digest, place);
+        entries.push([indexKey(digest), encodePlace(place)]);
+      }
+      this.#index.write(entries);
+    }
+  }
+
   async close(): Promise<void> {
     await this.#packs.close();
   }
 }
+
+/** Blobs of up to 256 KiB each. */
+const movedAtOnce = 64;
+const pageEntries = 2000;
 
 interface PackedBlob {
   readonly digest: Digest;

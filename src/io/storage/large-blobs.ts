@@ -129,6 +129,14 @@ export class LargeBlobs {
     await syncDirectory(join(this.#directory, "large"));
   }
 
+  /** Forgets a blob and gives back its room. A stream of it that has begun goes on to its end. */
+  async remove(digest: Digest): Promise<void> {
+    // Somebody brings it anew.
+    if (this.#writing.has(digest)) return;
+    for (const path of [this.#path(digest), `${this.#path(digest)}.chunks`])
+      await rm(path, { force: true });
+  }
+
   /** The checksums of the chunks. Throws as {@link stream}. */
   async sums(
     digest: Digest,

@@ -12,6 +12,11 @@ export class RecentBlobs {
     return this.#blobs.get(digest);
   }
 
+  forget(digest: Digest): void {
+    this.#bytes -= this.#blobs.get(digest)?.length ?? 0;
+    this.#blobs.delete(digest);
+  }
+
   keep(digest: Digest, bytes: Uint8Array): void {
     if (bytes.length > blobBytesMax || this.#blobs.has(digest)) return;
     this.#blobs.set(digest, bytes);

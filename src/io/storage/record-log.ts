@@ -222,6 +222,23 @@ export class FileRecordLog implements RecordLog {
     }
   }
 
+  /** Bytes of each segment that is not written to any more. */
+  async sealed(): Promise<readonly { readonly segment: number; readonly bytes: number }[]> {
+    const sizes = this.#segments.slice(0, -1).map(async ({ number, handle }) => {
+      const { size } = await handle.stat();
+      return { segment: number, bytes: size };
+    });
+    return Promise.all(sizes);
+  }
+
+  /** Gives back the room of a sealed segment, of which nobody needs anything any more. Its number stays taken. */
+  async empty(segment: number): Promise<void> {
+    const found = this.#segments[segment];
+    if (found === undefined || segment >= this.#segments.length - 1)
+      throw corrupt(this.#options.directory, 0, `segment ${segment} is not sealed`);
+    await found.handle.truncate(0);
+  }
+
   async close(): Promise<void> {
     for (const segment of this.#segments) await segment.handle.close();
     await this.#next?.handle.close();
