@@ -41,6 +41,7 @@ const single = [
   "FORK",
   "INCONSISTENT",
   "UNPROVEN",
+  "SOURCE",
 ];
 /** Codes that stand in the documentation as members of a family. */
 const families = /^RULE_A\d$/;

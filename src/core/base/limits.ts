@@ -67,8 +67,9 @@ export const limits = {
   pendingUpdatesMax: 4096,
   /** Bytes of a grant: a tree's name, `import:` before it, `*` after it. */
   grantBytesMax: 72,
-  /** Bytes of the name of a kind of source that an update comes from, and of the source's address. */
+  /** Bytes of the name of a kind of source that an update comes from. Longer ones are malformed. */
   sourceKindBytesMax: 16,
+  /** Bytes of the address of such a source. Longer ones are malformed. */
   sourceUrlBytesMax: 2048,
   /** Order time after which an update that nobody could complete is refused as `expired`. */
   pendingUpdateMs: 86_400_000,
