@@ -1,5 +1,6 @@
-import { mkdir, readFile } from "node:fs/promises";
+import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { contentOf, type Ecosystem, must, put, quick, readIf, sha, told } from "./ecosystem.ts";
 import { runTool } from "./tools.ts";
 
@@ -171,6 +172,83 @@ export const go: Ecosystem = {
     for (const generation of [2, 1]) {
       const bytes = await readIf(join(into, `cache/example.com/demo@v1.${generation}.0/file.bin`));
       if (bytes !== undefined) return told(bytes, "go");
+    }
+    return "wrong";
+  },
+};
+
+const pnpmBin = fileURLToPath(new URL("../../../node_modules/.bin/pnpm", import.meta.url));
+
+/** Takes tarballs from where a packument says, not from its registry. */
+export const pnpm: Ecosystem = {
+  ...npm,
+  name: "pnpm",
+  lines: "pnpm add @demo/thing --registry URL/pnpm/",
+  fetch: async (url, into) => {
+    await put(join(into, "package.json"), "{}");
+    const places = ["--store-dir", join(into, "store")];
+    const calm = ["--fetch-retries", "0", "--fetch-timeout", "8000", "--ignore-scripts"];
+    const args = ["add", "@demo/thing", "--registry", `${url}/`, ...places, ...calm];
+    const env = { ...process.env, XDG_STATE_HOME: into, XDG_CACHE_HOME: into, CI: "true" };
+    const { code } = await runTool(pnpmBin, args, { ...quick, cwd: into, env });
+    return code === 0
+      ? told(await readIf(join(into, "node_modules/@demo/thing/file.bin")), "npm")
+      : "refused";
+  },
+};
+
+/** A sparse registry whose configuration knows no host. */
+export const cargo: Ecosystem = {
+  name: "cargo",
+  tools: ["cargo"],
+  lines: 'cargo fetch, with [registries.demo] index = "sparse+URL/cargo/"',
+  make: async (tree, generation) => {
+    const version = `${generation}.0.0`;
+    const source = join(tree, "..", `crate-${generation}`);
+    await put(
+      join(source, "Cargo.toml"),
+      `[package]\nname = "demo"\nversion = "${version}"\nedition = "2021"\n`,
+    );
+    await put(join(source, "src/lib.rs"), "");
+    await put(join(source, "file.bin"), contentOf("cargo", generation));
+    await must("cargo", ["package", "--no-verify", "--allow-dirty", "--offline", "-q"], {
+      cwd: source,
+    });
+    const crate = await readFile(join(source, `target/package/demo-${version}.crate`));
+    await put(join(tree, `crates/demo-${version}.crate`), crate);
+    const index = join(tree, "de/mo/demo");
+    const line = {
+      name: "demo",
+      vers: version,
+      deps: [],
+      cksum: sha("sha256", crate),
+      features: {},
+      yanked: false,
+    };
+    const before = (await readIf(index))?.toString() ?? "";
+    await put(index, `${before}${JSON.stringify(line)}\n`);
+    await put(join(tree, "config.json"), '{"dl":"./crates/{crate}-{version}.crate"}');
+  },
+  fetch: async (url, into) => {
+    await put(
+      join(into, "Cargo.toml"),
+      '[package]\nname = "t"\nversion = "0.1.0"\nedition = "2021"\n[dependencies]\ndemo = { version = "*", registry = "demo" }\n',
+    );
+    await put(join(into, "src/lib.rs"), "");
+    await put(
+      join(into, ".cargo/config.toml"),
+      `[registries.demo]\nindex = "sparse+${url}/"\n[net]\nretry = 0\n[http]\ntimeout = 8\n`,
+    );
+    const home = join(into, "home");
+    const env = { ...process.env, CARGO_HOME: home };
+    const { code } = await runTool("cargo", ["fetch", "-q"], { ...quick, cwd: into, env });
+    if (code !== 0) return "refused";
+    const [registry = ""] = await readdir(join(home, "registry/src")).catch(() => []);
+    for (const generation of [2, 1]) {
+      const bytes = await readIf(
+        join(home, "registry/src", registry, `demo-${generation}.0.0/file.bin`),
+      );
+      if (bytes !== undefined) return told(bytes, "cargo");
     }
     return "wrong";
   },

@@ -1,7 +1,7 @@
 import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { contentOf, type Ecosystem, must, put, quick, readIf, sha, told } from "./ecosystem.ts";
-import { go, npm, pip } from "./ecosystem-packages.ts";
+import { cargo, go, npm, pip, pnpm } from "./ecosystem-packages.ts";
 import { runTool } from "./tools.ts";
 
 const downloader = (
@@ -309,9 +309,11 @@ export const ecosystems: ReadonlyMap<string, Ecosystem> = new Map([
   ["git", git],
   ["apt", apt],
   ["npm", npm],
+  ["pnpm", pnpm],
   ["pip", pip(true)],
   ["pip-plain", pip(false)],
   ["go", go],
+  ["cargo", cargo],
   ["v2", skopeo],
   ["zsync", zsync],
   ["ostree", ostree],

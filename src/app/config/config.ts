@@ -28,6 +28,8 @@ const schema = v.strictObject({
   http: v.optional(
     v.strictObject({
       listen: v.optional(endpoint, "127.0.0.1:8080"),
+      /** Base URL by which clients reach this host, if a proxy stands before it. */
+      external: v.optional(url),
       /** Other mirrors, for the list that this host gives out. */
       mirrors: v.optional(v.pipe(v.array(url), v.maxLength(1000)), []),
     }),

@@ -5,6 +5,7 @@ import Negotiator from "negotiator";
 import { type Digest, fromHex, toBase64 } from "../../core/base/index.ts";
 import { type Entry, type Leaf, MissingNodeError, parsePath } from "../../core/mirror/index.ts";
 import type { PinnedTrees } from "./archive.ts";
+import { sendView, type Viewed, viewOf } from "./derived.ts";
 import { linkHeader, sendMetalink, sendMirrorList } from "./duplicates.ts";
 import { directoryPage } from "./listing.ts";
 import { isManifest, manifestHeaders } from "./oci.ts";
@@ -153,6 +154,8 @@ interface FileAnswer {
   readonly height: number;
   /** It stands at the very path: no link, no index page, no past height. */
   readonly isDirect: boolean;
+  /** It is shown otherwise than it stands in the tree. */
+  readonly viewed?: Viewed;
   readonly headers: Readonly<Record<string, string>>;
 }
 
@@ -330,17 +333,39 @@ async function serveFile(
   type?: string,
 ): Promise<FastifyReply> {
   const { answers, key, host, reply } = exchange;
-  const isDirect = !place.isPinned && place.via.length === 1 && !place.hasSlash;
+  const where = place.names.join("/");
+  // A page that stands for a directory does not stand at its path.
+  const isDirect = !place.isPinned && place.via.join("//") === where && !place.hasSlash;
   const { height } = place.record;
   const form = type === undefined ? {} : { "content-type": type };
   const negotiated = reply.hasHeader("vary") ? { vary: "accept" } : {};
   const oci = isManifest(place.tree, place.names) ? await manifestHeaders(host, file) : {};
   const headers = { ...headersOf(host, place, file), ...form, ...negotiated, ...oci };
-  const answer = { file, height, isDirect, headers };
+  const viewed = viewedOf(exchange, place, file, type);
+  const answer = { file, height, isDirect, headers, ...(viewed === undefined ? {} : { viewed }) };
   if (answers.size >= answersMax) answers.clear();
   // A path can be written in many ways: long ones are not worth the room that they could be made to take.
   if (key.length <= keyLengthMax) answers.set(key, answer);
   return sendFile(exchange, answer);
+}
+
+// biome-ignore lint/complexity/useMaxParams: what is served, where, and as what
+function viewedOf(
+  { host, path }: Exchange,
+  { names, tree, record, isPinned }: Place,
+  { digest, size }: File,
+  type: string | undefined,
+): Viewed | undefined {
+  const view = viewOf(names, type);
+  if (view === undefined) return undefined;
+  const above = names.slice(0, -1);
+  const [pin = ""] = isPinned ? path.replace(/^\//, "").split("/") : [];
+  const parts = [...(isPinned ? [pin] : []), tree, ...above].map((name) =>
+    encodeURIComponent(name).replaceAll("%40", "@"),
+  );
+  const has: Viewed["has"] = (below) =>
+    host.archive.entry(record, tree, [...above, ...below])?.kind === "file";
+  return { view, digest, size, directory: `/${parts.join("/")}/`, has };
 }
 
 function headersOf(host: TreeHost, place: Place, file: File): Readonly<Record<string, string>> {
@@ -385,6 +410,8 @@ async function sendFile(call: Call, answer: FileAnswer): Promise<FastifyReply> {
     return sendMirrorList(call, mirrors, { ...file, name: "", rawPath });
   reply.headers(headers);
   if (mirrors !== undefined) reply.header("link", linkHeader(mirrors, { rawPath }));
+  const view = answer.viewed && (await sendView(call, answer.viewed));
+  if (view !== undefined) return view;
   const { etag, "last-modified": lastModified = "" } = headers;
   if (fresh(request.headers, { etag, "last-modified": lastModified }))
     return reply.code(304).removeHeader("content-type").send();

@@ -70,6 +70,7 @@ export function hostOf(
     },
     status: () => statusOf(parts, engine),
     pending: (id) => pendingOf(parts, engine, id),
+    external: config.http.external?.replace(/\/+$/, ""),
     keeps: (height) => core.retainer.keeps(height),
     wantBlob: (blob) => core.wantBlob(blob),
     follow: (after, waitMs) => core.follow(after, waitMs),
