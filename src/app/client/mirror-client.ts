@@ -146,7 +146,7 @@ export class MirrorClient extends ContentClient {
     if (mark !== undefined)
       await this.pool.first<void>("a proof that the log was only added to", (server) =>
         compareWithMark(this.#trust, { mark, head }, (from, to) =>
-          consistencyFromTiles(server, from, to),
+          consistencyFromTiles(server, { from, to }, this.#patience),
         ),
       );
     if (mark === undefined || isNewer(head, mark)) await this.#marks.write(markOf(head));

@@ -1,5 +1,5 @@
 import { consistencyProof, type HashReader, nodeHash } from "../../core/crypto/index.ts";
-import { askBytes } from "./transfer.ts";
+import { type Ask, askBytes, ServerError } from "./transfer.ts";
 
 /** Hashes of a full tile (C2SP tlog-tiles). */
 const tileWidth = 256;
@@ -27,8 +27,8 @@ function indexPath(index: number): string {
  */
 export async function consistencyFromTiles(
   server: string,
-  from: number,
-  to: number,
+  { from, to }: { readonly from: number; readonly to: number },
+  options: Ask = {},
 ): Promise<readonly Uint8Array[]> {
   const tiles = new Map<string, Uint8Array>();
   const read: HashReader = (level, index) => {
@@ -50,7 +50,11 @@ export async function consistencyFromTiles(
     } catch (error) {
       if (!(error instanceof TileWanted)) throw error;
       const url = `${server}/.smalti/tile/${error.path}`;
-      tiles.set(error.path, await askBytes(url, tileWidth * hashBytes));
+      const tile = await askBytes(url, tileWidth * hashBytes, options);
+      const width = Number(/\.p\/(\d+)$/.exec(error.path)?.[1] ?? tileWidth);
+      if (tile.length !== width * hashBytes)
+        throw new ServerError(url, 200, "MALFORMED", `the tile has ${tile.length} bytes`);
+      tiles.set(error.path, tile);
     }
   }
 }

@@ -96,7 +96,7 @@ export function writeNote(
 const noteBytesMax = 64 * 1024;
 const signatureLine = /^— (\S+) (\S+)$/;
 
-/** Reads a note; signature lines of unknown form are ignored, as the format asks. Nothing is verified. */
+/** Reads a note; signatures of unknown kinds are ignored, as the format asks. Nothing is verified. */
 export function readNote(
   note: string,
 ): Result<{ readonly checkpoint: Checkpoint; readonly lines: readonly NoteLine[] }> {
@@ -114,11 +114,20 @@ export function readNote(
     return fail("MALFORMED_NOTE", "the size is a decimal number");
   }
   if (root?.length !== 32) return fail("MALFORMED_NOTE", "the root is 32 bytes of base64");
-  const lines = note
-    .slice(gap + 2, -1)
-    .split("\n")
-    .flatMap(readLine);
-  return ok({ checkpoint: { origin, size, root }, lines });
+  const lines = linesOf(note.slice(gap + 2, -1));
+  return lines.ok ? ok({ checkpoint: { origin, size, root }, lines: lines.value }) : lines;
+}
+
+function linesOf(text: string): Result<readonly NoteLine[]> {
+  const lines: NoteLine[] = [];
+  for (const line of text.split("\n")) {
+    const [, name, blobText] = signatureLine.exec(line) ?? [];
+    const blob = blobText === undefined ? undefined : fromBase64(blobText);
+    if (name === undefined || blob === undefined)
+      return fail("MALFORMED_NOTE", "a line after the body is no signature");
+    lines.push(...cosignatureOf(name, blob));
+  }
+  return ok(lines);
 }
 
 export interface NoteLine {
@@ -128,10 +137,9 @@ export interface NoteLine {
   readonly signature: Uint8Array;
 }
 
-function readLine(line: string): NoteLine[] {
-  const [, name, blobText] = signatureLine.exec(line) ?? [];
-  const blob = blobText === undefined ? undefined : fromBase64(blobText);
-  if (name === undefined || blob?.length !== 76) return [];
+/** Signatures of other kinds are others' business. */
+function cosignatureOf(name: string, blob: Uint8Array): NoteLine[] {
+  if (blob.length !== 76) return [];
   const timeS = readBigEndian(blob.subarray(4, 12));
   if (!Number.isSafeInteger(timeS)) return [];
   return [{ name, keyId: blob.slice(0, 4), timeS, signature: blob.slice(12) }];
