@@ -52,9 +52,9 @@ describe("views for clients that need the address of the server", () => {
     assert.equal(await (await fetch(`${base}/reg/@a/b/-/b-2.0.0.tgz`)).text(), "a tarball");
     assert.deepEqual(await tarballs("/@1/reg/@a/b"), [away, `${base}/@1/reg/@a/b/-/b-2.0.0.tgz`]);
     // Whoever asks for the file itself gets the file, bit by bit.
-    for (const path of ["/reg/@a/b/index.json", "/reg/@a/b/"]) {
-      const plain = await fetch(`${base}${path}`, { headers: { accept: "application/json" } });
-      assert.equal(await plain.text(), JSON.stringify(packument), path);
+    for (const headers of [{}, { accept: "application/json" }, { accept: install }]) {
+      const plain = await fetch(`${base}/reg/@a/b/index.json`, { headers });
+      assert.equal(await plain.text(), JSON.stringify(packument));
     }
   });
 

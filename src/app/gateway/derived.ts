@@ -10,9 +10,12 @@ export type View = "packument" | "cargo-config";
 
 const viewedBytesMax = 64 * 1024 * 1024;
 
-/** The view that a file is shown in; most are shown as they are. */
+/** What npm and its kin ask for a package by. */
+const packumentTypes = ["application/vnd.npm.install-v1+json", "application/json"];
+
+/** The view that a file is shown in, `type` being what was agreed on for a directory; most are shown as they are. */
 export function viewOf(names: readonly string[], type: string | undefined): View | undefined {
-  if (type === "application/vnd.npm.install-v1+json") return "packument";
+  if (type !== undefined && packumentTypes.includes(type)) return "packument";
   return names.at(-1) === "config.json" ? "cargo-config" : undefined;
 }
 
