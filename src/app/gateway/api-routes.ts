@@ -29,7 +29,7 @@ const statusOf: Readonly<Record<string, number>> = {
   INCOMPLETE: 409,
 };
 
-export function refuse(reply: FastifyReply, code: string, message: string): FastifyReply {
+export function refuseCode(reply: FastifyReply, code: string, message: string): FastifyReply {
   return reply
     .code(statusOf[code] ?? 400)
     .header("cache-control", "no-store")
@@ -37,7 +37,7 @@ export function refuse(reply: FastifyReply, code: string, message: string): Fast
 }
 
 export function answer<T>(reply: FastifyReply, result: Result<T>): FastifyReply {
-  if (!result.ok) return refuse(reply, result.error.code, result.error.detail);
+  if (!result.ok) return refuseCode(reply, result.error.code, result.error.detail);
   return reply.header("cache-control", "no-store").send(result.value);
 }
 
@@ -75,7 +75,7 @@ class Waiters {
   ): Promise<T | FastifyReply> {
     if (waitMs === 0) return work();
     if (this.#count >= limits.httpWaitersMax)
-      return refuse(reply, "BUSY", "too many requests wait already");
+      return refuseCode(reply, "BUSY", "too many requests wait already");
     this.#count++;
     try {
       return await work();
@@ -101,7 +101,7 @@ export function apiRoutes(server: FastifyInstance, host: GatewayHost): void {
   historyRoutes(server, host);
   server.get("/.smalti/v1/updates/:id", async (request, reply) => {
     const { id } = request.params as { id: string };
-    if (!isDigest(id)) return refuse(reply, "BAD_REQUEST", "an update's id is 64 hex digits");
+    if (!isDigest(id)) return refuseCode(reply, "BAD_REQUEST", "an update's id is 64 hex digits");
     return waiters.run(reply, waitOf(request), async () => {
       await host.settled(id, waitOf(request));
       return reply.header("cache-control", "no-store").send(receiptOf(host, id));
@@ -119,7 +119,7 @@ function headRoute(server: FastifyInstance, host: GatewayHost, waiters: Waiters)
       const height = natural(query.height);
       const proof = headProof(host, height ?? (shown === host.servedHeight ? undefined : shown));
       if (proof === undefined)
-        return refuse(reply, "NOT_FOUND", `height ${height ?? 0} is not served here`);
+        return refuseCode(reply, "NOT_FOUND", `height ${height ?? 0} is not served here`);
       const { key } = host.repute;
       return reply
         .header("cache-control", "no-store")
@@ -142,7 +142,7 @@ function followRoute(server: FastifyInstance, host: GatewayHost, waiters: Waiter
     const [commit, size] = [natural(query["after"]), natural(query["size"] ?? "0")];
     const leaseS = query["lease"] === undefined ? Number.MAX_SAFE_INTEGER : natural(query["lease"]);
     if (commit === undefined || size === undefined || leaseS === undefined)
-      return refuse(reply, "BAD_REQUEST", "after, size and lease are numbers");
+      return refuseCode(reply, "BAD_REQUEST", "after, size and lease are numbers");
     return waiters.run(reply, waitOf(request), async () => {
       const { group } = query;
       const news = await host.follow({ commit, size, leaseS, group }, waitOf(request));
@@ -164,7 +164,7 @@ function messageRoutes(server: FastifyInstance, host: GatewayHost, waiters: Wait
     const isAllowed =
       host.appendBy === "anybody" || (host.appendBy === "loopback" && isLoopback(request));
     if (!isAllowed)
-      return refuse(
+      return refuseCode(
         reply,
         "NOT_PERMITTED",
         "this host does not take messages from here (config: [log] append)",
@@ -172,17 +172,17 @@ function messageRoutes(server: FastifyInstance, host: GatewayHost, waiters: Wait
     const segment = read(request.body as Buffer, segmentShape, "segment");
     if (!segment.ok) return answer(reply, segment);
     if (segment.value.kind !== messageKinds.application)
-      return refuse(reply, "BAD_REQUEST", "only application messages");
-    if (messageCount(segment.value) === 0) return refuse(reply, "BAD_REQUEST", "no message");
+      return refuseCode(reply, "BAD_REQUEST", "only application messages");
+    if (messageCount(segment.value) === 0) return refuseCode(reply, "BAD_REQUEST", "no message");
     return answer(reply, await host.append(segment.value));
   });
   server.get("/.smalti/v1/log", async (request, reply) => {
     const { from } = request.query as { from?: string };
     const start = natural(from ?? "0");
-    if (start === undefined) return refuse(reply, "BAD_REQUEST", "from is an index");
+    if (start === undefined) return refuseCode(reply, "BAD_REQUEST", "from is an index");
     const stop = new AbortController();
     const leave = waiters.enter();
-    if (leave === undefined) return refuse(reply, "BUSY", "too many requests wait already");
+    if (leave === undefined) return refuseCode(reply, "BUSY", "too many requests wait already");
     reply.raw.on("close", () => {
       leave();
       stop.abort();
@@ -223,7 +223,7 @@ function bulkRoutes(server: FastifyInstance, host: GatewayHost): void {
       const { digest } = request.params as { digest: string };
       const size = isDigest(digest) ? host.blobs.size(digest) : undefined;
       if (!isDigest(digest) || size === undefined)
-        return refuse(reply, "NOT_FOUND", "no such blob here");
+        return refuseCode(reply, "NOT_FOUND", "no such blob here");
       reply.header("etag", `"${digest}"`).header("accept-ranges", "bytes");
       reply
         .header("cache-control", "public, max-age=31536000, immutable")
@@ -236,7 +236,7 @@ function bulkRoutes(server: FastifyInstance, host: GatewayHost): void {
     const size = isDigest(digest) ? host.blobs.size(digest) : undefined;
     const found = isDigest(digest) ? await host.blobs.sums(digest) : undefined;
     if (found === undefined || size === undefined)
-      return refuse(reply, "NOT_FOUND", "no such large blob here");
+      return refuseCode(reply, "NOT_FOUND", "no such large blob here");
     const { chunkBytes, sums } = found;
     return reply
       .header("cache-control", "no-store")
@@ -246,7 +246,7 @@ function bulkRoutes(server: FastifyInstance, host: GatewayHost): void {
     const { digest } = request.params as { digest: string };
     const size = isDigest(digest) ? host.blobs.size(digest) : undefined;
     if (!isDigest(digest) || size === undefined || size <= limits.blobChunkBytes)
-      return refuse(reply, "NOT_FOUND", "no blob of several chunks is here under that name");
+      return refuseCode(reply, "NOT_FOUND", "no blob of several chunks is here under that name");
     return reply
       .header("cache-control", "public, max-age=31536000, immutable")
       .type("application/octet-stream")
@@ -255,13 +255,13 @@ function bulkRoutes(server: FastifyInstance, host: GatewayHost): void {
   server.post("/.smalti/v1/blobs", async (request, reply) => {
     const digests = digestsOf(request);
     if (digests === undefined)
-      return refuse(reply, "BAD_REQUEST", `digests: up to ${limits.bulkDigestsMax} digests`);
+      return refuseCode(reply, "BAD_REQUEST", `digests: up to ${limits.bulkDigestsMax} digests`);
     return reply.type("application/octet-stream").send(Readable.from(bulkBlobs(host, digests)));
   });
   server.post("/.smalti/v1/nodes", async (request, reply) => {
     const digests = digestsOf(request);
     if (digests === undefined)
-      return refuse(reply, "BAD_REQUEST", `digests: up to ${limits.bulkDigestsMax} digests`);
+      return refuseCode(reply, "BAD_REQUEST", `digests: up to ${limits.bulkDigestsMax} digests`);
     const parts: Uint8Array[] = [];
     for (const digest of digests) {
       const node = host.archive.nodes(digest);
@@ -310,7 +310,8 @@ function historyRoutes(server: FastifyInstance, host: GatewayHost): void {
   });
   server.get("/.smalti/v1/height-at", async (request, reply) => {
     const tsMs = natural((request.query as { ms?: string }).ms);
-    if (tsMs === undefined) return refuse(reply, "BAD_REQUEST", "ms is a time, POSIX milliseconds");
+    if (tsMs === undefined)
+      return refuseCode(reply, "BAD_REQUEST", "ms is a time, POSIX milliseconds");
     const height = await host.heightAt(tsMs);
     return reply.header("cache-control", "no-store").send({ height });
   });

@@ -3,7 +3,7 @@ import { bigEndian } from "../../core/base/index.ts";
 import { consistencyProof } from "../../core/crypto/index.ts";
 import { parsePath } from "../../core/mirror/index.ts";
 import { writeConsistency, writePathProof } from "../../core/proof/index.ts";
-import { natural, refuse } from "./api-routes.ts";
+import { natural, refuseCode } from "./api-routes.ts";
 import type { GatewayHost } from "./host-api.ts";
 
 /** Hashes of a full tile, and entries of a full bundle (C2SP tlog-tiles). */
@@ -13,26 +13,27 @@ const immutable = "public, max-age=31536000, immutable";
 /** The log as files, as C2SP tlog-tiles has them, and proofs that can be carried away. */
 export function logRoutes(server: FastifyInstance, host: GatewayHost): void {
   server.get("/.smalti/checkpoint", (_, reply) => {
-    if (host.head === undefined) return refuse(reply, "NOT_FOUND", "nothing is certified yet");
+    if (host.head === undefined) return refuseCode(reply, "NOT_FOUND", "nothing is certified yet");
     return sendNote(reply, host.head.note, "max-age=5");
   });
   server.get("/.smalti/checkpoint/:size", (request, reply) => {
     const size = natural((request.params as { size: string }).size);
     const note = size === undefined ? undefined : host.archive.checkpoint(size);
-    if (note === undefined) return refuse(reply, "NOT_FOUND", "no checkpoint of that size is here");
+    if (note === undefined)
+      return refuseCode(reply, "NOT_FOUND", "no checkpoint of that size is here");
     return sendNote(reply, note, immutable);
   });
   server.get("/.smalti/tile/*", (request, reply) => {
     const place = tileAt((request.params as { "*": string })["*"]);
     if (place === undefined)
-      return refuse(
+      return refuseCode(
         reply,
         "BAD_REQUEST",
         "a tile is LEVEL/INDEX[.p/WIDTH], as C2SP tlog-tiles says",
       );
     const bytes = tileOf(host, place);
     if (bytes === undefined)
-      return refuse(reply, "NOT_FOUND", "the certified log does not reach so far");
+      return refuseCode(reply, "NOT_FOUND", "the certified log does not reach so far");
     return reply
       .header("cache-control", immutable)
       .type("application/octet-stream")
@@ -84,13 +85,14 @@ function proofRoutes(server: FastifyInstance, host: GatewayHost): void {
     const { height: text, "*": path } = request.params as { height: string; "*": string };
     const height = text === "latest" ? host.servedHeight : natural(text);
     const names = parsePath(path.replace(/\/$/, ""));
-    if (!names.ok) return refuse(reply, names.error.code, names.error.detail);
+    if (!names.ok) return refuseCode(reply, names.error.code, names.error.detail);
     const { head } = host;
     const proof =
       height === undefined || height > host.servedHeight || head === undefined
         ? undefined
         : host.archive.pathProof(height, names.value.join("/"), head);
-    if (proof === undefined) return refuse(reply, "NOT_FOUND", `height ${text} is not served here`);
+    if (proof === undefined)
+      return refuseCode(reply, "NOT_FOUND", `height ${text} is not served here`);
     return reply
       .header("cache-control", "no-cache")
       .type("text/plain; charset=utf-8")
@@ -101,14 +103,14 @@ function proofRoutes(server: FastifyInstance, host: GatewayHost): void {
     const from = natural((request.params as { from: string }).from);
     const to = query.to === undefined ? host.head?.due.size : natural(query.to);
     if (from === undefined || to === undefined || from === 0 || from > to)
-      return refuse(
+      return refuseCode(
         reply,
         "BAD_REQUEST",
         "a proof leads from a log that is not empty to a longer one",
       );
     const [older, newer] = [host.archive.checkpoint(from), host.archive.checkpoint(to)];
     if (older === undefined || newer === undefined)
-      return refuse(reply, "NOT_FOUND", "no certified checkpoints of these sizes are here");
+      return refuseCode(reply, "NOT_FOUND", "no certified checkpoints of these sizes are here");
     const hashes = consistencyProof(from, to, host.archive.hashes);
     return reply
       .header("cache-control", "no-cache")

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from "fastify";
 import { leaseOf } from "../../core/crypto/index.ts";
-import { refuse } from "./api-routes.ts";
+import { refuseCode } from "./api-routes.ts";
 import type { GatewayHost } from "./host-api.ts";
 import { escapeHtml, htmlPage } from "./listing.ts";
 import type { MirrorRow } from "./repute-report.ts";
@@ -16,7 +16,7 @@ export function mirrorPages(server: FastifyInstance, host: GatewayHost): void {
   server.get("/.smalti/trace/:host", (request, reply) => {
     const { moniker } = host.status();
     if ((request.params as { host: string }).host !== moniker)
-      return refuse(reply, "NOT_FOUND", `this host's trace is /.smalti/trace/${moniker}`);
+      return refuseCode(reply, "NOT_FOUND", `this host's trace is /.smalti/trace/${moniker}`);
     return reply
       .header("cache-control", "max-age=60")
       .type("text/plain; charset=utf-8")

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { type Digest, isDigest, limits } from "../../core/base/index.ts";
-import { answer, refuse } from "./api-routes.ts";
+import { answer, refuseCode } from "./api-routes.ts";
 import type { BlobBase, PublishDesk } from "./host-api.ts";
 
 type Handler = (request: FastifyRequest, reply: FastifyReply) => Promise<FastifyReply>;
@@ -64,11 +64,15 @@ function contentRoutes(server: FastifyInstance, on: (handle: DeskHandler) => Han
     on(async ({ desk, id, digest }, request, reply) => {
       const offset = Number((request.query as { offset?: string }).offset ?? 0);
       if (!Number.isSafeInteger(offset) || offset < 0) {
-        return refuse(reply, "BAD_REQUEST", "offset is a number of bytes");
+        return refuseCode(reply, "BAD_REQUEST", "offset is a number of bytes");
       }
       const base = baseOf(request.query as Record<string, string>);
       if (base === "bad")
-        return refuse(reply, "BAD_REQUEST", "base is a digest, prefix and suffix are bytes of it");
+        return refuseCode(
+          reply,
+          "BAD_REQUEST",
+          "base is a digest, prefix and suffix are bytes of it",
+        );
       const blob = { digest, offset, ...(base === undefined ? {} : { base }) };
       return answer(reply, await desk.putLarge(id, blob, request.raw));
     }),
@@ -91,12 +95,12 @@ function baseOf({
 function withDesk(desk: PublishDesk | undefined, handle: DeskHandler): Handler {
   return async (request, reply) => {
     if (desk === undefined) {
-      return refuse(reply, "NOT_A_WRITER", "this host is a reader; publish to a writer");
+      return refuseCode(reply, "NOT_A_WRITER", "this host is a reader; publish to a writer");
     }
     const { id = "", digest = "" } = request.params as { id?: string; digest?: string };
     const isBad = (text: string): boolean => text !== "" && !isDigest(text);
     if (isBad(id) || isBad(digest)) {
-      return refuse(reply, "BAD_REQUEST", "ids and digests are 64 hex digits");
+      return refuseCode(reply, "BAD_REQUEST", "ids and digests are 64 hex digits");
     }
     return handle({ desk, id: id as Digest, digest: digest as Digest }, request, reply);
   };

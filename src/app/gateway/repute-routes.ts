@@ -1,6 +1,6 @@
 import type { FastifyInstance } from "fastify";
 import { isDigest, limits } from "../../core/base/index.ts";
-import { answer, refuse } from "./api-routes.ts";
+import { answer, refuseCode } from "./api-routes.ts";
 import type { GatewayHost } from "./host-api.ts";
 
 /** Opinions and proofs over HTTP: nothing of it need be trusted, the proofs verify by themselves. */
@@ -26,7 +26,7 @@ export function reputeRoutes(server: FastifyInstance, host: GatewayHost): void {
   server.get("/.smalti/evidence/:id", (request, reply) => {
     const { id } = request.params as { id: string };
     const wire = isDigest(id) ? repute.proof(id) : undefined;
-    if (wire === undefined) return refuse(reply, "NOT_FOUND", "no such evidence here");
+    if (wire === undefined) return refuseCode(reply, "NOT_FOUND", "no such evidence here");
     return reply
       .header("cache-control", "public, max-age=31536000, immutable")
       .type("application/cbor")
@@ -44,7 +44,7 @@ export function reputeRoutes(server: FastifyInstance, host: GatewayHost): void {
     const { digest } = request.params as { digest: string };
     const { nonce } = request.query as { nonce?: string };
     if (!isDigest(digest) || !isDigest(nonce))
-      return refuse(reply, "BAD_REQUEST", "a digest and a nonce of 64 hex digits");
+      return refuseCode(reply, "BAD_REQUEST", "a digest and a nonce of 64 hex digits");
     return answer(reply, await repute.possession(digest, nonce));
   });
 }

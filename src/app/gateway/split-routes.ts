@@ -1,6 +1,6 @@
 import type { FastifyInstance } from "fastify";
 import { isDigest } from "../../core/base/index.ts";
-import { answer, refuse } from "./api-routes.ts";
+import { answer, refuseCode } from "./api-routes.ts";
 import type { GatewayHost } from "./host-api.ts";
 
 /** What is known of splits; nothing of it need be trusted, founding documents verify by themselves. */
@@ -13,7 +13,7 @@ export function splitRoutes(server: FastifyInstance, { splits }: GatewayHost): v
   );
   server.get("/.smalti/v1/origins/:group", (request, reply) => {
     const { group } = request.params as { group: string };
-    if (!isDigest(group)) return refuse(reply, "BAD_REQUEST", "a group has 64 hex digits");
+    if (!isDigest(group)) return refuseCode(reply, "BAD_REQUEST", "a group has 64 hex digits");
     return reply.header("cache-control", "no-store").send({ admitted: splits.isAdmitted(group) });
   });
 }
