@@ -196,6 +196,9 @@ describe("archives that are elsewhere", () => {
       source.bring(join(work, "apt-lie"), {}),
       /demo_1\.0_all\.deb has 13 bytes/,
     );
+    const whole = await readFile(join(archive, "apt/pool/main/demo_1.0_all.deb"));
+    upstream.lies.set("/apt/pool/main/demo_1.0_all.deb", Buffer.alloc(whole.length));
+    await assert.rejects(source.bring(join(work, "apt-lie"), {}), /is not what its index says/);
     upstream.lies.clear();
     const release = await readFile(join(archive, "apt/dists/stable/InRelease"), "utf8");
     upstream.lies.set(

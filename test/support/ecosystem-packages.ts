@@ -43,16 +43,7 @@ export const npm: Ecosystem = {
     );
   },
   fetch: async (url, into) => {
-    const args = [
-      "install",
-      "@demo/thing",
-      "--registry",
-      `${url}/`,
-      "--replace-registry-host",
-      "always",
-      "--prefix",
-      into,
-    ];
+    const args = ["install", "@demo/thing", "--registry", `${url}/`, "--prefix", into];
     const calm = [
       "--no-audit",
       "--no-fund",

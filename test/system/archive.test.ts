@@ -8,7 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { PublicKey } from "../../src/core/base/index.ts";
 import { Ed25519Verifier, signingBytes, taggedDigest } from "../../src/core/crypto/index.ts";
 import { LightProcess } from "../support/light.ts";
-import type { Net } from "../support/net.ts";
+import { type Net, until } from "../support/net.ts";
 import { startTuned } from "../support/repute.ts";
 import { needTools, runTool } from "../support/tools.ts";
 
@@ -172,5 +172,27 @@ describe("an archive over time and over mirrors", () => {
     const message = signingBytes("audit", taggedDigest("audit", Buffer.from(report)));
     assert.ok(new Ed25519Verifier().verify(PublicKey(key), message, Buffer.from(signature, "hex")));
     assert.equal((JSON.parse(report) as { samples: unknown[] }).samples.length, 2);
+  });
+
+  test("a trace file where Debian's own tools look for it: in trees that are archives of its form", async () => {
+    const base = net.host("r0").http;
+    const files = join(work, "archive-of-debian");
+    await mkdir(join(files, "dists/stable"), { recursive: true });
+    await writeFile(join(files, "dists/stable/Release"), "Suite: stable\n");
+    await net.must("publish", files, "debian");
+    await net.agree((await net.host("r0").status()).height);
+    await until(
+      async () => (await fetch(`${base}/debian/dists/stable/Release`)).status === 200,
+      10_000,
+      "the archive is served",
+    );
+    const there = await fetch(`${base}/debian/project/trace/r0`);
+    assert.match(await there.text(), /^\w{3}, .* GMT\nArchive serial: \d+\n/);
+    for (const path of [
+      "/debian/project/trace/r1",
+      "/demo/project/trace/r0",
+      "/@1/debian/project/trace/r0",
+    ])
+      assert.equal((await fetch(`${base}${path}`)).status, 404, path);
   });
 });

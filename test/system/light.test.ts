@@ -152,6 +152,18 @@ describe("smalti light", () => {
     await light.end();
   });
 
+  test("whoever begins with nothing but a genesis has his first bytes after three requests", async () => {
+    const server = await opened();
+    const asked: string[] = [];
+    server.trick = (request) => {
+      asked.push(`${request.method} ${request.url}`);
+      return false;
+    };
+    light = await LightProcess.start(net, [server.url], { state: join(work, "newcomer") });
+    assert.equal(await (await at("/demo/a.txt")).text(), "first\n");
+    assert.ok(asked.length <= 3, asked.join("\n"));
+  });
+
   for (const [name, trick] of Object.entries(faults))
     test(`a first mirror that is ${name} is invisible`, async () => {
       const evil = await opened();

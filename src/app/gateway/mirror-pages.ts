@@ -30,7 +30,7 @@ function servedAt(host: GatewayHost): Date | undefined {
 }
 
 /** Generated from the log: what it says can be checked against the height that it names. */
-function traceOf(host: GatewayHost): string {
+export function traceOf(host: GatewayHost): string {
   const at = servedAt(host);
   const { moniker, version, upstream } = host.status();
   return [

@@ -24,6 +24,8 @@ export interface TreeHost {
   readonly pin?: (height: number) => Promise<void>;
   /** The newest height at or before a time, POSIX milliseconds; 0 if there is none. */
   heightAt(tsMs: number): Promise<number> | number;
+  /** What it says of itself as Debian's mirrors do. */
+  readonly trace?: () => string;
   /** Base URL by which clients reach it, where that is not what their requests say. */
   readonly external?: string | undefined;
   /** False for heights whose content is not kept here any more; without it, all are. */

@@ -99,8 +99,8 @@ async function servePlace(exchange: Exchange, place: Place): Promise<FastifyRepl
   }
   const found = resolvePath(host, place);
   if ("status" in found) {
-    const metalink = metalinkOf(exchange, place, rawPath);
-    if (metalink !== undefined) return metalink;
+    const made = metalinkOf(exchange, place, rawPath) ?? traceIn(exchange, place);
+    if (made !== undefined) return made;
     if (found.isAbsent === true && !place.isPinned)
       await exchange.sign?.(exchange, {
         status: 404,
@@ -398,6 +398,19 @@ function metalinkOf(call: Call, place: Place, rawPath: string): FastifyReply | u
   if (file?.kind !== "file") return undefined;
   const about = { ...file, name, rawPath: rawPath.replace(/\.meta4$/, "") };
   return sendMetalink(call, host.duplicates(), about);
+}
+
+/** `project/trace/HOST` of a Debian archive, where Debian's own tools look for it; what the tree has goes first. */
+function traceIn({ host, reply }: Call, place: Place): FastifyReply | undefined {
+  const path = `project/trace/${host.status().moniker}`;
+  if (host.trace === undefined || place.isPinned || place.names.join("/") !== path)
+    return undefined;
+  if (host.archive.entry(place.record, place.tree, ["dists"])?.kind !== "directory")
+    return undefined;
+  return reply
+    .header("cache-control", "max-age=60")
+    .type("text/plain; charset=utf-8")
+    .send(host.trace());
 }
 
 async function sendFile(call: Call, answer: FileAnswer): Promise<FastifyReply> {

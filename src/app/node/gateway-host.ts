@@ -9,6 +9,7 @@ import {
   heightAt,
   Liar,
   type PendingReport,
+  traceOf,
 } from "../gateway/index.ts";
 import type { MirrorList } from "./mirror-list.ts";
 import type { Engine, Parts } from "./parts.ts";
@@ -40,7 +41,7 @@ export function hostOf(
 ): GatewayHost {
   const { config, network, core, store, genesisText } = parts;
   const { writer } = engine;
-  return {
+  const host: GatewayHost = {
     network,
     genesisText,
     archive: core.archive,
@@ -87,7 +88,9 @@ export function hostOf(
     append: (segment) =>
       writer?.append(segment) ?? Promise.resolve(fail("NOT_A_WRITER", "this host is a reader")),
     tail: (from, signal) => core.tail(from, signal),
+    trace: () => traceOf(host),
   };
+  return host;
 }
 
 /** Every answer names other mirrors; who they are is looked up this often only, milliseconds. */

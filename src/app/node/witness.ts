@@ -1,5 +1,5 @@
 import { createWriteStream } from "node:fs";
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -13,6 +13,7 @@ import type { Log } from "./log.ts";
 
 /** When one looks again at a source that showed something else, milliseconds; the last goes on. */
 const looks = [2_000, 10_000, 60_000, 600_000, 3_600_000] as const;
+const looksAtOnce = 4;
 const doubtsTold = 5;
 const reportsMax = 1024;
 
@@ -29,6 +30,9 @@ export class Witness {
   readonly #running = new Map<Digest, Promise<boolean>>();
   readonly #reports = new Map<Digest, WitnessReport>();
   readonly #stop = new AbortController();
+  readonly #waiting: (() => void)[] = [];
+  #looking = 0;
+  #tidied: Promise<void> | undefined;
 
   constructor({
     config,
@@ -79,7 +83,7 @@ export class Witness {
     }
     for (let i = 0; !isSettled() && !this.#stop.signal.aborted; i++) {
       this.#report(update.id, "looking", "");
-      const doubts = await this.#check(known, changes.value).catch((error: unknown) => [
+      const doubts = await this.#inTurn(() => this.#check(known, changes.value)).catch((error) => [
         { path: "", why: error instanceof Error ? error.message : String(error) },
       ]);
       if (doubts.length === 0) {
@@ -95,6 +99,27 @@ export class Witness {
     return false;
   }
 
+  /** A few at a time: whoever may publish could otherwise make this host crowd a source. */
+  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    while (this.#looking >= looksAtOnce)
+      await new Promise<void>((done) => this.#waiting.push(done));
+    this.#looking++;
+    try {
+      return await work();
+    } finally {
+      this.#looking--;
+      this.#waiting.shift()?.();
+    }
+  }
+
+  /** What a look left behind that was killed. */
+  async #tidy(): Promise<void> {
+    await mkdir(this.#work, { recursive: true });
+    for (const name of await readdir(this.#work))
+      if (/^(look|git|rsync)-/.test(name))
+        await rm(join(this.#work, name), { recursive: true, force: true });
+  }
+
   async #check(
     { kind, url, from = url }: Config["import"][number],
     { changes }: ChangeList,
@@ -103,7 +128,8 @@ export class Witness {
     const claims = changes.flatMap(({ path, leaf }): Claim[] =>
       leaf === undefined ? [] : [{ path, leaf }],
     );
-    await mkdir(this.#work, { recursive: true });
+    this.#tidied ??= this.#tidy();
+    await this.#tidied;
     const scratch = await mkdtemp(join(this.#work, "look-"));
     try {
       const source = await openSource({ kind, url: from });
