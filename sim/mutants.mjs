@@ -392,8 +392,8 @@ export const mutants = [
   // ── mirror, checkpoints, readers ──
   {
     file: "core/mirror/execute.js",
-    find: "if (heldBy.size >= this.#config.heldQuorum)",
-    put: "if (heldBy.size >= this.#config.heldQuorum - 1)",
+    find: "if (heldBy.size < this.#config.heldQuorum)",
+    put: "if (heldBy.size < this.#config.heldQuorum - 1)",
     says: "published with one `held` too few",
   },
   {
@@ -639,5 +639,54 @@ export const mutants = [
     find: "makers.has(statement.by)",
     put: "true",
     says: "the word of one who is gone forbids a split",
+  },
+  // ── imports and retention ──
+  {
+    file: "core/mirror/execute.js",
+    find: "heldBy.size >= (update.record.source?.observers ?? 0)",
+    put: "true",
+    says: "observers are not counted",
+  },
+  {
+    file: "core/mirror/execute.js",
+    find: "if (heldBy.size < this.#config.heldQuorum)\n                continue;",
+    put: "",
+    says: "observers replace the quorum",
+  },
+  {
+    file: "core/mirror/policy.js",
+    find: "source !== undefined && covers(",
+    put: "covers(",
+    says: "a grant of imports allows anything",
+  },
+  {
+    file: "app/import/web.js",
+    find: "found.digest !== leaf.digest || found.size !== leaf.size",
+    put: "false",
+    says: "a witness of the web takes any bytes",
+  },
+  {
+    file: "app/import/npm.js",
+    find: "if (!isPart(published, upstream))",
+    put: "if (false)",
+    says: "a packument may say what the registry does not",
+  },
+  {
+    file: "app/import/git.js",
+    find: "return !/ (missing|ambiguous)$/m.test(told.toString());",
+    put: "return true;",
+    says: "git objects from nowhere are taken",
+  },
+  {
+    file: "app/node/retention.js",
+    find: "for (const height of named)",
+    put: "for (const height of [])",
+    says: "names do not keep their heights",
+  },
+  {
+    file: "io/storage/blob-store.js",
+    find: "await this.#move(live);",
+    put: "",
+    says: "a pack is emptied with what is needed in it",
   },
 ];
