@@ -92,7 +92,9 @@ export class Collector {
     if (!isDry) core.retainer.keep(kept);
     const live = new Live(this.#parts, kept);
     await live.walk();
-    const lacking = isDry ? 0 : await this.#bring(live);
+    // A height that got its name late may have content that is not here any more.
+    const missing = live.missing.size;
+    const lacking = isDry ? missing : await core.content.ifThere(live.missing);
     const { blobs, removed, removedBytes } = await this.#remove(live, isDry);
     const freedBytes = isDry ? 0 : await store.blobs.compact();
     const seconds = (performance.now() - startedAt) / 1000;
@@ -100,7 +102,6 @@ export class Collector {
       metrics.gcDeleted.inc(removed);
       metrics.gcSeconds.set(seconds);
     }
-    const missing = live.missing.size;
     const report = {
       heights: {
         newest: heights.newest,
@@ -134,14 +135,6 @@ export class Collector {
       if (/^\d{1,15}$/.test(text)) named.push(Number(text));
     }
     return named;
-  }
-
-  /** Content of kept heights that is not here: a height that got its name late. Returns what nobody has. */
-  async #bring(live: Live): Promise<number> {
-    let lacking = 0;
-    for (const [digest, size] of live.missing)
-      if (!(await this.#parts.core.content.ifThere(digest, size))) lacking++;
-    return lacking;
   }
 
   async #remove(

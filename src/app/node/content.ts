@@ -155,10 +155,10 @@ export class ContentFetcher {
     throw error;
   }
 
-  /** A blob, if one of the sources has it; resolves with whether it is here now. */
-  async ifThere(digest: Digest, size: number): Promise<boolean> {
-    await this.#persist([[digest, size]], { needOf: () => "if-there" });
-    return this.#blobs.has(digest);
+  /** Blobs, as far as one of the sources has them; resolves with how many are still not here. */
+  async ifThere(wanted: ReadonlyMap<Digest, number>): Promise<number> {
+    await this.#persist([...wanted], { needOf: () => "if-there" });
+    return [...wanted.keys()].filter((digest) => !this.#blobs.has(digest)).length;
   }
 
   /** One blob that a client asked for and that is not here. */
