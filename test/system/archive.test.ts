@@ -112,6 +112,13 @@ describe("an archive over time and over mirrors", () => {
     assert.equal(list.sha256, digest);
     assert.ok(list.urls.length >= 4);
     assert.equal((await fetch(`${base}/demo/dir/nothing.meta4`)).status, 404);
+    const away = await fetch(`${base}/demo/dir/large.bin?redirect`, { redirect: "manual" });
+    assert.equal(away.status, 302);
+    assert.ok(list.urls.includes(away.headers.get("location") ?? ""), "to a mirror of the list");
+    assert.match(away.headers.get("cache-control") ?? "", /private/);
+    const there = await fetch(`${base}/demo/dir/large.bin?redirect`);
+    assert.ok(Buffer.from(await there.arrayBuffer()).equals(large));
+    assert.equal((await fetch(`${base}/demo/dir/nothing?redirect`)).status, 404);
     needTools("aria2c");
     const ran = await runTool(
       "aria2c",

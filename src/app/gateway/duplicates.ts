@@ -81,3 +81,17 @@ export function sendMirrorList(
     .header("cache-control", "max-age=60")
     .send({ path: rawPath, size, sha256: digest, urls: urlsOf(request, mirrors, rawPath) });
 }
+
+/** Sends the client to one of the mirrors against which nothing is to be said; without one, the file is served here. */
+export function redirectAway(
+  reply: FastifyReply,
+  mirrors: readonly string[],
+  rawPath: string,
+): FastifyReply | undefined {
+  const mirror = mirrors[Math.floor(Math.random() * mirrors.length)];
+  if (mirror === undefined) return undefined;
+  return reply
+    .header("cache-control", "private, no-cache")
+    .header("link", linkHeader(mirrors, { rawPath }))
+    .redirect(`${mirror}${rawPath}`, 302);
+}

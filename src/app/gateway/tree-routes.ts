@@ -6,7 +6,7 @@ import { type Digest, fromHex, toBase64 } from "../../core/base/index.ts";
 import { type Entry, type Leaf, MissingNodeError, parsePath } from "../../core/mirror/index.ts";
 import type { PinnedTrees } from "./archive.ts";
 import { sendView, type Viewed, viewOf } from "./derived.ts";
-import { linkHeader, sendMetalink, sendMirrorList } from "./duplicates.ts";
+import { linkHeader, redirectAway, sendMetalink, sendMirrorList } from "./duplicates.ts";
 import { directoryPage } from "./listing.ts";
 import { isManifest, manifestHeaders } from "./oci.ts";
 import { pinnedState } from "./pinned.ts";
@@ -421,6 +421,8 @@ async function sendFile(call: Call, answer: FileAnswer): Promise<FastifyReply> {
   const mirrors = host.duplicates?.();
   if (mirrors !== undefined && query === "mirrorlist")
     return sendMirrorList(call, mirrors, { ...file, name: "", rawPath });
+  const away = query === "redirect" && mirrors ? redirectAway(reply, mirrors, rawPath) : undefined;
+  if (away !== undefined) return away;
   reply.headers(headers);
   if (mirrors !== undefined) reply.header("link", linkHeader(mirrors, { rawPath }));
   const view = answer.viewed && (await sendView(call, answer.viewed));
