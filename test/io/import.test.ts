@@ -232,6 +232,8 @@ describe("archives that are elsewhere", () => {
     for (const lie of [
       honest.replace(/"integrity":"[^"]+"/, '"integrity":"sha512-AAAA"'),
       honest.replace('"latest":"1.0.0"', '"latest":"2.0.0"'),
+      honest.replace('"name":', '"access":"evil","name":'),
+      honest.replace('"versions":', '"versions":{},"versions":'),
       honest.replace(
         '"versions":{',
         '"versions":{"9.0.0":{"dist":{"tarball":"http://evil.invalid/x.tgz"}},',

@@ -26,6 +26,8 @@ export class NotWitnessedError extends Error {
 }
 
 const pollMs = 300;
+/** A large archive takes writers their time, but not for ever. */
+const longestMs = 2 * 3_600_000;
 
 interface Answer {
   readonly state: string;
@@ -46,7 +48,7 @@ async function askOne(writer: string, id: Digest): Promise<Witnessed> {
 /**
  * Resolves when the order has decided on an update that writers look for themselves. What they say meanwhile is for
  * people: only the receipt proves anything. Throws {@link NotWitnessedError} when for `patienceMs` so many refused that
- * the others are too few.
+ * the others are too few, or nobody looks any more and it is not ordered.
  */
 export async function untilWitnessed(options: {
   readonly writers: readonly string[];
@@ -56,13 +58,17 @@ export async function untilWitnessed(options: {
   readonly onSeen?: ((rows: readonly Witnessed[]) => void) | undefined;
 }): Promise<void> {
   const { writers, id, observers, patienceMs, onSeen } = options;
-  let hopefulMs = Date.now();
+  const startedMs = Date.now();
+  let hopefulMs = startedMs;
   for (;;) {
     const rows = await Promise.all(writers.map((writer) => askOne(writer, id)));
     onSeen?.(rows);
     if (rows.some(({ state }) => state === "done")) return;
-    const hopeful = rows.filter(({ state }) => state === "looking" || state === "seen").length;
-    if (hopeful >= observers) hopefulMs = Date.now();
+    const looking = rows.filter(({ state }) => state === "looking").length;
+    const seen = rows.filter(({ state }) => state === "seen").length;
+    // Those who saw it need no more time; and one who says for ever that he looks holds nobody up.
+    const isOpen = looking > 0 && looking + seen >= observers;
+    if (isOpen && Date.now() < startedMs + longestMs) hopefulMs = Date.now();
     if (Date.now() > hopefulMs + patienceMs) throw new NotWitnessedError(rows, observers);
     await sleep(pollMs);
   }

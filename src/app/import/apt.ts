@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdir, readFile, stat } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { gunzip } from "node:zlib";
@@ -96,13 +96,10 @@ class Suite {
     await this.#pool(await this.#packages(release));
   }
 
-  /** Pool files that are here with the right size were checked when they came. */
   async #pool(packages: ReadonlyMap<string, Required<Expected>>): Promise<void> {
     const { web, url, staging, kept } = this.#use;
     await parallel(packages, atOnceMax, async ([path, expected]) => {
       kept.add(path);
-      const here = await stat(join(staging, path)).catch(() => undefined);
-      if (here?.size === expected.size) return;
       if (!(await web.keep(below(url, path), join(staging, path), expected)))
         throw new SourceError(`${below(url, path)} is named by an index, and is not there`);
     });

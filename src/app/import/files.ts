@@ -77,12 +77,10 @@ export class RsyncSource implements Source {
     this.#url = `${url.replace(/\/+$/, "")}/`;
   }
 
-  async bring(staging: string, { signal, onFile }: Progress): Promise<string> {
+  async bring(staging: string, { onFile }: Progress): Promise<string> {
     await mkdir(staging, { recursive: true });
     const how = ["--recursive", "--links", "--times", "--executability", "--delete"];
-    const listed = await run("rsync", [...how, "--out-format=%n", "--", this.#url, staging], {
-      signal,
-    });
+    const listed = await run("rsync", [...how, "--out-format=%n", "--", this.#url, staging]);
     for (const path of listed.toString().split("\n")) if (path !== "") onFile?.(path);
     return staging;
   }

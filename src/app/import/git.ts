@@ -45,9 +45,9 @@ export class GitSource implements Source {
     this.#url = url;
   }
 
-  async bring(staging: string, { signal, onFile }: Progress): Promise<string> {
+  async bring(staging: string, { onFile }: Progress): Promise<string> {
     const clone = join(staging, "clone");
-    await this.#fetch(clone, signal);
+    await this.#fetch(clone);
     const shown = join(staging, "repository");
     await mkdir(shown, { recursive: true });
     const kept = new Set((await filesOf(clone)).filter((path) => served.test(path)));
@@ -63,15 +63,12 @@ export class GitSource implements Source {
   }
 
   /** Makes `clone` a mirror of the repository as it is now. */
-  async #fetch(clone: string, signal?: AbortSignal): Promise<void> {
+  async #fetch(clone: string): Promise<void> {
     if (!existsSync(join(clone, "HEAD"))) {
       await rm(clone, { recursive: true, force: true });
       await mkdir(dirname(clone), { recursive: true });
-      await run("git", [...safe, "clone", "--mirror", "--quiet", "--", this.#url, clone], {
-        signal,
-      });
-    } else
-      await run("git", [...safe, "fetch", "--prune", "--quiet", "origin"], { cwd: clone, signal });
+      await run("git", [...safe, "clone", "--mirror", "--quiet", "--", this.#url, clone]);
+    } else await run("git", [...safe, "fetch", "--prune", "--quiet", "origin"], { cwd: clone });
     const [, head] =
       /^ref: (refs\/\S+)\tHEAD$/m.exec(
         (await run("git", [...safe, "ls-remote", "--symref", "--", this.#url, "HEAD"])).toString(),

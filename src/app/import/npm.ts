@@ -13,6 +13,7 @@ import {
   missing,
   type Progress,
   parallel,
+  remembered,
   type Seen,
   type Source,
   SourceError,
@@ -148,12 +149,7 @@ export class NpmSource implements Source {
   async witness(claims: readonly Claim[], seen: Seen): Promise<readonly Doubt[]> {
     const web = new Web();
     const doubts: Doubt[] = [];
-    const asked = new Map<string, Promise<Packument | undefined>>();
-    const known = (name: string): Promise<Packument | undefined> => {
-      const found = asked.get(name) ?? this.#packument(web, name);
-      asked.set(name, found);
-      return found;
-    };
+    const known = remembered((name) => this.#packument(web, name));
     try {
       await parallel(claims, atOnceMax, async (claim) => {
         const [, name = "", rest = ""] = /^(.+?)\/(index\.json|-\/[^/]+)$/.exec(claim.path) ?? [];
@@ -162,11 +158,8 @@ export class NpmSource implements Source {
         const upstream = await known(name);
         if (upstream === undefined) return void doubts.push(missing(claim.path));
         if (rest === "index.json") {
-          const published = readPackument(
-            Buffer.from(await seen.bytes(claim.path)).toString(),
-            claim.path,
-          );
-          if (!isPart(published, upstream)) doubts.push(differs(claim.path));
+          const text = Buffer.from(await seen.bytes(claim.path)).toString();
+          if (!isPart(text, upstream)) doubts.push(differs(claim.path));
           return;
         }
         const tarballs = Object.values(upstream.versions).map(({ dist }) => dist.tarball);
@@ -211,8 +204,10 @@ function partOf(all: Packument, name: string, versions: ReadonlySet<string>): Pa
   };
 }
 
-/** True if everything that `part` says is what `all` says. */
-function isPart(part: Packument, all: Packument): boolean {
+/** True if a published packument says nothing but what the registry says: no other field, no field twice. */
+function isPart(text: string, all: Packument): boolean {
+  const part = readPackument(text, "what was published");
+  if (JSON.stringify(part) !== text) return false;
   const agrees = (some: object, whole: object): boolean =>
     Object.entries(some).every(
       ([key, value]) =>

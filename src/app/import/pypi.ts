@@ -12,6 +12,7 @@ import {
   missing,
   type Progress,
   parallel,
+  remembered,
   type Seen,
   type Source,
   SourceError,
@@ -105,12 +106,7 @@ export class PypiSource implements Source {
   async witness(claims: readonly Claim[], seen: Seen): Promise<readonly Doubt[]> {
     const web = new Web();
     const doubts: Doubt[] = [];
-    const asked = new Map<string, Promise<Project | undefined>>();
-    const known = (name: string): Promise<Project | undefined> => {
-      const found = asked.get(name) ?? this.#project(web, name);
-      asked.set(name, found);
-      return found;
-    };
+    const known = remembered((name) => this.#project(web, name));
     try {
       await parallel(claims, atOnceMax, async (claim) => {
         const [, kind, name = "", file = ""] =

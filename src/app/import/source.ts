@@ -31,7 +31,6 @@ export interface Seen {
 export interface Progress {
   readonly onFile?: (path: string) => void;
   readonly onBytes?: (bytes: number) => void;
-  readonly signal?: AbortSignal;
 }
 
 /** One kind of archive that a tree can follow. */
@@ -51,6 +50,16 @@ export const foreign = (path: string): Doubt => ({
   path,
   why: "an import of this kind makes no such path",
 });
+
+/** Asks once for each name, however often it is asked. */
+export function remembered<T>(ask: (name: string) => Promise<T>): (name: string) => Promise<T> {
+  const asked = new Map<string, Promise<T>>();
+  return (name) => {
+    const found = asked.get(name) ?? ask(name);
+    asked.set(name, found);
+    return found;
+  };
+}
 
 /** `work` for each item, so many at once; the first error ends it. */
 export async function parallel<T>(

@@ -19,6 +19,8 @@ import {
 } from "./source.ts";
 
 const stallMs = 60_000;
+/** A source that drips does not hold a host for longer, whatever the size. */
+const longestMs = 60 * 60_000;
 const triesMax = 3;
 const redirectsMax = 5;
 /** Requests to one archive at once: a guest does not crowd his host. */
@@ -47,13 +49,12 @@ export class Web {
     url: string,
     headers: Record<string, string> = {},
   ): Promise<Dispatcher.ResponseData | undefined> {
-    const { signal } = this.#progress;
     const response = await request(url, {
       dispatcher: this.#dispatcher,
       headers: { "user-agent": "smalti-import", "accept-encoding": "identity", ...headers },
       headersTimeout: stallMs,
       bodyTimeout: stallMs,
-      ...(signal === undefined ? {} : { signal }),
+      signal: AbortSignal.timeout(longestMs),
     }).catch((error: unknown) => {
       const { statusCode, code } = error as { statusCode?: number; code?: string };
       throw new SourceError(`${url}: ${statusCode ?? code ?? String(error)}`);
