@@ -2,21 +2,9 @@
 import { Command, CommanderError } from "commander";
 import pc from "picocolors";
 import { version } from "../app/config/index.ts";
-import { auditCommand } from "./audit-command.ts";
 import { keepEvidence } from "./context.ts";
-import { fsckCommand } from "./fsck-command.ts";
-import { gcCommand } from "./gc-command.ts";
-import { hostCommands } from "./host-commands.ts";
-import { importCommand } from "./import-command.ts";
-import { lightCommand } from "./light-command.ts";
-import { logCommands } from "./log-commands.ts";
 import { exitCodeOf, exitCodes, note } from "./output.ts";
-import { proofCommands } from "./proof-commands.ts";
-import { publishCommands } from "./publish-commands.ts";
-import { reputeCommands } from "./repute-commands.ts";
-import { snapshotCommands } from "./snapshot-commands.ts";
-import { splitCommands } from "./split-commands.ts";
-import { treeCommands } from "./tree-commands.ts";
+import { roomsFor } from "./verbs.ts";
 
 const program = new Command("smalti")
   .description("a mirror network that nobody has to trust")
@@ -28,22 +16,7 @@ const program = new Command("smalti")
     "after",
     "\nExit codes: 0 ok, 1 error, 2 usage, 3 verification failed, 4 stale, 5 no quorum, 6 misbehaviour proven, 7 incomplete, 8 storage, 9 conflict",
   );
-hostCommands(program);
-publishCommands(program);
-importCommand(program);
-treeCommands(program);
-lightCommand(program);
-auditCommand(program);
-snapshotCommands(program);
-fsckCommand(program);
-gcCommand(program);
-logCommands(program);
-proofCommands(program);
-reputeCommands(program);
-splitCommands(program);
-// The simulated world is large: it is loaded for its own verb, and where all verbs are listed.
-if (!program.commands.some((command) => command.name() === process.argv[2]))
-  (await import("./simulate-command.ts")).simulateCommand(program);
+for (const { load } of roomsFor(process.argv[2])) (await load())(program);
 for (const command of program.commands) inheritExit(command);
 
 /** Subcommands report usage errors like the program itself. */

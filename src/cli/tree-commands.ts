@@ -16,6 +16,7 @@ import {
   withOutput,
   withTrust,
 } from "./context.ts";
+import { logCommands } from "./log-commands.ts";
 import { bytesText, progressBar, say, sayJson, sayTable } from "./output.ts";
 import {
   changeOf,
@@ -35,6 +36,7 @@ export function treeCommands(program: Command): void {
   logCommand(program);
   diffCommand(program);
   verifyCommand(program);
+  logCommands(program);
 }
 
 function lsCommand(program: Command): void {

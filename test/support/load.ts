@@ -19,10 +19,13 @@ export interface PublishedHeight {
   readonly content: string;
 }
 
-/** A seed from the environment, else a fresh one; printed, so that a failure can be repeated. */
+/**
+ * The seed of a test that damages, kills or loads; printed. The same at each run, so that a run says whether a change
+ * broke something; `SMALTI_SEED=random` draws one, and a printed one repeats it.
+ */
 export function seedOf(name: string): number {
   const given = process.env["SMALTI_SEED"];
-  const seed = given === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(given);
+  const seed = given === "random" ? Math.floor(Math.random() * 2 ** 31) : Number(given ?? 1);
   process.stderr.write(`# ${name}: SMALTI_SEED=${seed}\n`);
   return seed;
 }

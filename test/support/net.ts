@@ -120,9 +120,9 @@ export class HostProcess {
     return new Promise((resolve) => child.once("exit", (code) => resolve(code ?? -1)));
   }
 
-  async tryStatus(): Promise<HostStatus | undefined> {
+  async tryStatus(at = this.http): Promise<HostStatus | undefined> {
     try {
-      const response = await fetch(`${this.http}/.smalti/status.json`, {
+      const response = await fetch(`${at}/.smalti/status.json`, {
         signal: AbortSignal.timeout(3000),
       });
       return response.ok ? ((await response.json()) as HostStatus) : undefined;
