@@ -12,6 +12,7 @@ import {
   type Published,
   planPublish,
   publishChanges,
+  rootOfLeaves,
   ScanCache,
   scanDirectory,
   type VerifiedHead,
@@ -98,14 +99,20 @@ export async function publish(
   const plan = planPublish({
     tree,
     baseHeight: head?.height ?? 0,
-    differences: await client.differences(head, tree, local),
+    differences:
+      cache?.differencesTo(await client.rootOf(head, tree), local) ??
+      (await client.differences(head, tree, local)),
     delete: options.delete === true,
   });
   if (options.dryRun === true) return showPlan(plan, options);
-  if (plan.changes.length === 0) return nothingToDo(options, plan, head);
+  if (plan.changes.length === 0) {
+    await cache?.saveRoot(() => rootOfLeaves(local));
+    return nothingToDo(options, plan, head);
+  }
   const { signer } = await keyOf(options, "publisher");
   const upload = progressBar("upload");
   const startedAt = performance.now();
+  let saved: Promise<void> | undefined;
   const published = await publishChanges({
     trust,
     writers: serversOf(options, trust),
@@ -113,8 +120,14 @@ export async function publish(
     plan,
     local,
     ...witnessOptions(options),
-    onProgress: ({ doneBytes, totalBytes }) => upload.update(doneBytes, Math.max(totalBytes, 1)),
+    onProgress: ({ phase, doneBytes, totalBytes }) => {
+      upload.update(doneBytes, Math.max(totalBytes, 1));
+      // The next run may find the tree to be this. The writers are at work, and there is nothing else to do.
+      if (phase === "order")
+        saved = cache?.saveRoot(() => rootOfLeaves(local)).catch(() => undefined);
+    },
   }).finally(() => upload.stop());
+  await saved;
   if (options.receipt !== undefined)
     await writeFile(options.receipt, `${JSON.stringify(published.receipt, null, 2)}\n`);
   tellPublished(plan, published, {

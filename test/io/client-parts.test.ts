@@ -1,14 +1,15 @@
 import assert from "node:assert/strict";
 import { lstatSync } from "node:fs";
-import { chmod, mkdtemp, readdir, rm, utimes, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, rm, symlink, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import { crc32 } from "node:zlib";
 import fc from "fast-check";
-import { overlapOf, ScanCache, scanDirectory } from "../../src/app/client/index.ts";
-import type { Digest } from "../../src/core/base/index.ts";
+import { overlapOf, rootOfLeaves, ScanCache, scanDirectory } from "../../src/app/client/index.ts";
+import { type Digest, Prng } from "../../src/core/base/index.ts";
 import { sha256 } from "../../src/core/crypto/index.ts";
+import { DirectoryStore, differences } from "../../src/core/mirror/index.ts";
 
 const chunkBytes = 8;
 
@@ -84,7 +85,12 @@ describe("what is remembered of files that were read", () => {
   async function remember(digest: Digest, laterMs: number): Promise<void> {
     const cache = await ScanCache.open(caches, directory);
     const stat = lstatSync(join(directory, "file"));
-    cache.note("file", stat, { digest });
+    cache.noteFile("file", stat, {
+      kind: "file",
+      digest,
+      size: stat.size,
+      executable: false,
+    });
     const now = Date.now;
     Date.now = () => stat.ctimeMs + laterMs;
     await cache.save().finally(() => {
@@ -127,13 +133,82 @@ describe("what is remembered of files that were read", () => {
     await writeFile(join(directory, "file"), "one");
     await remember(wrong, 10_000);
     const cache = await ScanCache.open(caches, directory);
-    const known = cache.contentOf("file", lstatSync(join(directory, "file")));
-    assert.deepEqual(known, { digest: wrong });
+    const known = cache.leafOf("file", lstatSync(join(directory, "file")));
+    assert.equal(known?.digest, wrong);
     const [name = ""] = await readdir(caches);
     for (const text of ["", "{", "[]", "null", '{"version":1}', '{"version":1,"writtenMs":9e15}']) {
       await writeFile(join(caches, name), text);
       assert.equal(await digestNow(), sha256(Buffer.from("one")), text);
       await rm(join(caches, name), { force: true });
     }
+  });
+
+  type Leaves = Awaited<ReturnType<typeof scanDirectory>>;
+
+  /** Scans and saves as a run would that comes ten seconds after the last change. */
+  async function nextRun(
+    keepsRoot: boolean,
+  ): Promise<{ readonly cache: ScanCache; readonly local: Leaves }> {
+    const cache = await ScanCache.open(caches, directory);
+    const local = await scanDirectory(directory, { cache });
+    const now = Date.now;
+    Date.now = () => now() + 10_000;
+    try {
+      await cache.save();
+      if (keepsRoot) await cache.saveRoot(() => rootOfLeaves(local));
+    } finally {
+      Date.now = now;
+    }
+    return { cache, local };
+  }
+
+  const change: readonly ((path: string, text: string) => Promise<unknown>)[] = [
+    (path, text) => rm(path, { force: true }).then(() => writeFile(path, text)),
+    (path) => rm(path, { force: true }),
+    (path, text) => rm(path, { force: true }).then(() => symlink(text, path)),
+    (path) => chmod(path, 0o755).catch(() => undefined),
+    (path) => utimes(path, longAgo(), longAgo()).catch(() => undefined),
+  ];
+
+  test("against the tree that the last run left, it tells what changed as trees do", async () => {
+    const random = new Prng(7);
+    for (const name of ["a", "b"]) await mkdir(join(directory, name));
+    let before: Leaves = new Map();
+    const counts = { told: 0, changed: 0 };
+    for (let run = 0; run < 60; run++) {
+      for (let i = random.below(6); i > 0; i--) {
+        const path = join(directory, ["a", "b"][random.below(2)] ?? "", `${random.below(6)}`);
+        await change[random.below(change.length)]?.(path, `text ${random.below(3)}`);
+      }
+      const { cache, local } = await nextRun(true);
+      const nodes = new Map<Digest, Uint8Array>();
+      const [from, to] = [rootOfLeaves(before, nodes), rootOfLeaves(local, nodes)];
+      const store = new DirectoryStore(
+        (root) => nodes.get(root),
+        () => undefined,
+      );
+      const told = cache.differencesTo(from, local);
+      if (from !== undefined) {
+        assert.deepEqual(told, [...differences(store, { before: from, after: to })], `run ${run}`);
+        counts.told++;
+        counts.changed += told?.length ?? 0;
+      }
+      assert.equal(cache.differencesTo(to === from ? undefined : to, local), undefined);
+      before = local;
+    }
+    assert.ok(counts.told > 40 && counts.changed > 40, JSON.stringify(counts));
+  });
+
+  test("of a root it knows only with the very rows that it is the root of", async () => {
+    await writeFile(join(directory, "file"), "one");
+    const { local } = await nextRun(true);
+    const root = rootOfLeaves(local);
+    assert.deepEqual((await nextRun(true)).cache.differencesTo(root, local), []);
+    await writeFile(join(directory, "file"), "two");
+    // This run was cut short: its rows are kept, its root is not.
+    await nextRun(false);
+    const { cache, local: now } = await nextRun(false);
+    assert.equal(cache.differencesTo(root, now), undefined);
+    assert.equal(cache.differencesTo(rootOfLeaves(now), now), undefined);
   });
 });

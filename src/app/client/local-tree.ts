@@ -1,11 +1,18 @@
 import { createHash } from "node:crypto";
 import { createReadStream, lstatSync, readFileSync, readlinkSync, type Stats } from "node:fs";
 import { lstat } from "node:fs/promises";
-import { relative, sep } from "node:path";
+import { sep } from "node:path";
 import { fdir } from "fdir";
-import { compareText, type Digest, limits } from "../../core/base/index.ts";
+import { assert, compareText, type Digest, limits } from "../../core/base/index.ts";
 import { sha256 } from "../../core/crypto/index.ts";
-import { chunksDigest, type Leaf, parsePath } from "../../core/mirror/index.ts";
+import {
+  applyChanges,
+  type Change,
+  chunksDigest,
+  DirectoryStore,
+  type Leaf,
+  parsePath,
+} from "../../core/mirror/index.ts";
 import { ChunkSums } from "./chunk-sums.ts";
 import type { ScanCache } from "./scan-cache.ts";
 
@@ -40,38 +47,40 @@ export async function scanDirectory(
   if (!(await lstat(directory).catch(() => undefined))?.isDirectory()) {
     throw new LocalTreeError(`${directory} is not a directory`);
   }
-  const files = await new fdir({
-    includeBasePath: true,
-    excludeSymlinks: false,
-    suppressErrors: false,
-  })
+  const paths = await new fdir({ excludeSymlinks: false, suppressErrors: false })
+    .withRelativePaths()
     .crawl(directory)
     .withPromise();
   const leaves = new Map<string, LocalLeaf>();
   let next = 0;
   let done = 0;
   const work = async (): Promise<void> => {
-    for (let file = files[next++]; file !== undefined; file = files[next++]) {
-      const path = relative(directory, file).split(sep).join("/");
-      const names = parsePath(path);
-      if (!names.ok) throw new LocalTreeError(names.error.detail);
-      const leaf = leafOf(file, cache && { cache, path });
+    for (let found = paths[next++]; found !== undefined; found = paths[next++]) {
+      const path = sep === "/" ? found : found.split(sep).join("/");
+      const file = `${directory}${sep}${found}`;
+      const leaf = leafOf(file, { cache, path });
       leaves.set(path, { leaf: leaf instanceof Promise ? await leaf : leaf, file });
-      onFile?.(++done, files.length);
+      onFile?.(++done, paths.length);
     }
   };
   await Promise.all(Array.from({ length: parallel }, work));
   return new Map([...leaves].sort(([a], [b]) => compareText(a, b)));
 }
 
-function leafOf(file: string, known?: Known): Promise<Leaf> | Leaf {
+function leafOf(file: string, known: Known): Promise<Leaf> | Leaf {
   const stat = lstatSync(file);
-  if (stat.isSymbolicLink()) return { kind: "link", target: readlinkSync(file) };
+  const remembered = stat.isFile() ? known.cache?.leafOf(known.path, stat) : undefined;
+  if (remembered !== undefined) return remembered;
+  const names = parsePath(known.path);
+  if (!names.ok) throw new LocalTreeError(names.error.detail);
+  if (stat.isSymbolicLink()) {
+    const target = readlinkSync(file);
+    known.cache?.noteLink(known.path, target);
+    return { kind: "link", target };
+  }
   if (!stat.isFile())
     throw new LocalTreeError(`${file} is neither a file nor a link; leave it out`);
   const executable = (stat.mode & 0o111) !== 0;
-  const content = known?.cache.contentOf(known.path, stat);
-  if (content !== undefined) return { kind: "file", ...content, size: stat.size, executable };
   if (stat.size > wholeBytesMax)
     return hashLarge(file, executable).then((leaf) => noted(known, stat, leaf));
   // Small files are read at once: a stream, or a trip through the thread pool, costs more than the reading.
@@ -84,15 +93,16 @@ function leafOf(file: string, known?: Known): Promise<Leaf> | Leaf {
   });
 }
 
+/** A path of the tree, and what an earlier run read there. */
 interface Known {
-  readonly cache: ScanCache;
+  readonly cache: ScanCache | undefined;
   readonly path: string;
 }
 
 type FileLeaf = Extract<Leaf, { kind: "file" }>;
 
-function noted(known: Known | undefined, stat: Stats, leaf: FileLeaf): FileLeaf {
-  if (leaf.size === stat.size) known?.cache.note(known.path, stat, leaf);
+function noted(known: Known, stat: Stats, leaf: FileLeaf): FileLeaf {
+  if (leaf.size === stat.size) known.cache?.noteFile(known.path, stat, leaf);
   return leaf;
 }
 
@@ -116,4 +126,20 @@ export function filesByDigest(leaves: ReadonlyMap<string, LocalLeaf>): ReadonlyM
   for (const { leaf, file } of leaves.values())
     if (leaf.kind === "file") files.set(leaf.digest, file);
   return files;
+}
+
+/** The root of the tree that local leaves make; its nodes go into `nodes`. */
+export function rootOfLeaves(
+  leaves: ReadonlyMap<string, { readonly leaf: Leaf }>,
+  nodes = new Map<Digest, Uint8Array>(),
+): Digest | undefined {
+  const store = new DirectoryStore(
+    (root) => nodes.get(root),
+    (root, node) => nodes.set(root, node),
+  );
+  const changes: Change[] = [];
+  for (const [path, { leaf }] of leaves) changes.push({ path, leaf, expect: "anything" });
+  const made = applyChanges(store, undefined, changes);
+  assert(made.kind === "applied", "a directory's paths do not collide");
+  return made.root;
 }

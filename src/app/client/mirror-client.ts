@@ -1,7 +1,5 @@
-import { assert, type Digest, limits } from "../../core/base/index.ts";
+import { type Digest, limits } from "../../core/base/index.ts";
 import {
-  applyChanges,
-  type Change,
   type Difference,
   type DirectoryNode,
   DirectoryStore,
@@ -24,6 +22,7 @@ import {
 } from "../../core/proof/index.ts";
 import { ContentClient } from "./content-client.ts";
 import { compareWithMark, type MarkStore, markOf, StaleError } from "./high-water.ts";
+import { rootOfLeaves } from "./local-tree.ts";
 import { convictedAmong } from "./proven-lie.ts";
 import { type PoolOptions, wrong } from "./server-pool.ts";
 import { consistencyFromTiles } from "./tiles.ts";
@@ -243,6 +242,12 @@ export class MirrorClient extends ContentClient {
     return leaves;
   }
 
+  /** The root directory of a tree; `undefined` of one that is absent. */
+  async rootOf(head: VerifiedHead | undefined, tree: string): Promise<Digest | undefined> {
+    const entry = head && (await this.#withNodes((store) => lookup(store, head.trees, [tree])));
+    return entry?.kind === "directory" ? entry.root : undefined;
+  }
+
   /**
    * What differs between a tree, which may be absent, and local leaves, in path order: `before` is the tree's. Only
    * those directories of the tree are fetched that the local one does not have alike.
@@ -255,8 +260,7 @@ export class MirrorClient extends ContentClient {
     const own = new Map<Digest, Uint8Array>();
     const after = rootOfLeaves(local, own);
     for (const [digest, node] of own) this.#nodes.set(digest, node);
-    const entry = head && (await this.#withNodes((store) => lookup(store, head.trees, [tree])));
-    const before = entry?.kind === "directory" ? entry.root : undefined;
+    const before = await this.rootOf(head, tree);
     await this.#load(before, true, (digest) => own.has(digest));
     return [...differences(this.#store, { before, after })];
   }
@@ -380,22 +384,6 @@ function isNewer(
   b: Pick<VerifiedHead, "logSize" | "leaseS">,
 ): boolean {
   return a.logSize > b.logSize || (a.logSize === b.logSize && a.leaseS > b.leaseS);
-}
-
-/** The root of the tree that local leaves make; its nodes go into `nodes`. */
-function rootOfLeaves(
-  leaves: ReadonlyMap<string, { readonly leaf: Leaf }>,
-  nodes: Map<Digest, Uint8Array>,
-): Digest | undefined {
-  const store = new DirectoryStore(
-    (root) => nodes.get(root),
-    (root, node) => nodes.set(root, node),
-  );
-  const changes: Change[] = [];
-  for (const [path, { leaf }] of leaves) changes.push({ path, leaf, expect: "anything" });
-  const made = applyChanges(store, undefined, changes);
-  assert(made.kind === "applied", "a directory's paths do not collide");
-  return made.root;
 }
 
 function childrenOf(bytes: Uint8Array | undefined, deep: boolean): Digest[] {

@@ -1,98 +1,173 @@
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { realpathSync, type Stats } from "node:fs";
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { isDigest } from "../../core/base/index.ts";
-import type { Leaf } from "../../core/mirror/index.ts";
+import { compareText, type Digest, isDigest } from "../../core/base/index.ts";
+import { type Difference, type Leaf, sameLeaf } from "../../core/mirror/index.ts";
 
-/** size, mtime, ctime, inode, digest, and of large files that of the chunks; times in milliseconds with their fraction. */
-type Row = readonly [number, number, number, number, string, string?];
+/**
+ * Of a file: size, mtime, ctime, inode, 1 if executable, digest, and of large files that of the chunks; times in
+ * milliseconds with their fraction. Of a link its target.
+ */
+type FileRow = readonly [number, number, number, number, 0 | 1, Digest, Digest?];
+type Row = FileRow | readonly [string];
 
-/** What a file holds, as its leaf says. */
-type Content = Pick<Extract<Leaf, { kind: "file" }>, "digest" | "chunks">;
+type FileLeaf = Extract<Leaf, { kind: "file" }>;
+
+/** What an earlier run left. */
+interface Remembered {
+  readonly rows: ReadonlyMap<string, Row>;
+  readonly writtenMs: number;
+  /** Names these rows, so that a root can say which rows it is the root of. */
+  readonly id: string;
+}
 
 /** Clocks of file systems are coarse: a file that changed this long before the cache was written is read again. */
 const settledMs = 2000;
-const version = 2;
+const version = 3;
 
 /**
- * What the files of a directory were when they were last read, so that only changed ones are read again: by size,
- * both times and inode, as `git` and `rsync` do. Only for publishing one's own files: verifying reads every byte.
+ * What a directory was when it was last read, so that only changed files are read again: by size, both times and inode,
+ * as `git` and `rsync` do. Only for publishing one's own files: verifying reads every byte.
  */
 export class ScanCache {
   readonly #file: string;
-  readonly #known: ReadonlyMap<string, Row>;
-  readonly #writtenMs: number;
+  readonly #known: Remembered;
+  readonly #root: Digest | undefined;
   readonly #seen = new Map<string, Row>();
+  #id: string;
   #hasNews = false;
 
-  private constructor(
-    file: string,
-    from: { readonly known: ReadonlyMap<string, Row>; readonly writtenMs: number },
-  ) {
+  private constructor(file: string, known: Remembered, root: Digest | undefined) {
     this.#file = file;
-    this.#known = from.known;
-    this.#writtenMs = from.writtenMs;
+    this.#known = known;
+    this.#id = known.id;
+    this.#root = root;
   }
 
   /** The cache of `directory`, kept in `caches`; one that is missing, damaged or of another version is empty. */
   static async open(caches: string, directory: string): Promise<ScanCache> {
     const name = createHash("sha256").update(realpathSync(directory)).digest("hex").slice(0, 32);
     const file = join(caches, `scan-${name}.json`);
-    return new ScanCache(file, await readRows(file));
+    const known = await readRows(file);
+    return new ScanCache(file, known, await readRoot(rootFile(file), known.id));
   }
 
-  /** What a file holds that is as it was; `undefined` for one that must be read. */
-  contentOf(path: string, stat: Stats): Content | undefined {
-    const row = this.#known.get(path);
-    if (row === undefined) return undefined;
-    const [size, mtimeMs, ctimeMs, inode, digest, chunks] = row;
+  /** What a file is that is as it was; `undefined` for one that must be read. */
+  leafOf(path: string, stat: Stats): FileLeaf | undefined {
+    const row = this.#known.rows.get(path);
+    if (row === undefined || row.length === 1) return undefined;
+    const [size, mtimeMs, ctimeMs, inode] = row;
     const isSame =
       size === stat.size &&
       mtimeMs === stat.mtimeMs &&
       ctimeMs === stat.ctimeMs &&
       inode === stat.ino;
-    const isSettled = Math.max(mtimeMs, ctimeMs) + settledMs < this.#writtenMs;
-    if (!isSame || !isSettled || !isDigest(digest)) return undefined;
+    const isSettled = Math.max(mtimeMs, ctimeMs) + settledMs < this.#known.writtenMs;
+    if (!isSame || !isSettled) return undefined;
     this.#seen.set(path, row);
-    return isDigest(chunks) ? { digest, chunks } : { digest };
+    return fileIn(row);
   }
 
   /** `stat` is from before the file was read: what changed while it was read is read again next time. */
-  note(path: string, stat: Stats, { digest, chunks }: Content): void {
-    const row = [stat.size, stat.mtimeMs, stat.ctimeMs, stat.ino, digest] as const;
+  noteFile(path: string, stat: Stats, { digest, executable, chunks }: FileLeaf): void {
+    const { size, mtimeMs, ctimeMs, ino } = stat;
+    const row = [size, mtimeMs, ctimeMs, ino, executable ? 1 : 0, digest] as const;
     this.#seen.set(path, chunks === undefined ? row : [...row, chunks]);
     this.#hasNews = true;
   }
 
+  noteLink(path: string, target: string): void {
+    this.#seen.set(path, [target]);
+    const [before] = this.#known.rows.get(path) ?? [];
+    if (before !== target) this.#hasNews = true;
+  }
+
+  /**
+   * What differs between a tree and the directory, in path order, if the tree is what the directory was: known without
+   * its entries by its `root` alone. `undefined` for any other tree.
+   */
+  differencesTo(
+    root: Digest | undefined,
+    local: ReadonlyMap<string, { readonly leaf: Leaf }>,
+  ): readonly Difference[] | undefined {
+    if (root === undefined || root !== this.#root) return undefined;
+    const { rows } = this.#known;
+    // Where nothing was read anew, the row is still the same object.
+    const found: Difference[] = [];
+    for (const path of new Set([...rows.keys(), ...local.keys()])) {
+      const [row, after] = [rows.get(path), local.get(path)?.leaf];
+      if (row !== undefined && row === this.#seen.get(path)) continue;
+      const before = row && leafIn(row);
+      const isSame = before !== undefined && after !== undefined && sameLeaf(before, after);
+      if (!isSame) found.push({ path, before, after });
+    }
+    return found.sort((a, b) => compareText(a.path, b.path));
+  }
+
   async save(): Promise<void> {
-    if (!this.#hasNews && this.#seen.size === this.#known.size) return;
-    await mkdir(dirname(this.#file), { recursive: true, mode: 0o700 });
+    if (!this.#hasNews && this.#seen.size === this.#known.rows.size) return;
+    this.#id = randomUUID();
     const files = Object.fromEntries(this.#seen);
-    const text = JSON.stringify({ version, writtenMs: Date.now(), files });
-    // Not synced: what a power cut takes is read again.
-    const temporary = `${this.#file}.${process.pid}.tmp`;
-    await writeFile(temporary, text, { mode: 0o600 });
-    await rename(temporary, this.#file);
+    await replace(this.#file, { version, id: this.#id, writtenMs: Date.now(), files });
+  }
+
+  /** Keeps the root of the directory as it was saved, unless it is known. */
+  async saveRoot(rootOf: () => Digest | undefined): Promise<void> {
+    if (this.#root !== undefined && this.#id === this.#known.id) return;
+    const root = rootOf();
+    if (root !== undefined) await replace(rootFile(this.#file), { of: this.#id, root });
   }
 }
 
-async function readRows(
-  file: string,
-): Promise<{ readonly known: ReadonlyMap<string, Row>; readonly writtenMs: number }> {
+function leafIn(row: Row): Leaf {
+  return row.length === 1 ? { kind: "link", target: row[0] } : fileIn(row);
+}
+
+function fileIn([size, , , , isExecutable, digest, chunks]: FileRow): FileLeaf {
+  const leaf = { kind: "file", digest, size, executable: isExecutable === 1 } as const;
+  return chunks === undefined ? leaf : { ...leaf, chunks };
+}
+
+function rootFile(file: string): string {
+  return file.replace(/\.json$/, ".root.json");
+}
+
+/** Not synced: what a power cut takes is read again. */
+async function replace(file: string, value: object): Promise<void> {
+  await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+  const temporary = `${file}.${process.pid}.tmp`;
+  await writeFile(temporary, JSON.stringify(value), { mode: 0o600 });
+  await rename(temporary, file);
+}
+
+/** What is not there, or not whole, says nothing. */
+async function readSaved(file: string): Promise<Readonly<Record<string, unknown>>> {
   try {
-    const saved = JSON.parse(await readFile(file, "utf8")) as {
-      version?: unknown;
-      writtenMs?: unknown;
-      files?: unknown;
-    };
-    if (saved.version === version && typeof saved.writtenMs === "number")
-      return {
-        known: new Map(Object.entries(saved.files as Record<string, Row>)),
-        writtenMs: saved.writtenMs,
-      };
+    return { ...(JSON.parse(await readFile(file, "utf8")) as object) };
   } catch {
-    // What is not there, or not whole, says nothing.
+    return {};
   }
-  return { known: new Map(), writtenMs: 0 };
+}
+
+const nothing: Remembered = { rows: new Map(), writtenMs: 0, id: "" };
+
+function isRow(row: unknown): row is Row {
+  return Array.isArray(row) && (row.length === 1 || isDigest(row[5]));
+}
+
+async function readRows(file: string): Promise<Remembered> {
+  const saved = await readSaved(file);
+  const { id, writtenMs, files } = saved;
+  const isOurs =
+    saved["version"] === version && typeof id === "string" && typeof writtenMs === "number";
+  if (!isOurs || typeof files !== "object" || files === null) return nothing;
+  const rows = new Map(Object.entries(files as Record<string, Row>));
+  for (const row of rows.values()) if (!isRow(row)) return nothing;
+  return { rows, writtenMs, id };
+}
+
+async function readRoot(file: string, id: string): Promise<Digest | undefined> {
+  const { of, root } = await readSaved(file);
+  return id !== "" && of === id && isDigest(root) ? root : undefined;
 }

@@ -61,13 +61,13 @@ export class Upload {
       });
     }
     await this.#sendMissing(url, writer);
+    await askJson(`${url}/submit`, { method: "POST" });
     this.#onProgress({
       phase: "order",
       doneBytes: this.doneBytes,
       totalBytes: this.doneBytes,
       writer,
     });
-    await askJson(`${url}/submit`, { method: "POST" });
   }
 
   /** Sends what the writer says it lacks; a writer that goes on lacking the same has had its chance. */
