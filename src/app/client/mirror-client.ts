@@ -36,6 +36,8 @@ export class AbsentError extends Error {
 }
 
 const bulkCount = 1024;
+/** Directory nodes that are kept as they were read; one takes some kilobytes. */
+const readMax = 4096;
 /** Once a server has shown a head, the others have so long to show theirs, milliseconds. */
 const graceMs = 1500;
 
@@ -51,6 +53,8 @@ export class MirrorClient extends ContentClient {
   readonly #marks: MarkStore | undefined;
   readonly #maxAgeS: number;
   readonly #nodes = new Map<Digest, Uint8Array>();
+  /** Some of the nodes, read. */
+  readonly #read = new Map<Digest, DirectoryNode>();
 
   constructor(
     options: PoolOptions & {
@@ -267,9 +271,21 @@ export class MirrorClient extends ContentClient {
 
   get #store(): DirectoryStore {
     return new DirectoryStore(
-      (root) => this.#nodes.get(root),
+      (root) => this.#node(root),
       () => undefined,
     );
+  }
+
+  /** Nodes near the roots are asked for again and again: the last ones that were read stay read. */
+  #node(root: Digest): DirectoryNode | undefined {
+    const known = this.#read.get(root);
+    if (known !== undefined) return known;
+    const bytes = this.#nodes.get(root);
+    const node = bytes === undefined ? undefined : readNode(bytes);
+    if (node?.ok !== true) return undefined;
+    if (this.#read.size >= readMax) this.#read.clear();
+    this.#read.set(root, node.value);
+    return node.value;
   }
 
   /** Runs a lookup, fetching the nodes that it misses. */
@@ -299,7 +315,7 @@ export class MirrorClient extends ContentClient {
       for (let i = 0; i < missing.length; i += bulkCount)
         await this.#fetchNodes(missing.slice(i, i + bulkCount));
       const next: Digest[] = [];
-      for (const digest of level) next.push(...childrenOf(this.#nodes.get(digest), deep));
+      for (const digest of level) next.push(...childrenOf(this.#node(digest), deep));
       level = next.filter((digest) => !isWhole(digest));
     }
   }
@@ -364,7 +380,7 @@ export class MirrorClient extends ContentClient {
       for (let i = 0; i < missing.length; i += bulkCount)
         await this.#fetchNodes(missing.slice(i, i + bulkCount));
       left -= missing.length;
-      level = level.flatMap((digest) => childrenOf(this.#nodes.get(digest), true));
+      level = level.flatMap((digest) => childrenOf(this.#node(digest), true));
     }
   }
 
@@ -386,12 +402,10 @@ function isNewer(
   return a.logSize > b.logSize || (a.logSize === b.logSize && a.leaseS > b.leaseS);
 }
 
-function childrenOf(bytes: Uint8Array | undefined, deep: boolean): Digest[] {
-  const node = bytes === undefined ? undefined : readNode(bytes);
-  if (node?.ok !== true) return [];
-  const value: DirectoryNode = node.value;
-  if (value.kind === "inner") return value.children.flatMap((child) => child?.root ?? []);
+function childrenOf(node: DirectoryNode | undefined, deep: boolean): Digest[] {
+  if (node === undefined) return [];
+  if (node.kind === "inner") return node.children.flatMap((child) => child?.root ?? []);
   return deep
-    ? value.entries.flatMap(({ entry }) => (entry.kind === "directory" ? [entry.root] : []))
+    ? node.entries.flatMap(({ entry }) => (entry.kind === "directory" ? [entry.root] : []))
     : [];
 }

@@ -33,6 +33,8 @@ export type DirectoryNode =
 
 /** Finds nodes by their hash; what it returns has been checked, or is this host's own. */
 export type NodeReader = (root: Digest) => Uint8Array | undefined;
+/** The same for who keeps nodes as they were read. */
+export type NodeSource = (root: Digest) => Uint8Array | DirectoryNode | undefined;
 /** Keeps a node that an update made. */
 export type NodeWriter = (root: Digest, node: Uint8Array) => void;
 
@@ -75,9 +77,10 @@ export class MissingNodeError extends Error {
   }
 }
 
-function load(root: Digest, reader: NodeReader): DirectoryNode {
-  const bytes = reader(root);
-  const node = bytes === undefined ? undefined : readNode(bytes);
+function load(root: Digest, source: NodeSource): DirectoryNode {
+  const found = source(root);
+  if (found !== undefined && "kind" in found) return found;
+  const node = found === undefined ? undefined : readNode(found);
   if (node?.ok !== true) throw new MissingNodeError(root);
   return node.value;
 }
@@ -99,10 +102,10 @@ interface Edit extends Named {
 
 /** Reads and writes nodes; one for the duration of one operation. */
 export class DirectoryStore {
-  readonly #read: NodeReader;
+  readonly #read: NodeSource;
   readonly #write: NodeWriter;
 
-  constructor(read: NodeReader, write: NodeWriter) {
+  constructor(read: NodeSource, write: NodeWriter) {
     this.#read = read;
     this.#write = write;
   }
