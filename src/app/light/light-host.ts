@@ -14,8 +14,10 @@ const nodesMax = 50_000;
 const pathsMax = 50_000;
 
 /** After so many paths of a tree its directories are fetched ahead of questions, so many nodes of them at most. */
-const foreseeAfter = 4;
-const foreseenMax = 5000;
+const foreseen: ReadonlyMap<number, number> = new Map([
+  [2, 500],
+  [4, 5000],
+]);
 
 interface Seen {
   readonly digest: Digest;
@@ -153,10 +155,11 @@ export class LightHost implements TreeHost {
     const count = (this.#brought.get(key) ?? 0) + 1;
     if (this.#brought.size > 1000) this.#brought.clear();
     this.#brought.set(key, count);
-    if (count !== foreseeAfter) return;
+    const nodesMax = foreseen.get(count);
+    if (nodesMax === undefined) return;
     const entry = lookup(this.#client.directories, head.trees, [tree]);
     if (entry?.kind === "directory")
-      void this.#client.prefetch(entry.root, foreseenMax).catch(() => undefined);
+      void this.#client.prefetch(entry.root, nodesMax).catch(() => undefined);
   }
 }
 

@@ -9,9 +9,6 @@ import { LightHost } from "./light-host.ts";
 /** A server that does not answer for so long is left for another one, milliseconds. */
 const patienceMs = 3000;
 
-/** Directory nodes that are brought before anybody asks; one has a kilobyte or so. */
-const foreseenAtStart = 500;
-
 export interface LightOptions {
   readonly trust: Trust;
   /** Whom to ask; none of them is trusted. */
@@ -82,13 +79,10 @@ export async function openLight(options: LightOptions): Promise<RunningLight> {
     await server.close();
     await liars.saved();
   };
-  const head = await heads.newest().catch(async (error: unknown) => {
+  await heads.newest().catch(async (error: unknown) => {
     await close();
     throw error;
   });
-  // The first questions find the directories near the top already here.
-  if (head.trees !== undefined)
-    void client.prefetch(head.trees, foreseenAtStart).catch(() => undefined);
   return { port, close };
 }
 
