@@ -7,6 +7,7 @@ import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { contentOf, put } from "../support/ecosystem.ts";
 import { ecosystems } from "../support/ecosystems.ts";
+import { sumdbKey } from "../support/go-sumdb.ts";
 import { LightProcess } from "../support/light.ts";
 import { type Net, startNet, until } from "../support/net.ts";
 import { needTools, runTool } from "../support/tools.ts";
@@ -152,7 +153,8 @@ describe("the guides' lines do what they say, pasted as they are", () => {
       };
       await until(hasCome, 30_000, "light knows it");
       const path = await readFile(join(publisher, "path"), "utf8").catch(() => "");
-      const env = { URL: light.url, STORE_PATH: path, ...(await aptSandbox(user)) };
+      const given = { URL: light.url, STORE_PATH: path, SUMDB: sumdbKey };
+      const env = { ...given, ...(await aptSandbox(user)) };
       await run(await blockOf(guide, "use"), user, env);
       const [name = ""] = Object.values(archives);
       assert.ok(

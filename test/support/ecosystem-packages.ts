@@ -2,6 +2,7 @@ import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { contentOf, type Ecosystem, must, put, quick, readIf, sha, told } from "./ecosystem.ts";
+import { type GoModule, goModule, putSumdb, sumdbKey } from "./go-sumdb.ts";
 import { runTool } from "./tools.ts";
 
 /** Stored, not deflated: what was changed on the way can still be unpacked. */
@@ -126,7 +127,7 @@ export const pip = (hasHashes: boolean): Ecosystem => ({
 export const go: Ecosystem = {
   name: "go",
   tools: ["go", "python3"],
-  lines: "GOPROXY=URL/go go get example.com/demo@latest",
+  lines: "GOPROXY=URL/go GOSUMDB=KEY go get example.com/demo@latest",
   make: async (tree, generation) => {
     const at = join(tree, "example.com/demo/@v");
     const version = `v1.${generation}.0`;
@@ -141,12 +142,17 @@ export const go: Ecosystem = {
     );
     await must("python3", ["-c", zipOf, join(at, `${version}.zip`), source]);
     await put(join(at, "list"), generation === 2 ? "v1.1.0\nv1.2.0\n" : "v1.1.0\n");
+    const modules: GoModule[] = [];
+    for (let i = 1; i <= generation; i++)
+      modules.push(await goModule("example.com/demo", `v1.${i}.0`, join(tree, "..", `go-${i}`)));
+    await putSumdb(tree, modules);
   },
   fetch: async (url, into) => {
     const env = {
       ...process.env,
       GOPROXY: url,
-      GOSUMDB: "off",
+      GOSUMDB: sumdbKey,
+      GOPATH: join(into, "path"),
       GOFLAGS: "-mod=mod -modcacherw",
       GOMODCACHE: join(into, "cache"),
       GOCACHE: join(into, "build"),
