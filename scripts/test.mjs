@@ -36,7 +36,9 @@ function suite(title, files, concurrency) {
   const reporters = ["--test-reporter=spec", "--test-reporter-destination=stdout"];
   reporters.push("--test-reporter=tap", `--test-reporter-destination=${tap}`);
   const limits = [`--test-concurrency=${concurrency}`, `--test-timeout=${fileLimitMs}`];
-  const args = ["--test", ...limits, ...reporters, ...files];
+  // Properties draw the same cases at each run: see there.
+  const seeds = ["--import", "./dist/test/support/same-seeds.js"];
+  const args = [...seeds, "--test", ...limits, ...reporters, ...files];
   const { status } = spawnSync(process.execPath, args, { cwd: root, stdio: "inherit" });
   const report = readFileSync(tap, "utf8");
   const count = (name) => Number(new RegExp(`^# ${name} (\\d+)`, "m").exec(report)?.[1] ?? 0);
