@@ -50,6 +50,9 @@ function sumsOf({ size, chunkBytes, sums }: Record<string, unknown>): BlobSums |
   return { size, chunkBytes, sums: list };
 }
 
+/** Chunks that are read at once. */
+const windowChunks = 16;
+
 /**
  * Compares chunk by chunk from both ends: finds all of an append, of a cut, and of any change in one place; between two
  * changes that are far apart, everything counts as changed.
@@ -59,21 +62,33 @@ export async function overlapOf(
   local: { readonly size: number; readonly read: ReadLocal },
 ): Promise<Overlap> {
   const { size, chunkBytes, sums } = remote;
-  const least = Math.min(size, local.size);
-  const isEqual = async (i: number, shift: number): Promise<boolean> => {
-    const start = i * chunkBytes;
-    const end = Math.min(start + chunkBytes, size);
-    return crc32(await local.read(start + shift, end + shift)) === sums[i];
-  };
-  let prefix = 0;
-  while (prefix + chunkBytes <= least && (await isEqual(prefix / chunkBytes, 0)))
-    prefix += chunkBytes;
+  const all = Array.from(sums.keys());
+  const isInBoth = (i: number): boolean => (i + 1) * chunkBytes <= Math.min(size, local.size);
+  const prefix = chunkBytes * (await countEqual(remote, local, all.filter(isInBoth)));
   const shift = local.size - size;
-  let from = size;
-  for (let i = sums.length - 1; i >= 0; i--) {
-    const start = i * chunkBytes;
-    if (start < prefix || start + shift < prefix || !(await isEqual(i, shift))) break;
-    from = start;
+  const isBehind = (i: number): boolean => i * chunkBytes + Math.min(0, shift) >= prefix;
+  const fromEnd = await countEqual(remote, local, all.filter(isBehind).reverse(), shift);
+  return { prefix, suffix: fromEnd === 0 ? 0 : size - (sums.length - fromEnd) * chunkBytes };
+}
+
+/** How many of the chunks, the first of them first, are the same `shift` bytes further on in the local blob. */
+// biome-ignore lint/complexity/useMaxParams: two blobs, and where in them
+async function countEqual(
+  { size, chunkBytes, sums }: BlobSums,
+  local: { readonly read: ReadLocal },
+  chunks: readonly number[],
+  shift = 0,
+): Promise<number> {
+  const startOf = (i: number): number => i * chunkBytes;
+  const endOf = (i: number): number => Math.min(size, startOf(i + 1));
+  for (let done = 0; done < chunks.length; done += windowChunks) {
+    const some = chunks.slice(done, done + windowChunks);
+    const [first, last] = [Math.min(...some), Math.max(...some)];
+    const bytes = await local.read(startOf(first) + shift, endOf(last) + shift);
+    const isEqual = (i: number): boolean =>
+      crc32(bytes.subarray(startOf(i) - startOf(first), endOf(i) - startOf(first))) === sums[i];
+    const differs = some.findIndex((i) => !isEqual(i));
+    if (differs >= 0) return done + differs;
   }
-  return { prefix, suffix: size - from };
+  return chunks.length;
 }
