@@ -4,6 +4,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { aptBelow } from "../test/support/apt.ts";
 import { LightProcess } from "../test/support/light.ts";
 import { type Net, startNet } from "../test/support/net.ts";
 import { needTools } from "../test/support/tools.ts";
@@ -116,22 +117,7 @@ async function makeArchive(directory: string, packages: number): Promise<string>
 /** Seconds of one `apt-get update` and the download of all packages, with nothing in its cache. */
 async function download(work: string, base: string, packages: number): Promise<Ran> {
   const into = await mkdtemp(join(work, "into-"));
-  const places = ["state/lists/partial", "cache/archives/partial", "etc", "out"];
-  for (const place of places) await mkdir(join(into, place), { recursive: true });
-  await writeFile(join(into, "sources.list"), `deb [trusted=yes] ${base}/debian stable main\n`);
-  await writeFile(join(into, "status"), "");
-  const settings = {
-    "Dir::Etc": join(into, "etc"),
-    "Dir::Etc::sourcelist": join(into, "sources.list"),
-    "Dir::Etc::sourceparts": "/dev/null",
-    "Dir::State": join(into, "state"),
-    "Dir::State::status": join(into, "status"),
-    "Dir::Cache": join(into, "cache"),
-    "APT::Sandbox::User": "root",
-    "Acquire::http::Proxy": "DIRECT",
-    "Acquire::Languages": "none",
-  };
-  const flags = Object.entries(settings).flatMap(([key, value]) => ["-o", `${key}=${value}`]);
+  const flags = await aptBelow(into, `deb [trusted=yes] ${base}/debian stable main`);
   const wanted = Array.from({ length: packages }, (_, i) => name(i));
   const at = performance.now();
   await run("apt-get", [...flags, "update"]);

@@ -1,5 +1,6 @@
 import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { aptBelow } from "./apt.ts";
 import { contentOf, type Ecosystem, must, put, quick, readIf, sha, told } from "./ecosystem.ts";
 import { cargo, go, npm, pip, pnpm } from "./ecosystem-packages.ts";
 import { runTool } from "./tools.ts";
@@ -113,33 +114,13 @@ const apt: Ecosystem = {
     await must("gpgconf", ["--homedir", home, "--kill", "all"]).catch(() => undefined);
   },
   fetch: async (url, into) => {
-    for (const directory of [
-      "state/lists/partial",
-      "cache/archives/partial",
-      "etc/apt.conf.d",
-      "etc/preferences.d",
-      "out",
-    ])
-      await mkdir(join(into, directory), { recursive: true });
     // The key came by another way, as keys do.
     const key = join(into, "..", "apt", "key.gpg");
-    await put(join(into, "sources.list"), `deb [signed-by=${key}] ${url} stable main\n`);
-    await put(join(into, "status"), "");
-    const settings = {
-      "Dir::Etc": join(into, "etc"),
-      "Dir::Etc::sourcelist": join(into, "sources.list"),
-      "Dir::Etc::sourceparts": "/dev/null",
-      "Dir::State": join(into, "state"),
-      "Dir::State::status": join(into, "status"),
-      "Dir::Cache": join(into, "cache"),
-      "APT::Sandbox::User": "root",
+    const flags = await aptBelow(into, `deb [signed-by=${key}] ${url} stable main`, {
       "Acquire::Retries": "0",
       "Acquire::http::Timeout": "8",
-      "Acquire::http::Proxy": "DIRECT",
-      "Acquire::Languages": "none",
       "APT::Update::Error-Mode": "any",
-    };
-    const flags = Object.entries(settings).flatMap(([name, value]) => ["-o", `${name}=${value}`]);
+    });
     const updated = await runTool("apt-get", [...flags, "update"], quick);
     if (updated.code !== 0) return "refused";
     const got = await runTool("apt-get", [...flags, "download", "demo"], {
