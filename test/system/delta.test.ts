@@ -39,9 +39,7 @@ describe("large files of which a part changed", () => {
   }
 
   async function publish(): Promise<void> {
-    const height = await publisher.publish(directory, "delta");
-    for (const host of hosts)
-      await until(async () => (await host.status()).height >= height, 30_000, host.host.name);
+    await net.agree(await publisher.publish(directory, "delta"), 30_000);
   }
 
   async function isEverywhere(): Promise<void> {
