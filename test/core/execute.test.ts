@@ -98,6 +98,9 @@ class Replica {
   }
 }
 
+/** Something that is ordered and means nothing. */
+const noise: OrderedMessage = { author: Author(0), kind: 200, bytes: new Uint8Array(1) };
+
 let nonce = 0;
 function update(
   replica: Replica,
@@ -300,12 +303,33 @@ describe("the mirror state machine", () => {
     assert.deepEqual(replica.outcomes(), ["malformed", "malformed"], "a list of another length");
     const slow = update(replica, alice, [put("a", "1")]);
     replica.run([slow.message]);
-    replica.run([], replica.state.tsMs + limits.pendingUpdateMs);
+    replica.run([noise], replica.state.tsMs + limits.pendingUpdateMs);
     assert.equal(replica.state.pending.size, 1);
-    replica.run([], replica.state.tsMs + 1);
+    replica.run([noise], replica.state.tsMs + 1);
     assert.deepEqual(replica.outcomes(), ["malformed", "malformed", "expired"]);
     replica.run([held(0, slow.id), held(1, slow.id), held(2, slow.id)]);
     assert.equal(replica.state.height, 0);
+  });
+
+  test("a commit that orders nothing does nothing, however late: no reader may have to follow it", () => {
+    const replica = new Replica(admin, [alice]);
+    const { id, message } = update(replica, alice, [put("a", "1")]);
+    const other = update(replica, alice, [put("b", "1")]);
+    replica.run([message, other.message, held(0, id), held(1, id), held(2, id)]);
+    // What came after the checkpoint waits for the next one.
+    replica.run([held(3, id)]);
+    const { log, checkpointMs } = replica.state;
+    const { length } = replica.events;
+    for (const laterMs of [1, 2000, 2 * limits.pendingUpdateMs]) {
+      const done = replica.run([], replica.state.tsMs + laterMs);
+      assert.ok(done.kind === "executed" && done.writes.size === 0);
+    }
+    assert.deepEqual([replica.state.log, replica.state.checkpointMs], [log, checkpointMs]);
+    assert.equal(replica.events.length, length);
+    replica.run([noise]);
+    const due = replica.events.findLast((event) => event.type === "checkpoint-due");
+    assert.ok(due?.type === "checkpoint-due" && due.due.size === replica.state.log.size);
+    assert.deepEqual(replica.outcomes(), ["published", "expired"]);
   });
 
   test("bad messages are ignored and counted, and never throw", () => {

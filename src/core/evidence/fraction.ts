@@ -74,7 +74,6 @@ export function fractionState(
       opinions: new Map(),
       convicted: new Set(),
       convictedReaders: 0,
-      isDirty: true,
     },
   };
 }

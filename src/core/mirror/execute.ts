@@ -163,19 +163,26 @@ class Execution {
 
   execute(): Executed {
     const { index, digest, tsMs, applications, messages } = this.#batch;
-    // Commits that order nothing leave no trace but their number: an idle round must cost next to nothing.
-    if (applications > 0 || messages.length > 0)
-      this.#append({ kind: "commit", index, digest, tsMs });
+    this.#state = { ...this.#state, commit: { index, digest }, tsMs };
+    if (applications > 0 || messages.length > 0) this.#executeContent();
+    return { kind: "executed", state: this.#state, writes: this.#writes, events: this.#events };
+  }
+
+  /**
+   * Commits that order nothing leave no trace but their number and time: an idle round must cost next to nothing, and in
+   * a network that has gone quiet nobody votes for them. What they did, no reader could follow.
+   */
+  #executeContent(): void {
+    const { index, digest, tsMs, applications, messages } = this.#batch;
+    this.#append({ kind: "commit", index, digest, tsMs });
     if (applications > 0)
       this.#writes.set(stateKeys.messages(this.#state.messages), bigEndian(index, 6));
-    const isDirty = this.#state.isDirty || applications > 0 || messages.length > 0;
     const count = this.#state.messages + applications;
-    this.#state = { ...this.#state, commit: { index, digest }, tsMs, messages: count, isDirty };
+    this.#state = { ...this.#state, messages: count };
     for (const message of messages) this.#onMessage(message);
     this.#expire();
     this.#checkpoint();
     this.#state = { ...this.#state, pending: this.#pending };
-    return { kind: "executed", state: this.#state, writes: this.#writes, events: this.#events };
   }
 
   #get(key: string): Uint8Array | undefined {
@@ -403,8 +410,8 @@ class Execution {
   /** Due at sizes that every host agrees on, so that cosignatures meet (`dag.md` §13). */
   #checkpoint(): void {
     const finished = this.#events.some(({ type }) => type === "finished" || type === "convicted");
-    const { tsMs, checkpointMs, isDirty } = this.#state;
-    if (!finished && !(isDirty && tsMs >= checkpointMs + checkpointEveryMs)) return;
+    const { tsMs, checkpointMs } = this.#state;
+    if (!finished && tsMs < checkpointMs + checkpointEveryMs) return;
     // What is certified ends with the state: whoever is shown an older one for the newest can tell.
     if (this.#lastLeaf !== "state") this.#appendState();
     const due: DueRecord = {
@@ -413,7 +420,7 @@ class Execution {
       height: this.#state.height,
       commit: this.#state.commit.index,
     };
-    this.#state = { ...this.#state, checkpointMs: tsMs, isDirty: false };
+    this.#state = { ...this.#state, checkpointMs: tsMs };
     this.#writes.set(stateKeys.due(due.size), encodeDue(due));
     this.#events.push({ type: "checkpoint-due", due });
   }

@@ -16,7 +16,6 @@ import {
   natural,
   optional,
   read,
-  require,
   type Shape,
   type Value,
 } from "../codec/index.ts";
@@ -55,8 +54,6 @@ export interface MirrorState {
   readonly pending: ReadonlyMap<Digest, PendingUpdate>;
   /** Order time of the last checkpoint that was due. */
   readonly checkpointMs: number;
-  /** Something worth a checkpoint happened since. */
-  readonly isDirty: boolean;
 }
 
 export interface MirrorGenesis {
@@ -80,7 +77,6 @@ export function genesisState({ policy, commit, timeMs }: MirrorGenesis): MirrorS
     origins: new Set(),
     pending: new Map(),
     checkpointMs: 0,
-    isDirty: false,
   };
 }
 
@@ -103,7 +99,6 @@ export function encodeState(state: MirrorState): Uint8Array {
     [...state.origins].map(fromHex),
     pending,
     state.checkpointMs,
-    state.isDirty,
   ]);
 }
 
@@ -118,11 +113,10 @@ const pendingShape: Shape<PendingUpdate> = (value, what) => {
 };
 
 const stateShape: Shape<MirrorState> = (value, what) => {
-  const [height, trees, policy, commit, tsMs, messages, log, ...more] = fields(14)(value, what);
-  const [opinions, convicted, convictedReaders, origins, pending, checkpointMs, isDirty] = more;
+  const [height, trees, policy, commit, tsMs, messages, log, ...more] = fields(13)(value, what);
+  const [opinions, convicted, convictedReaders, origins, pending, checkpointMs] = more;
   const [index, hash] = fields(2)(commit, `${what}.commit`);
   const [size, hashes] = fields(2)(log, `${what}.log`);
-  require(typeof isDirty === "boolean", `${what}.isDirty is a boolean`);
   return {
     height: Height(natural()(height, `${what}.height`)),
     trees: optional(digest)(trees, `${what}.trees`) ?? undefined,
@@ -146,7 +140,6 @@ const stateShape: Shape<MirrorState> = (value, what) => {
       list(pendingShape, 65536)(pending, `${what}.pending`).map((update) => [update.id, update]),
     ),
     checkpointMs: natural()(checkpointMs, `${what}.checkpointMs`),
-    isDirty,
   };
 };
 
