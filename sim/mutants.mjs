@@ -392,6 +392,12 @@ export const mutants = [
   // ── mirror, checkpoints, readers ──
   {
     file: "core/mirror/execute.js",
+    find: "if (applications > 0 || messages.length > 0)\n            this.#executeContent();",
+    put: "if (applications > 0 || messages.length > 0)\n            this.#executeContent();\n        else\n            this.#checkpoint();",
+    says: "a commit that orders nothing makes a checkpoint",
+  },
+  {
+    file: "core/mirror/execute.js",
     find: "if (heldBy.size < this.#config.heldQuorum)",
     put: "if (heldBy.size < this.#config.heldQuorum - 1)",
     says: "published with one `held` too few",
@@ -496,20 +502,20 @@ export const mutants = [
   },
   {
     file: "io/storage/large-blobs.js",
-    find: "await flush();\n    }\n    return at;",
-    put: "}\n    return at;",
+    find: "await flush();\n        await behind.done();",
+    put: "await behind.done();",
     says: "the end of what came is not written",
   },
   {
     file: "app/client/overlap.js",
-    find: "if (start < prefix || start + shift < prefix || !(await isEqual(i, shift)))",
-    put: "if (!(await isEqual(i, shift)))",
+    find: "i * chunkBytes + Math.min(0, shift) >= prefix;",
+    put: "i * chunkBytes + shift >= 0;",
     says: "equal ends of a file meet",
   },
   {
     file: "app/client/scan-cache.js",
-    find: "if (!isSame || !isSettled || !isDigest(digest))",
-    put: "if (!isSame || !isDigest(digest))",
+    find: "if (!isSame || !isSettled)",
+    put: "if (!isSame)",
     says: "a file that changed after it was read counts as known",
   },
   {
@@ -667,7 +673,7 @@ export const mutants = [
   },
   {
     file: "app/import/npm.js",
-    find: "if (!isPart(published, upstream))",
+    find: "if (!isPart(text, upstream))",
     put: "if (false)",
     says: "a packument may say what the registry does not",
   },

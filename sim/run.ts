@@ -31,6 +31,8 @@ const leastAfterHeal = { messages: 5, updates: 1 };
 const shortage = { settleMs: 3000, forMs: 6000 };
 /** Commits without payload that a reader may be behind at the end. */
 const nearCommits = 200;
+/** In which a host that is well gets hold of what is certified, milliseconds. */
+const catchUpMs = 4000;
 const limitsOfQueues = {
   waitingBlocks: 13 * limits.suspendedBlocksMax,
   graphBlocks: 20_000,
@@ -142,8 +144,11 @@ async function heal(world: World, clients: Clients, goesOn: () => boolean): Prom
   await scheduler.run(scheduler.nowMs + 6000, goesOn);
   const healedMs = scheduler.nowMs;
   await goOn(world, clients, { core, goesOn });
-  await scheduler.run(Math.max(scheduler.nowMs + 8000, plan.stormMs + plan.healMs), goesOn);
-  if (world.check.failure === undefined) converged(world, hosts);
+  const endMs = Math.max(scheduler.nowMs + 8000, plan.stormMs + plan.healMs);
+  await scheduler.run(endMs - catchUpMs, goesOn);
+  const certified = Math.max(...core.map((host) => host.head?.due.size ?? 0));
+  await scheduler.run(endMs, goesOn);
+  if (world.check.failure === undefined) converged(world, hosts, certified);
   world.check.allProven(hosts, healedMs);
 }
 
@@ -205,8 +210,11 @@ function askForMore(world: World, clients: Clients, core: readonly SimWriter[]):
   for (const host of core) if (host.halted !== undefined) world.giveEmptyDisk(host);
 }
 
-/** I8, I9, I23: the healed hosts are at one place of the order, or nearly, and have all that was ordered. */
-function converged({ check }: World, hosts: World["honest"]): void {
+/**
+ * I8, I9, I23: the healed hosts are at one place of the order, or nearly, have all that was ordered, and can show a
+ * checkpoint of the size that was certified somewhere a moment ago.
+ */
+function converged({ check }: World, hosts: World["honest"], certified: number): void {
   for (const host of hosts) {
     if (host.machine === undefined) return check.fail("I23", `${host.id} is down: ${host.halted}`);
     check.image(host, host.storedCommit, host.state.image());
@@ -214,6 +222,9 @@ function converged({ check }: World, hosts: World["honest"]): void {
   const places = hosts.map((host) => host.machine?.state.commit.index ?? 0);
   if (Math.max(...places) - Math.min(...places) > nearCommits)
     check.fail("I23", `hosts did not converge: ${told(hosts)}`);
+  const behind = hosts.filter((host) => (host.head?.due.size ?? 0) < certified);
+  if (behind.length > 0)
+    check.fail("I23", `${certified} leaves are certified, and not shown by: ${told(behind)}`);
   const counts = hosts.map((host) => host.machine?.state.messages ?? 0);
   if (counts.some((count) => count !== check.messages.length))
     check.fail(

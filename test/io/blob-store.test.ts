@@ -4,7 +4,7 @@ import { type FileHandle, mkdtemp, open, readdir, rm, stat, writeFile } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
-import type { Digest } from "../../src/core/base/index.ts";
+import { type Digest, limits } from "../../src/core/base/index.ts";
 import { sha256 } from "../../src/core/crypto/index.ts";
 import {
   BlobError,
@@ -108,7 +108,7 @@ describe("blob store", () => {
       if (damage === "chunk") await flipByte(largeFile(), 400_000, 8);
       else if (damage === "outboard") await flipByte(largeFile(".chunks"), 33, 8);
       else if (damage === "missing") await rm(largeFile());
-      else await (await open(largeFile(), "r+")).truncate(600_000);
+      else await (await open(largeFile(), "r+")).truncate(2 * limits.blobChunkBytes);
       await assert.rejects(store.read(digestOf(large)), isCode("BLOB_CORRUPT"), damage);
       assert.equal(store.has(digestOf(large)), false, damage);
     }

@@ -1,11 +1,10 @@
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
+import { spawn } from "node:child_process";
 import { createServer } from "node:net";
+import { createInterface } from "node:readline";
 import { test } from "node:test";
-import { promisify } from "node:util";
 import { freePorts } from "../../src/app/setup/index.ts";
 
-const run = promisify(execFile);
 const door = new URL("../../src/app/setup/index.js", import.meta.url);
 
 test("different ports each time, on which nobody listens", async () => {
@@ -18,14 +17,22 @@ test("different ports each time, on which nobody listens", async () => {
   await new Promise((resolve) => server.close(resolve));
 });
 
-test("processes that live at the same time draw from different parts of the range", async () => {
+test("processes that live at the same time draw from different parts of the range", async (t) => {
   const draw = `const { freePorts } = await import(${JSON.stringify(door)});
-    const ports = await freePorts(200);
-    await new Promise((resolve) => setTimeout(resolve, 3000));
-    console.log(JSON.stringify(ports));`;
-  const lists = await Promise.all(
-    Array.from({ length: 6 }, () => run(process.execPath, ["--input-type=module", "-e", draw])),
+    console.log(JSON.stringify(await freePorts(200)));
+    for await (const _ of process.stdin);`;
+  // So many that chance alone would hardly keep them apart.
+  const children = Array.from({ length: 16 }, () =>
+    spawn(process.execPath, ["--input-type=module", "-e", draw]),
   );
-  const all = lists.flatMap(({ stdout }) => JSON.parse(stdout) as number[]);
-  assert.equal(new Set(all).size, 6 * 200);
+  t.after(() => {
+    for (const child of children) child.kill("SIGKILL");
+  });
+  const lists = await Promise.all(
+    children.map(async (child): Promise<number[]> => {
+      for await (const line of createInterface({ input: child.stdout })) return JSON.parse(line);
+      return [];
+    }),
+  );
+  assert.equal(new Set(lists.flat()).size, 16 * 200);
 });

@@ -3,6 +3,9 @@ import { type FileHandle, mkdtemp, open, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { sha256 } from "../../src/core/crypto/index.ts";
+import { openLargeBlobs } from "../../src/io/storage/large-blobs.ts";
 import { WriteBehind } from "../../src/io/storage/write-behind.ts";
 import { FailingHandle, failures } from "../support/failing-handle.ts";
 
@@ -41,7 +44,8 @@ describe("writing behind what comes", () => {
     const watched = {
       writev: (parts: Uint8Array[], at: number) =>
         counted("writev", () => handle.writev(parts, at)),
-      datasync: () => counted("datasync", () => handle.datasync()),
+      // Longer than all writes after it: the end must wait for it.
+      datasync: () => counted("datasync", () => sleep(300).then(() => handle.datasync())),
     } as unknown as FileHandle;
     await fill(new WriteBehind(watched), 40);
     assert.deepEqual(running, { writev: 0, datasync: 0 }, "done is when all has ended");
@@ -63,4 +67,18 @@ describe("writing behind what comes", () => {
         await assert.rejects(behind.done());
         await assert.rejects(behind.write([Buffer.alloc(1)], { at: 0, length: 1 }));
       });
+
+  for (const kind of ["writev", "short-writev"] as const)
+    test(`the last ${kind} of a large blob fails: it is not there`, async () => {
+      const opened = async (name: string, flags: number, mode: number): Promise<FileHandle> =>
+        new FailingHandle(await open(name, flags, mode), { kind, n: 2 }).asFileHandle();
+      const blobs = await openLargeBlobs(directory, opened as typeof open);
+      const bytes = Buffer.alloc(1.5 * MiB, "large ");
+      const pieces = (async function* () {
+        for (let at = 0; at < bytes.length; at += MiB / 2) yield bytes.subarray(at, at + MiB / 2);
+      })();
+      const blob = { digest: sha256(bytes), size: bytes.length, offset: 0 };
+      await assert.rejects(blobs.put(blob, pieces), /ENOSPC|short write/);
+      assert.deepEqual(await blobs.all(), []);
+    });
 });

@@ -15,10 +15,13 @@ const stretchBytes = 4 * chunk;
 const checksumBytes = 4;
 
 /** Creates what is missing of the directories. */
-export async function openLargeBlobs(directory: string): Promise<LargeBlobs> {
+export async function openLargeBlobs(
+  directory: string,
+  openFile: typeof open = open,
+): Promise<LargeBlobs> {
   for (const name of ["large", "partial"])
     await mkdir(join(directory, name), { recursive: true, mode: 0o700 });
-  return new LargeBlobs(directory);
+  return new LargeBlobs(directory, openFile);
 }
 
 /**
@@ -28,10 +31,13 @@ export async function openLargeBlobs(directory: string): Promise<LargeBlobs> {
  */
 export class LargeBlobs {
   readonly #directory: string;
+  readonly #open: typeof open;
   readonly #writing = new Set<Digest>();
 
-  constructor(directory: string) {
+  /** `openFile` opens what is being received: a test may give handles that fail. */
+  constructor(directory: string, openFile: typeof open = open) {
     this.#directory = directory;
+    this.#open = openFile;
   }
 
   #path(digest: Digest): string {
@@ -89,7 +95,7 @@ export class LargeBlobs {
     const { digest, size, offset } = blob;
     const path = this.#partialPath(digest);
     const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
-    const handle = await open(path, flags, 0o600);
+    const handle = await this.#open(path, flags, 0o600);
     try {
       const present = (await handle.stat()).size;
       if (offset > present) {
