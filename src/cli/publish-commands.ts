@@ -12,7 +12,6 @@ import {
   type Published,
   planPublish,
   publishChanges,
-  rootOfLeaves,
   ScanCache,
   scanDirectory,
   type VerifiedHead,
@@ -106,7 +105,7 @@ export async function publish(
   });
   if (options.dryRun === true) return showPlan(plan, options);
   if (plan.changes.length === 0) {
-    await cache?.saveRoot(() => rootOfLeaves(local));
+    await cache?.saveRoot(local);
     return nothingToDo(options, plan, head);
   }
   const { signer } = await keyOf(options, "publisher");
@@ -123,8 +122,7 @@ export async function publish(
     onProgress: ({ phase, doneBytes, totalBytes }) => {
       upload.update(doneBytes, Math.max(totalBytes, 1));
       // The next run may find the tree to be this. The writers are at work, and there is nothing else to do.
-      if (phase === "order")
-        saved = cache?.saveRoot(() => rootOfLeaves(local)).catch(() => undefined);
+      if (phase === "order") saved = cache?.saveRoot(local);
     },
   }).finally(() => upload.stop());
   await saved;

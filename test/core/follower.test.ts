@@ -9,9 +9,14 @@ const { network, signatures } = new World(planOf(1, { n: 4 }));
 const own = Buffer.alloc(32, 1);
 const size = 5;
 
-/** A reader that has executed up to a log of five leaves, and computed `own` as its root. */
-function reader(): FollowerHost {
-  const state = { ...initialState(network), log: { size, hashes: [own, own] } };
+/** A reader that has executed up to a log of five leaves, due at commit 7, and computed `own` as its root. */
+function reader(commit: number): FollowerHost {
+  const first = initialState(network);
+  const state = {
+    ...first,
+    commit: { ...first.commit, index: commit },
+    log: { size, hashes: [own, own] },
+  };
   return new FollowerHost({
     network,
     verifier: signatures.verifier,
@@ -20,7 +25,7 @@ function reader(): FollowerHost {
       blocks: [],
       commits: [],
       state,
-      due: { size, root: own } as unknown as DueRecord,
+      due: { size, root: own, height: 0, commit: 7 } as unknown as DueRecord,
       guard: { round: 0, checkpoint: { size: 0, root: own } },
       maySign: false,
     },
@@ -36,8 +41,8 @@ function noteOf(root: Uint8Array, writers: readonly number[]): string {
   return writeNote(checkpoint, lines, network.cosigners);
 }
 
-const saidOf = (note: string): string => {
-  const said = reader().onCheckpoint(note);
+const saidOf = (note: string, commit = 7): string => {
+  const said = reader(commit).onCheckpoint(note);
   return said.ok ? said.value.map(({ type }) => type).join() : said.error.code;
 };
 
@@ -46,4 +51,8 @@ test("a reader takes what a quorum cosigned and it computed too, and nothing els
   assert.equal(saidOf(noteOf(own, [0, 1])), "NO_QUORUM");
   assert.equal(saidOf(noteOf(own, [0, 1, 1])), "NO_QUORUM");
   assert.equal(saidOf(noteOf(Buffer.alloc(32, 2), [0, 1, 2])), "STATE_DIVERGED");
+});
+
+test("a state that went on after the checkpoint, by commits that ordered nothing, is not kept for it", () => {
+  assert.equal(saidOf(noteOf(own, [0, 1, 2]), 9), "certified");
 });

@@ -9,7 +9,7 @@ import fc from "fast-check";
 import { overlapOf, rootOfLeaves, ScanCache, scanDirectory } from "../../src/app/client/index.ts";
 import { type Digest, Prng } from "../../src/core/base/index.ts";
 import { sha256 } from "../../src/core/crypto/index.ts";
-import { DirectoryStore, differences } from "../../src/core/mirror/index.ts";
+import { DirectoryStore, differences, type Leaf } from "../../src/core/mirror/index.ts";
 
 const chunkBytes = 8;
 
@@ -159,7 +159,7 @@ describe("what is remembered of files that were read", () => {
     Date.now = () => now() + 10_000;
     try {
       await cache.save();
-      if (keepsRoot) await cache.saveRoot(() => rootOfLeaves(local));
+      if (keepsRoot) await cache.saveRoot(local);
     } finally {
       Date.now = now;
     }
@@ -208,11 +208,39 @@ describe("what is remembered of files that were read", () => {
     const { local } = await nextRun(true);
     const root = rootOfLeaves(local);
     assert.deepEqual((await nextRun(true)).cache.differencesTo(root, local), []);
-    await writeFile(join(directory, "file"), "two");
+    await writeFile(join(directory, "file"), "three");
     // This run was cut short: its rows are kept, its root is not.
     await nextRun(false);
     const { cache, local: now } = await nextRun(false);
     assert.equal(cache.differencesTo(root, now), undefined);
     assert.equal(cache.differencesTo(rootOfLeaves(now), now), undefined);
+  });
+
+  test("nor if a file grew while it was read: it is among the leaves, and not among the rows", async () => {
+    await writeFile(join(directory, "file"), "one");
+    const { local } = await nextRun(false);
+    const grown: Leaf = { kind: "file", digest: wrong, size: 9, executable: false };
+    const all = new Map([...local, ["grown", { leaf: grown, file: "" }] as const]);
+    await (await nextRun(false)).cache.saveRoot(all);
+    assert.equal((await nextRun(false)).cache.differencesTo(rootOfLeaves(all), local), undefined);
+    await (await nextRun(false)).cache.saveRoot(local);
+    assert.deepEqual((await nextRun(false)).cache.differencesTo(rootOfLeaves(local), local), []);
+  });
+
+  test("the directory in which one stands is read as any other", async () => {
+    await mkdir(join(directory, "sub"));
+    for (const path of ["x", "sub/x", "sub/only"]) await writeFile(join(directory, path), path);
+    const before = process.cwd();
+    process.chdir(directory);
+    try {
+      for (const way of [".", "./", "./sub/..", directory, `${directory}/`]) {
+        const found = await scanDirectory(way);
+        assert.deepEqual([...found.keys()], ["sub/only", "sub/x", "x"], way);
+        for (const [path, { leaf }] of found)
+          assert.equal(leaf.kind === "file" && leaf.digest, sha256(Buffer.from(path)), way);
+      }
+    } finally {
+      process.chdir(before);
+    }
   });
 });

@@ -15,7 +15,8 @@ export {
   type MarkStore,
   StaleError,
 } from "./high-water.ts";
-export { type LocalLeaf, LocalTreeError, rootOfLeaves, scanDirectory } from "./local-tree.ts";
+export { rootOfLeaves } from "./local-root.ts";
+export { type LocalLeaf, LocalTreeError, scanDirectory } from "./local-tree.ts";
 export { AbsentError, MirrorClient } from "./mirror-client.ts";
 export { NotWitnessedError, type Witnessed } from "./observed.ts";
 export { askSums, type BlobSums, type Overlap, overlapOf, type ReadLocal } from "./overlap.ts";

@@ -1,18 +1,11 @@
 import { createHash } from "node:crypto";
 import { createReadStream, lstatSync, readFileSync, readlinkSync, type Stats } from "node:fs";
 import { lstat } from "node:fs/promises";
-import { sep } from "node:path";
+import { resolve, sep } from "node:path";
 import { fdir } from "fdir";
-import { assert, compareText, type Digest, limits } from "../../core/base/index.ts";
+import { compareText, type Digest, limits } from "../../core/base/index.ts";
 import { sha256 } from "../../core/crypto/index.ts";
-import {
-  applyChanges,
-  type Change,
-  chunksDigest,
-  DirectoryStore,
-  type Leaf,
-  parsePath,
-} from "../../core/mirror/index.ts";
+import { chunksDigest, type Leaf, parsePath } from "../../core/mirror/index.ts";
 import { ChunkSums } from "./chunk-sums.ts";
 import type { ScanCache } from "./scan-cache.ts";
 
@@ -47,9 +40,11 @@ export async function scanDirectory(
   if (!(await lstat(directory).catch(() => undefined))?.isDirectory()) {
     throw new LocalTreeError(`${directory} is not a directory`);
   }
+  // Of "." it would tell names without their directories.
+  const root = resolve(directory);
   const paths = await new fdir({ excludeSymlinks: false, suppressErrors: false })
     .withRelativePaths()
-    .crawl(directory)
+    .crawl(root)
     .withPromise();
   const leaves = new Map<string, LocalLeaf>();
   let next = 0;
@@ -57,7 +52,7 @@ export async function scanDirectory(
   const work = async (): Promise<void> => {
     for (let found = paths[next++]; found !== undefined; found = paths[next++]) {
       const path = sep === "/" ? found : found.split(sep).join("/");
-      const file = `${directory}${sep}${found}`;
+      const file = `${root}${sep}${found}`;
       const leaf = leafOf(file, { cache, path });
       leaves.set(path, { leaf: leaf instanceof Promise ? await leaf : leaf, file });
       onFile?.(++done, paths.length);
@@ -126,20 +121,4 @@ export function filesByDigest(leaves: ReadonlyMap<string, LocalLeaf>): ReadonlyM
   for (const { leaf, file } of leaves.values())
     if (leaf.kind === "file") files.set(leaf.digest, file);
   return files;
-}
-
-/** The root of the tree that local leaves make; its nodes go into `nodes`. */
-export function rootOfLeaves(
-  leaves: ReadonlyMap<string, { readonly leaf: Leaf }>,
-  nodes = new Map<Digest, Uint8Array>(),
-): Digest | undefined {
-  const store = new DirectoryStore(
-    (root) => nodes.get(root),
-    (root, node) => nodes.set(root, node),
-  );
-  const changes: Change[] = [];
-  for (const [path, { leaf }] of leaves) changes.push({ path, leaf, expect: "anything" });
-  const made = applyChanges(store, undefined, changes);
-  assert(made.kind === "applied", "a directory's paths do not collide");
-  return made.root;
 }

@@ -22,7 +22,7 @@ import {
 } from "../../core/proof/index.ts";
 import { ContentClient } from "./content-client.ts";
 import { compareWithMark, type MarkStore, markOf, StaleError } from "./high-water.ts";
-import { rootOfLeaves } from "./local-tree.ts";
+import { rootOfLeaves } from "./local-root.ts";
 import { convictedAmong } from "./proven-lie.ts";
 import { type PoolOptions, wrong } from "./server-pool.ts";
 import { consistencyFromTiles } from "./tiles.ts";

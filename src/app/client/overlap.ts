@@ -50,8 +50,8 @@ function sumsOf({ size, chunkBytes, sums }: Record<string, unknown>): BlobSums |
   return { size, chunkBytes, sums: list };
 }
 
-/** Chunks that are read at once. */
-const windowChunks = 16;
+/** Bytes that are read at once, or one chunk. */
+const windowBytes = 4 * 1024 * 1024;
 
 /**
  * Compares chunk by chunk from both ends: finds all of an append, of a cut, and of any change in one place; between two
@@ -81,8 +81,9 @@ async function countEqual(
 ): Promise<number> {
   const startOf = (i: number): number => i * chunkBytes;
   const endOf = (i: number): number => Math.min(size, startOf(i + 1));
-  for (let done = 0; done < chunks.length; done += windowChunks) {
-    const some = chunks.slice(done, done + windowChunks);
+  const atOnce = Math.max(1, Math.floor(windowBytes / chunkBytes));
+  for (let done = 0; done < chunks.length; done += atOnce) {
+    const some = chunks.slice(done, done + atOnce);
     const [first, last] = [Math.min(...some), Math.max(...some)];
     const bytes = await local.read(startOf(first) + shift, endOf(last) + shift);
     const isEqual = (i: number): boolean =>

@@ -4,6 +4,7 @@ import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { compareText, type Digest, isDigest } from "../../core/base/index.ts";
 import { type Difference, type Leaf, sameLeaf } from "../../core/mirror/index.ts";
+import { rootOfLeaves } from "./local-root.ts";
 
 /**
  * Of a file: size, mtime, ctime, inode, 1 if executable, digest, and of large files that of the chunks; times in
@@ -112,11 +113,16 @@ export class ScanCache {
     await replace(this.#file, { version, id: this.#id, writtenMs: Date.now(), files });
   }
 
-  /** Keeps the root of the directory as it was saved, unless it is known. */
-  async saveRoot(rootOf: () => Digest | undefined): Promise<void> {
-    if (this.#root !== undefined && this.#id === this.#known.id) return;
-    const root = rootOf();
-    if (root !== undefined) await replace(rootFile(this.#file), { of: this.#id, root });
+  /**
+   * Keeps the root of the directory as it was saved, unless it is known, or a file that grew while it was read is in the
+   * leaves and not among the rows. What cannot be kept costs the next run some time.
+   */
+  async saveRoot(local: ReadonlyMap<string, { readonly leaf: Leaf }>): Promise<void> {
+    const isKnown = this.#root !== undefined && this.#id === this.#known.id;
+    if (isKnown || local.size !== this.#seen.size) return;
+    const root = rootOfLeaves(local);
+    if (root === undefined) return;
+    await replace(rootFile(this.#file), { of: this.#id, root }).catch(() => undefined);
   }
 }
 

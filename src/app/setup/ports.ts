@@ -50,7 +50,7 @@ export async function freePorts(count: number): Promise<number[]> {
   for (let tries = 0; found.length < count; tries++) {
     if (tries > triesMax) throw new Error(`no ${count} free ports on 127.0.0.1`);
     const port = from + randomInt(slicePorts);
-    if (drawn.has(port)) continue;
+    if (drawn.has(port) || found.includes(port)) continue;
     drawn.add(port);
     if (await listens({ port, host: "127.0.0.1" }, { goesOn: false })) found.push(port);
   }

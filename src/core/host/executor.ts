@@ -1,6 +1,7 @@
 import { type AcceptedBatch, messageCount, messagesOf } from "../acceptance/index.ts";
 import { type Digest, limits } from "../base/index.ts";
 import {
+  type DueRecord,
   encodeState,
   execute,
   type MirrorConfig,
@@ -58,9 +59,12 @@ export class Executor {
     return state;
   }
 
-  /** The state stands at a checkpoint that is due: known from before a restart. */
-  rememberDue(size: number): void {
-    if (this.#state.log.size === size) this.#dueStates.set(size, this.#state);
+  /**
+   * A checkpoint that is due, known from before a restart: the state stands at it, unless commits that ordered nothing
+   * have come since. Then it is another state with the same log, and no split may begin from it.
+   */
+  rememberDue({ size, commit }: DueRecord): void {
+    if (this.#state.commit.index === commit) this.#dueStates.set(size, this.#state);
   }
 
   /** Batches that wait for a change list. */

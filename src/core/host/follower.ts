@@ -58,7 +58,7 @@ export class FollowerHost {
         : recovery.state.commit;
     if (recovery.due === undefined) return;
     this.#due.set(recovery.due.size, recovery.due);
-    this.#executor.rememberDue(recovery.due.size);
+    this.#executor.rememberDue(recovery.due);
   }
 
   get state(): MirrorState {

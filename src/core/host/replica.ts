@@ -78,7 +78,7 @@ export class Replica {
   /** Executes what the log has and the state has not, and cosigns the last checkpoint anew. */
   start(nowMs: number): ReplicaEffect[] {
     const { due } = this.#recovery;
-    if (due !== undefined) this.#executor.rememberDue(due.size);
+    if (due !== undefined) this.#executor.rememberDue(due);
     const effects = due === undefined ? [] : this.#fromCosigning(this.#cosigning.onDue(due, nowMs));
     for (const batch of batchesToReplay(this.#recovery)) {
       effects.push({ type: "accepted", batch }, ...this.accept(batch, nowMs));

@@ -179,8 +179,9 @@ class Execution {
       this.#writes.set(stateKeys.messages(this.#state.messages), bigEndian(index, 6));
     const count = this.#state.messages + applications;
     this.#state = { ...this.#state, messages: count };
-    for (const message of messages) this.#onMessage(message);
+    // First, since the network may have been quiet for long: what is too old is not completed any more.
     this.#expire();
+    for (const message of messages) this.#onMessage(message);
     this.#checkpoint();
     this.#state = { ...this.#state, pending: this.#pending };
   }

@@ -160,7 +160,10 @@ export class Ordering {
       if (entry.ordered) continue;
       entry.ordered = true;
       entry.submissions = [];
-      if (!entry.isEmpty) this.#openPayloads--;
+      if (entry.isEmpty) continue;
+      this.#openPayloads--;
+      // All may have stopped before they voted for it: it is certified by those who start again, or not at all.
+      if (commit.index > this.#votes.quorumIndex) this.#owesPayloadVote = true;
     }
   }
 
