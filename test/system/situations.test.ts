@@ -26,38 +26,48 @@ async function sequencesOf(
   return sequences;
 }
 
+/** Plays it, and looks whether all is as it must be, whatever each host believed; tells what did not come about. */
+async function playedOnce(situation: Situation): Promise<readonly string[]> {
+  const stage = await RealStage.open(situation);
+  try {
+    const missed = await stage.play(situation);
+    const sequences = await sequencesOf(stage, situation);
+    const [first = []] = sequences.values();
+    for (const [letter, sequence] of sequences)
+      assert.deepEqual(sequence, first, `${letter} has the same sequence`);
+    for (const text of situation.ordered) assert.ok(first.includes(text), `"${text}" is ordered`);
+    const cheater = situation.cheater && `w${letters.indexOf(situation.cheater)}`;
+    await until(
+      async () => {
+        const [any = "A"] = situation.correct;
+        const { convicted } = await stage.report(any);
+        return convicted.length === (cheater === undefined ? 0 : 1);
+      },
+      10_000,
+      "those who cheated are convicted, and nobody else",
+    );
+    for (const letter of situation.correct) {
+      const { convicted } = await stage.report(letter);
+      assert.deepEqual(
+        convicted.map(({ host }) => host),
+        cheater === undefined ? [] : [cheater],
+      );
+    }
+    return missed;
+  } finally {
+    await stage.close();
+  }
+}
+
+/** A script by the clock: on a machine that is busy with something else it may have to be played again. */
+const attempts = 3;
+
 describe("the six situations, with real processes", { concurrency: 2 }, () => {
   for (const situation of situations) {
     test(`${situation.number}: ${situation.title}`, async () => {
-      const stage = await RealStage.open(situation);
-      try {
-        assert.deepEqual(await stage.play(situation), [], "the situation came about");
-        const sequences = await sequencesOf(stage, situation);
-        const [first = []] = sequences.values();
-        for (const [letter, sequence] of sequences)
-          assert.deepEqual(sequence, first, `${letter} has the same sequence`);
-        for (const text of situation.ordered)
-          assert.ok(first.includes(text), `"${text}" is ordered`);
-        const cheater = situation.cheater && `w${letters.indexOf(situation.cheater)}`;
-        await until(
-          async () => {
-            const [any = "A"] = situation.correct;
-            const { convicted } = await stage.report(any);
-            return convicted.length === (cheater === undefined ? 0 : 1);
-          },
-          10_000,
-          "those who cheated are convicted, and nobody else",
-        );
-        for (const letter of situation.correct) {
-          const { convicted } = await stage.report(letter);
-          assert.deepEqual(
-            convicted.map(({ host }) => host),
-            cheater === undefined ? [] : [cheater],
-          );
-        }
-      } finally {
-        await stage.close();
-      }
+      let missed: readonly string[] = ["not played"];
+      for (let i = 0; i < attempts && missed.length > 0; i++) missed = await playedOnce(situation);
+      assert.deepEqual(missed, [], "the situation came about");
     });
   }
 });
