@@ -89,6 +89,7 @@ export class SimWriter extends SimHost {
       store,
       clock: {
         nowMs: () => this.wallMs(),
+        elapsedMs: () => this.world.scheduler.nowMs,
         after: (ms, then) => this.later(ms, then),
         arrived: () => Promise.resolve(),
       },

@@ -7,10 +7,15 @@ const batchInputsMax = 512;
 /** What only has to reach the disk waits for company: so long, and so many effects at most. */
 const deferMs = 20;
 const deferredMax = 1024;
+/** The wall clock tells whole milliseconds: what differs by less is the same time. */
+const clockStepMs = 1;
 
 /** Time as the loop needs it. `after` returns how to call it off. */
 export interface LoopClock {
+  /** The wall clock: it may jump. */
   readonly nowMs: () => number;
+  /** One that only goes on. */
+  readonly elapsedMs: () => number;
   readonly after: (ms: number, then: () => void) => () => void;
   /** Resolves when everything that has arrived by now was pushed. */
   readonly arrived: () => Promise<void>;
@@ -116,7 +121,8 @@ export class HostLoop {
   #deferred: HostEffect[] = [];
   #cancelDeferred: (() => void) | undefined;
   #cancelWake: (() => void) | undefined;
-  #wakeAtMs = Number.POSITIVE_INFINITY;
+  /** When the next wake-up is due, by the clock that does not jump. */
+  #wakeDueMs = Number.POSITIVE_INFINITY;
   #isRunning = false;
   #isStopped = false;
   #idle: Promise<void> = Promise.resolve();
@@ -230,12 +236,15 @@ export class HostLoop {
       this.#cancelDeferred ??= this.#clock.after(deferMs, () => this.push({ type: "tick" }));
   }
 
+  /** Compared by what is left until then: of two times of a clock that jumped in between, the later may come first. */
   #wake(atMs: number): void {
-    if (atMs >= this.#wakeAtMs) return;
+    const inMs = Math.max(0, atMs - this.#clock.nowMs());
+    const dueMs = this.#clock.elapsedMs() + inMs;
+    if (dueMs >= this.#wakeDueMs - clockStepMs) return;
     this.#cancelWake?.();
-    this.#wakeAtMs = atMs;
-    this.#cancelWake = this.#clock.after(Math.max(0, atMs - this.#clock.nowMs()), () => {
-      this.#wakeAtMs = Number.POSITIVE_INFINITY;
+    this.#wakeDueMs = dueMs;
+    this.#cancelWake = this.#clock.after(inMs, () => {
+      this.#wakeDueMs = Number.POSITIVE_INFINITY;
       this.push({ type: "tick" });
     });
   }

@@ -37,6 +37,7 @@ import type { Witness } from "./witness.ts";
 
 const systemClock: LoopClock = {
   nowMs: () => Date.now(),
+  elapsedMs: () => performance.now(),
   after: (ms, then) => {
     const timer = setTimeout(then, ms);
     return () => clearTimeout(timer);
