@@ -7,7 +7,6 @@ import { type Digest, isDigest, limits } from "../../core/base/index.ts";
 import { syncDirectory } from "../files/index.ts";
 import { StorageError } from "../ports/index.ts";
 import { BlobError } from "./blob-error.ts";
-import { WriteBehind } from "./write-behind.ts";
 
 const chunk = limits.blobChunkBytes;
 /** Written and read at once. */
@@ -15,13 +14,10 @@ const stretchBytes = 4 * chunk;
 const checksumBytes = 4;
 
 /** Creates what is missing of the directories. */
-export async function openLargeBlobs(
-  directory: string,
-  openFile: typeof open = open,
-): Promise<LargeBlobs> {
+export async function openLargeBlobs(directory: string): Promise<LargeBlobs> {
   for (const name of ["large", "partial"])
     await mkdir(join(directory, name), { recursive: true, mode: 0o700 });
-  return new LargeBlobs(directory, openFile);
+  return new LargeBlobs(directory);
 }
 
 /**
@@ -31,13 +27,10 @@ export async function openLargeBlobs(
  */
 export class LargeBlobs {
   readonly #directory: string;
-  readonly #open: typeof open;
   readonly #writing = new Set<Digest>();
 
-  /** `openFile` opens what is being received: a test may give handles that fail. */
-  constructor(directory: string, openFile: typeof open = open) {
+  constructor(directory: string) {
     this.#directory = directory;
-    this.#open = openFile;
   }
 
   #path(digest: Digest): string {
@@ -95,7 +88,7 @@ export class LargeBlobs {
     const { digest, size, offset } = blob;
     const path = this.#partialPath(digest);
     const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
-    const handle = await this.#open(path, flags, 0o600);
+    const handle = await open(path, flags, 0o600);
     try {
       const present = (await handle.stat()).size;
       if (offset > present) {
@@ -163,37 +156,17 @@ export class LargeBlobs {
     const checksums = await readOutboard(digest, `${path}.chunks`, size);
     const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
     try {
-      const first = start - (start % chunk);
-      const last = Math.min(size, Math.ceil(end / chunk) * chunk);
-      for await (const { at, bytes } of stretches(handle, { start: first, end: last })) {
-        const isWhole = bytes.length === Math.min(stretchBytes, last - at);
-        if (!isWhole || !areRight(bytes, checksums, at / chunk))
+      for (let at = start - (start % chunk); at < end; at += stretchBytes) {
+        const wanted = Math.min(stretchBytes, size - at, Math.ceil((end - at) / chunk) * chunk);
+        const buffer = Buffer.allocUnsafe(wanted);
+        const { bytesRead } = await handle.read(buffer, 0, wanted, at);
+        if (bytesRead !== wanted || !areRight(buffer, checksums, at / chunk))
           throw new BlobError("BLOB_CORRUPT", digest, `${path} is damaged near byte ${at}`);
-        yield bytes.subarray(Math.max(0, start - at), Math.min(bytes.length, end - at));
+        yield buffer.subarray(Math.max(0, start - at), Math.min(wanted, end - at));
       }
     } finally {
       await handle.close();
     }
-  }
-}
-
-/** A file's bytes, a stretch at a time; the next one is read while one is used. A short one ends before its time. */
-async function* stretches(
-  handle: FileHandle,
-  { start, end }: { readonly start: number; readonly end: number },
-): AsyncGenerator<{ readonly at: number; readonly bytes: Buffer }> {
-  const read = async (at: number): Promise<Buffer> => {
-    const buffer = Buffer.allocUnsafe(Math.max(0, Math.min(stretchBytes, end - at)));
-    const { bytesRead } = await handle.read(buffer, 0, buffer.length, at);
-    return buffer.subarray(0, bytesRead);
-  };
-  let coming = read(start);
-  for (let at = start; at < end; at += stretchBytes) {
-    const bytes = await coming;
-    coming = read(at + stretchBytes);
-    // It may fail while nobody waits for it; whoever goes on hears of that.
-    coming.catch(() => undefined);
-    yield { at, bytes };
   }
 }
 
@@ -240,14 +213,15 @@ class Sums {
 
 async function sumsOfPrefix(handle: FileHandle, length: number): Promise<Sums> {
   const sums = new Sums();
-  for await (const { bytes } of stretches(handle, { start: 0, end: length })) sums.update(bytes);
+  for (let at = 0; at < length; at += stretchBytes) {
+    const buffer = Buffer.allocUnsafe(Math.min(stretchBytes, length - at));
+    await handle.read(buffer, 0, buffer.length, at);
+    sums.update(buffer);
+  }
   return sums;
 }
 
-/**
- * Writes what comes, a stretch at a time, also when it ends early; while one is written, the next one comes. Returns
- * where the file ends now.
- */
+/** Writes what comes, a stretch at a time, also when it ends early. Returns where the file ends now. */
 async function writeAll(
   handle: FileHandle,
   into: {
@@ -257,13 +231,18 @@ async function writeAll(
   content: AsyncIterable<Uint8Array>,
 ): Promise<number> {
   const { digest, size, offset } = into.blob;
-  const behind = new WriteBehind(handle);
   let [at, waiting] = [offset, 0];
   let pieces: Uint8Array[] = [];
   const flush = async (): Promise<void> => {
     const [parts, length] = [pieces, waiting];
     [pieces, waiting] = [[], 0];
-    if (length > 0) await behind.write(parts, { at: at - length, length });
+    if (length === 0) return;
+    const { bytesWritten } = await handle.writev(parts, at - length);
+    if (bytesWritten === length) return;
+    throw Object.assign(new Error(`short write: ${bytesWritten} of ${length} bytes`), {
+      code: "EIO",
+      syscall: "writev",
+    });
   };
   try {
     for await (const piece of apart(content)) {
@@ -279,7 +258,6 @@ async function writeAll(
   } finally {
     // What came before the end, or before a cut, is kept for the next attempt.
     await flush();
-    await behind.done();
   }
   return at;
 }
