@@ -1,5 +1,5 @@
 import { request } from "undici";
-import { type Digest, limits, toHex } from "../../core/base/index.ts";
+import { type Digest, limits } from "../../core/base/index.ts";
 
 /** A server's answer that is not what was asked for; `url` says who gave it. */
 export class ServerError extends Error {
@@ -146,9 +146,13 @@ export async function* readBulk(
   body: AsyncIterable<Uint8Array>,
   itemMax: number,
 ): AsyncGenerator<BulkItem> {
-  const form = { headBytes: 36, max: itemMax, lengthOf: (head: Buffer) => head.readUInt32BE(32) };
+  const form = {
+    headBytes: bulkHeadBytes,
+    max: itemMax,
+    lengthOf: (head: Buffer) => head.readUInt32BE(32),
+  };
   for await (const { head, bytes } of cut(body, form)) {
-    yield { digest: toHex(head.subarray(0, 32)) as Digest, bytes };
+    yield { digest: head.toString("hex", 0, 32) as Digest, bytes };
   }
 }
 
@@ -161,12 +165,22 @@ export async function* readFrames(
   for await (const { bytes } of cut(body, form)) yield bytes;
 }
 
+export const bulkHeadBytes = 36;
+
 /** The head that goes before an item's bytes. */
 export function bulkHead(digest: Digest, length: number): Buffer {
-  const head = Buffer.alloc(36);
-  head.write(digest, 0, "hex");
-  head.writeUInt32BE(length, 32);
+  const head = Buffer.allocUnsafe(bulkHeadBytes);
+  writeBulkHead(head, { digest, length });
   return head;
+}
+
+/** {@link bulkHead} into the first bytes of `room`. */
+export function writeBulkHead(
+  room: Buffer,
+  { digest, length }: { readonly digest: Digest; readonly length: number },
+): void {
+  room.write(digest, 0, "hex");
+  room.writeUInt32BE(length, 32);
 }
 
 /**

@@ -1,10 +1,10 @@
-import { createReadStream, readFileSync } from "node:fs";
+import { closeSync, createReadStream, openSync, readSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { Readable } from "node:stream";
 import { type Digest, limits } from "../../core/base/index.ts";
 import type { SignedUpdate } from "../../core/mirror/index.ts";
 import { askSums, overlapOf, type ReadLocal } from "./overlap.ts";
-import { ask, askJson, bulkHead, ServerError } from "./transfer.ts";
+import { ask, askJson, bulkHeadBytes, ServerError, writeBulkHead } from "./transfer.ts";
 import { twoAtOnce } from "./two-at-once.ts";
 
 export interface PublishProgress {
@@ -14,6 +14,7 @@ export interface PublishProgress {
   readonly writer: string;
 }
 
+/** Small files that go in one request, with their heads. */
 const bulkBytes = 8 * 1024 * 1024;
 /** What a writer may take to make something durable, or to have it ordered, milliseconds. */
 export const settleMs = 120_000;
@@ -25,6 +26,8 @@ export class Upload {
   readonly #files: ReadonlyMap<Digest, string>;
   readonly #bases: ReadonlyMap<Digest, Digest>;
   readonly #onProgress: (progress: PublishProgress) => void;
+  /** Room for the next batch: new memory costs more than what is read into it. */
+  readonly #rooms: Buffer[] = [];
   doneBytes = 0;
 
   constructor(options: {
@@ -103,9 +106,12 @@ export class Upload {
     };
     const small = missing.filter(({ size }) => size <= limits.packedBlobBytesMax);
     await twoAtOnce(batches(small), async (batch) => {
-      const body = this.#bulk(batch);
+      const room = this.#rooms.pop() ?? Buffer.allocUnsafeSlow(bulkBytes);
+      const body = this.#bulk(batch, room);
       const headers = { "content-type": "application/vnd.smalti.stream" };
       await askJson(`${url}/blobs`, { method: "POST", body, headers, patienceMs: settleMs });
+      // Not after a failure: it may be on its way still.
+      this.#rooms.push(room);
       report(batch.reduce((sum, { size }) => sum + size, 0));
     });
     const large = missing.filter(({ size }) => size > limits.packedBlobBytesMax);
@@ -118,12 +124,15 @@ export class Upload {
     return file;
   }
 
-  #bulk(batch: readonly { digest: Digest; size: number }[]): Uint8Array {
-    const parts = batch.flatMap(({ digest }) => {
-      const bytes = readFileSync(this.#file(digest));
-      return [bulkHead(digest, bytes.length), bytes];
-    });
-    return Buffer.concat(parts);
+  #bulk(batch: readonly { digest: Digest; size: number }[], room: Buffer): Uint8Array {
+    let end = 0;
+    for (const { digest, size } of batch) {
+      const start = end + bulkHeadBytes;
+      const length = readStart(this.#file(digest), room.subarray(start, start + size));
+      writeBulkHead(room.subarray(end, start), { digest, length });
+      end = start + length;
+    }
+    return room.subarray(0, end);
   }
 
   /** Goes on where an interrupted upload stopped; of a changed file only what differs is sent. */
@@ -203,19 +212,34 @@ export class Upload {
   }
 }
 
+/** Fills `room` from the start of a file, as far as the file goes; returns the bytes read. */
+function readStart(path: string, room: Uint8Array): number {
+  const file = openSync(path, "r");
+  try {
+    for (let length = 0; ; ) {
+      const read = readSync(file, room, length, room.length - length, length);
+      length += read;
+      if (read === 0 || length === room.length) return length;
+    }
+  } finally {
+    closeSync(file);
+  }
+}
+
 function* batches(
   blobs: readonly { digest: Digest; size: number }[],
 ): Generator<{ digest: Digest; size: number }[]> {
   let batch: { digest: Digest; size: number }[] = [];
   let bytes = 0;
   for (const blob of blobs) {
-    if (bytes + blob.size > bulkBytes && batch.length > 0) {
+    const size = bulkHeadBytes + blob.size;
+    if (bytes + size > bulkBytes) {
       yield batch;
       batch = [];
       bytes = 0;
     }
     batch.push(blob);
-    bytes += blob.size;
+    bytes += size;
   }
   if (batch.length > 0) yield batch;
 }

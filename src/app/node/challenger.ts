@@ -55,10 +55,8 @@ export class Challenger {
     const list = decodeChanges(changes);
     if (!list.ok) return undefined;
     const { blobs } = this.#parts.store;
-    const small = [...blobsOf(list.value).keys()].filter(
-      (digest) => (blobs.size(digest) ?? contentBytesMax + 1) <= contentBytesMax,
-    );
-    const digest = small[this.#random.below(Math.max(1, small.length))];
+    const small = [...blobsOf(list.value)].filter(([, size]) => size <= contentBytesMax);
+    const [digest] = small[this.#random.below(Math.max(1, small.length))] ?? [];
     const bytes = digest && (await blobs.read(digest).catch(() => undefined));
     return digest === undefined || bytes === undefined ? undefined : { digest, bytes };
   }

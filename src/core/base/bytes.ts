@@ -1,29 +1,53 @@
 import { assert } from "./assert.ts";
 
-const hexDigits: readonly string[] = Array.from({ length: 256 }, (_, i) =>
-  i.toString(16).padStart(2, "0"),
-);
+const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+export function utf8(text: string): Uint8Array {
+  return encoder.encode(text);
+}
+
+/** Strict UTF-8; `undefined` where the bytes are not. */
+export function fromUtf8(bytes: Uint8Array): string | undefined {
+  try {
+    return decoder.decode(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+const hexCodes = Uint8Array.from("0123456789abcdef", (digit) => digit.charCodeAt(0));
+/** By character code: the digit's value, or −1. */
+const hexValues = new Int8Array(128).fill(-1);
+for (const [value, code] of hexCodes.entries()) hexValues[code] = value;
+
+/** Room for what is made of a digest: one string that is whole, where adding characters makes a chain of parts. */
+const hexRoom = new Uint8Array(128);
 
 /** Lower-case hexadecimal. */
 export function toHex(bytes: Uint8Array): string {
-  let text = "";
-  for (const byte of bytes) text += hexDigits[byte];
-  return text;
-}
-
-function hexValue(code: number): number {
-  const value = code >= 97 ? code - 87 : code - 48;
-  assert(value >= 0 && value < 16 && (code < 58 || code > 96), "hex text is lower-case");
-  return value;
+  const { length } = bytes;
+  const room = 2 * length <= hexRoom.length ? hexRoom : new Uint8Array(2 * length);
+  for (let i = 0; i < length; i++) {
+    const byte = bytes[i] as number;
+    room[2 * i] = hexCodes[byte >> 4] as number;
+    room[2 * i + 1] = hexCodes[byte & 15] as number;
+  }
+  return decoder.decode(room.subarray(0, 2 * length));
 }
 
 /** Inverse of {@link toHex}; the text must be lower-case hex of even length. */
 export function fromHex(text: string): Uint8Array {
+  assert(text.length % 2 === 0, "hex text is even");
   const bytes = new Uint8Array(text.length / 2);
+  let faults = 0;
   for (let i = 0; i < bytes.length; i++) {
-    bytes[i] = (hexValue(text.charCodeAt(2 * i)) << 4) | hexValue(text.charCodeAt(2 * i + 1));
+    const high = hexValues[text.charCodeAt(2 * i)] ?? -1;
+    const low = hexValues[text.charCodeAt(2 * i + 1)] ?? -1;
+    faults |= high | low;
+    bytes[i] = (high << 4) | low;
   }
-  assert(bytes.length * 2 === text.length, "hex text is even");
+  assert(faults >= 0, "hex text is lower-case");
   return bytes;
 }
 
@@ -51,22 +75,6 @@ export function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
     at += part.length;
   }
   return bytes;
-}
-
-const encoder = new TextEncoder();
-const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-
-export function utf8(text: string): Uint8Array {
-  return encoder.encode(text);
-}
-
-/** Strict UTF-8; `undefined` where the bytes are not. */
-export function fromUtf8(bytes: Uint8Array): string | undefined {
-  try {
-    return decoder.decode(bytes);
-  } catch {
-    return undefined;
-  }
 }
 
 /** Code-unit order of strings: the only string order the core uses. */

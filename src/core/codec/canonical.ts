@@ -37,7 +37,7 @@ export function decode(bytes: Uint8Array, itemsMax: number = limits.decodeItemsM
   if (!isValue(value, 0))
     return fail("MALFORMED_CBOR", "only arrays, integers, text, bytes, booleans and null");
   // Strict tokens have one form each, but for text: bytes that are not UTF-8 would be read as something else.
-  if (tokenizer.hasText && !equalBytes(encode(value), bytes))
+  if (tokenizer.hasOddText && !equalBytes(encode(value), bytes))
     return fail("NOT_CANONICAL", "the bytes are not the canonical form");
   return ok(value);
 }
@@ -47,7 +47,8 @@ class TooManyItems extends Error {}
 /** Tokens in their shortest form, of the few kinds that we write; stops before a few bytes have become a mountain. */
 class CanonicalTokenizer extends Tokenizer {
   #left: number;
-  hasText = false;
+  /** Text that may be read otherwise than it was written; ASCII of the length that its bytes have is not. */
+  hasOddText = false;
 
   constructor(bytes: Uint8Array, itemsMax: number) {
     super(bytes, strict);
@@ -57,10 +58,19 @@ class CanonicalTokenizer extends Tokenizer {
   override next(): ReturnType<Tokenizer["next"]> {
     if (this.#left-- <= 0) throw new TooManyItems();
     const token = super.next();
-    if (token.type === Type.string) this.hasText = true;
+    if (token.type === Type.string) this.hasOddText ||= !isPlain(token);
     if (token.type === Type.float) throw new Error("a float");
     return token;
   }
+}
+
+const ascii = /^[\0-\x7f]*$/;
+
+/** The head of a strict token is as short as its length allows. */
+function isPlain({ value, encodedLength }: ReturnType<Tokenizer["next"]>): boolean {
+  const { length } = value as string;
+  const head = length < 24 ? 1 : length < 256 ? 2 : length < 65_536 ? 3 : 5;
+  return encodedLength === head + length && ascii.test(value as string);
 }
 
 /** Deeper nesting is refused, whatever the stack would bear: the answer is the same on every host. */

@@ -64,7 +64,9 @@ function prefix(kind: Kind): Uint8Array {
 
 /** Domain-separated SHA-256: `H("smalti/<kind>/v1\n" || bytes)`. */
 export function taggedDigest(kind: Kind, bytes: Uint8Array): Digest {
-  return toHex(sha256Bytes(prefix(kind), bytes)) as Digest;
+  const head = prefix(kind);
+  if (head.length + bytes.length <= joinedMax) return sha256(concatBytes([head, bytes]));
+  return toHex(sha256Bytes(head, bytes)) as Digest;
 }
 
 /** What a signature of `kind` over `digest` really signs. */

@@ -38,8 +38,8 @@ export async function openStateStore(directory: string): Promise<LmdbStateStore>
   }
 }
 
-/** Entries that wait for the next transaction at most, and how long they wait, milliseconds. */
-const pendingMax = 4096;
+/** Entries that wait for the next transaction at most (some 40 ms of work), and how long they wait, milliseconds. */
+const pendingMax = 16_384;
 const pendingMs = 1000;
 
 /**
