@@ -7,6 +7,7 @@ export {
 } from "./broadcast-client.ts";
 export { ChunkSums } from "./chunk-sums.ts";
 export { type ChunkedFile, ContentClient } from "./content-client.ts";
+export { drop } from "./exchange.ts";
 export { ExportError, type ExportResult, exportTree } from "./export-tree.ts";
 export {
   ForkError,

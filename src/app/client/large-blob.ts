@@ -26,7 +26,10 @@ export async function fill(
     headers,
     signal: AbortSignal.timeout(Math.ceil(stallMs + (blob.size - at) / leastBytesPerMs)),
   });
-  if (at > 0 && statusCode !== 206) return "ignored the range";
+  if (at > 0 && statusCode !== 206) {
+    body.destroy();
+    return "ignored the range";
+  }
   for await (const piece of body as AsyncIterable<Uint8Array>) {
     at += piece.length;
     if (at > blob.size) return "sent more bytes than the file has";

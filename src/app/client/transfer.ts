@@ -1,5 +1,5 @@
-import { request } from "undici";
 import { type Digest, limits } from "../../core/base/index.ts";
+import { type Answer, exchange } from "./exchange.ts";
 
 /** A server's answer that is not what was asked for; `url` says who gave it. */
 export class ServerError extends Error {
@@ -32,21 +32,13 @@ export interface Ask {
 }
 
 /** One HTTP exchange; a status that is not `2xx` is a {@link ServerError} with the server's own words. */
-export async function ask(
-  url: string,
-  options: Ask = {},
-): Promise<Awaited<ReturnType<typeof request>>> {
-  const { body } = options;
-  const isStream = body !== undefined && typeof body !== "string" && !(body instanceof Uint8Array);
-  const response = await request(url, {
+export async function ask(url: string, options: Ask = {}): Promise<Answer> {
+  const response = await exchange(url, {
     method: options.method ?? "GET",
     headers: options.headers ?? {},
-    body: isStream
-      ? (body as AsyncIterable<Uint8Array> as never)
-      : ((body as string | Uint8Array | undefined) ?? null),
-    headersTimeout: options.patienceMs ?? stallMs,
-    bodyTimeout: options.patienceMs ?? stallMs,
-    ...(options.signal === undefined ? {} : { signal: options.signal }),
+    body: options.body,
+    patienceMs: options.patienceMs ?? stallMs,
+    signal: options.signal,
   });
   if (response.statusCode >= 200 && response.statusCode < 300) return response;
   const text = await readAll(response.body, limits.requestBytesMax, url).then((bytes) =>

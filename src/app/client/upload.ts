@@ -3,6 +3,7 @@ import { open } from "node:fs/promises";
 import { Readable } from "node:stream";
 import { type Digest, limits } from "../../core/base/index.ts";
 import type { SignedUpdate } from "../../core/mirror/index.ts";
+import { drop } from "./exchange.ts";
 import { askSums, overlapOf, type ReadLocal } from "./overlap.ts";
 import { ask, askJson, bulkHeadBytes, ServerError, writeBulkHead } from "./transfer.ts";
 import { twoAtOnce } from "./two-at-once.ts";
@@ -208,7 +209,7 @@ export class Upload {
       headers,
       patienceMs: settleMs,
     });
-    await answer.dump();
+    drop(answer);
   }
 }
 

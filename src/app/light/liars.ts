@@ -2,7 +2,15 @@ import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import * as v from "valibot";
 import type { Digest } from "../../core/base/index.ts";
-import { ask, askSigned, checkReceipt, type Lie, newNonce, type Trust } from "../client/index.ts";
+import {
+  ask,
+  askSigned,
+  checkReceipt,
+  drop,
+  type Lie,
+  newNonce,
+  type Trust,
+} from "../client/index.ts";
 
 /** What is remembered of a server that lied. */
 export interface LiarRow {
@@ -96,7 +104,7 @@ export class Liars {
           headers,
           body,
         });
-        await said.dump();
+        drop(said);
       }),
     );
     const row = this.#rows.get(server);
