@@ -10,12 +10,12 @@ export class ChunkLists {
   readonly #lists = new Map<Digest, Promise<Uint8Array>>();
 
   of(
-    blobs: Pick<BlobStore, "stream">,
+    blobs: Pick<BlobStore, "lend">,
     { digest, size }: { readonly digest: Digest; readonly size: number },
   ): Promise<Uint8Array> {
     const known = this.#lists.get(digest);
     if (known !== undefined) return known;
-    const list = compute(blobs.stream(digest, 0, size));
+    const list = compute(blobs.lend(digest, 0, size));
     this.#lists.set(digest, list);
     list.catch(() => this.#lists.delete(digest));
     for (const [oldest] of this.#lists) {

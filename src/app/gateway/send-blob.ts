@@ -1,4 +1,4 @@
-import { Readable } from "node:stream";
+import type { OutgoingHttpHeaders } from "node:http";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import rangeParser from "range-parser";
 import { type Digest, limits } from "../../core/base/index.ts";
@@ -52,11 +52,13 @@ export async function sendBlob(
     reply.code(206).header("content-range", `bytes ${start}-${end - 1}/${blob.size}`);
   reply.header("content-length", end - start);
   if (request.method === "HEAD") return reply.send();
-  const pieces = host.liar.flipsBits
-    ? flipped(host.blobs.stream(blob.digest, start, end))
+  const isLarge = blob.size > limits.packedBlobBytesMax;
+  const stored = isLarge
+    ? host.blobs.lend(blob.digest, start, end)
     : host.blobs.stream(blob.digest, start, end);
+  const pieces = host.liar.flipsBits ? flipped(stored) : stored;
   try {
-    if (blob.size > limits.packedBlobBytesMax) return reply.send(await begun(pieces));
+    if (isLarge) return await sendLent(exchange, pieces);
     const parts: Uint8Array[] = [];
     for await (const piece of pieces) parts.push(piece);
     const [only] = parts;
@@ -91,14 +93,39 @@ function refuseMissing(
   );
 }
 
-/** A stream whose first piece is there: what cannot even begin is refused with a status. */
-async function begun(pieces: AsyncGenerator<Uint8Array>): Promise<Readable> {
+/**
+ * Sends lent pieces: while the kernel takes one, the next is read. What cannot even begin throws; what ends early
+ * afterwards is cut, so that nobody takes it for the whole.
+ */
+async function sendLent(
+  { request, reply }: TreeExchange,
+  pieces: AsyncGenerator<Uint8Array>,
+): Promise<FastifyReply> {
   const first = await pieces.next();
-  async function* all(): AsyncGenerator<Uint8Array> {
-    if (first.done !== true) yield first.value;
-    yield* pieces;
+  reply.hijack();
+  const { raw } = reply;
+  raw.writeHead(reply.statusCode, reply.getHeaders() as OutgoingHttpHeaders);
+  const { socket } = request.raw;
+  const taken = (piece: Uint8Array): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const gone = (): void => reject(new Error("the client went away"));
+      socket.once("close", gone);
+      raw.write(piece, (error) => {
+        socket.off("close", gone);
+        if (error) reject(error);
+        else resolve();
+      });
+    });
+  try {
+    for (let piece = first; piece.done !== true; )
+      [, piece] = await Promise.all([taken(piece.value), pieces.next()]);
+    raw.end();
+  } catch {
+    raw.destroy();
+  } finally {
+    await pieces.return(undefined);
   }
-  return Readable.from(all());
+  return reply;
 }
 
 function refuseContent(

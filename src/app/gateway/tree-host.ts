@@ -12,7 +12,7 @@ export interface TreeHost {
   readonly archive: Pick<Archive, "directories" | "entry" | "changedMs"> & {
     height(height: number): PinnedTrees | undefined;
   };
-  readonly blobs: Pick<BlobStore, "has" | "stream">;
+  readonly blobs: Pick<BlobStore, "has" | "stream" | "lend">;
   /** For exercises only: how it lies. */
   readonly liar: Liar;
   status(): { readonly moniker: string };

@@ -59,14 +59,14 @@ export class LightHost implements TreeHost {
   }
 
   /** Content is here as soon as somebody gives it. */
-  readonly blobs = {
-    has: (): boolean => true,
-    stream: (digest: Digest, start: number, end: number): AsyncGenerator<Uint8Array> => {
+  get blobs(): TreeHost["blobs"] {
+    const stream = (digest: Digest, start: number, end: number): AsyncGenerator<Uint8Array> => {
       const known = this.#files.get(digest);
       if (known === undefined) throw new Error("a file that was not looked up");
       return verifiedBytes(this.#client, { ...known, start, end }, this.#spool);
-    },
-  };
+    };
+    return { has: () => true, stream, lend: stream };
+  }
 
   #archive(): TreeHost["archive"] {
     const [client, heads, seen] = [this.#client, this.#heads, this.#seen];

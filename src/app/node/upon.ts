@@ -1,14 +1,14 @@
 import type { Digest } from "../../core/base/index.ts";
 import type { BlobStore } from "../../io/ports/index.ts";
 
-/** What comes, between the first and the last bytes of a blob that is here. */
+/** What comes, between the first and the last bytes of a blob that is here; pieces are lent. */
 export async function* upon(
   blobs: BlobStore,
   base: { readonly digest: Digest; readonly prefix: number; readonly suffix: number },
   content: AsyncIterable<Uint8Array>,
 ): AsyncGenerator<Uint8Array> {
   const size = blobs.size(base.digest) ?? 0;
-  if (base.prefix > 0) yield* blobs.stream(base.digest, 0, base.prefix);
+  if (base.prefix > 0) yield* blobs.lend(base.digest, 0, base.prefix);
   yield* content;
-  if (base.suffix > 0) yield* blobs.stream(base.digest, size - base.suffix, size);
+  if (base.suffix > 0) yield* blobs.lend(base.digest, size - base.suffix, size);
 }

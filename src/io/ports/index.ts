@@ -113,6 +113,11 @@ export interface BlobStore {
   ): Promise<{ readonly chunkBytes: number; readonly sums: Uint8Array } | undefined>;
   /** Bytes `start` to `end` (exclusive), in verified pieces. */
   stream(digest: Digest, start: number, end: number): AsyncGenerator<Uint8Array>;
+  /**
+   * As {@link stream}, but a piece may be used only until the one after the next is asked for: its room is used again.
+   * New memory for every piece costs more than the reading, and sets off collections of all garbage.
+   */
+  lend(digest: Digest, start: number, end: number): AsyncGenerator<Uint8Array>;
   /** All that is here. */
   all(): AsyncIterable<{ readonly digest: Digest; readonly size: number }>;
   /** Forgets blobs, at once for everybody who asks; the room of large ones is given back. */

@@ -146,11 +146,14 @@ export class LargeBlobs {
     return { chunkBytes: chunk, sums: outboard.subarray(0, -checksumBytes) };
   }
 
-  /** Bytes `start` to `end` (exclusive), checked. Throws {@link BlobError}, or what the disk says. */
+  /**
+   * Bytes `start` to `end` (exclusive), checked, each piece in the room that `roomFor` gives. Throws {@link BlobError},
+   * or what the disk says.
+   */
   async *stream(
-    digest: Digest,
-    size: number,
+    { digest, size }: { readonly digest: Digest; readonly size: number },
     { start, end }: { readonly start: number; readonly end: number },
+    roomFor: (bytes: number) => Buffer = Buffer.allocUnsafe,
   ): AsyncGenerator<Uint8Array> {
     const path = this.#path(digest);
     const checksums = await readOutboard(digest, `${path}.chunks`, size);
@@ -158,7 +161,7 @@ export class LargeBlobs {
     try {
       for (let at = start - (start % chunk); at < end; at += stretchBytes) {
         const wanted = Math.min(stretchBytes, size - at, Math.ceil((end - at) / chunk) * chunk);
-        const buffer = Buffer.allocUnsafe(wanted);
+        const buffer = roomFor(wanted);
         const { bytesRead } = await handle.read(buffer, 0, wanted, at);
         if (bytesRead !== wanted || !areRight(buffer, checksums, at / chunk))
           throw new BlobError("BLOB_CORRUPT", digest, `${path} is damaged near byte ${at}`);
@@ -168,6 +171,21 @@ export class LargeBlobs {
       await handle.close();
     }
   }
+}
+
+/** Two rooms in turn: while what is in one is used, the other is filled. */
+export function twoRooms(): (bytes: number) => Buffer {
+  const rooms: Buffer[] = [];
+  let turn = 0;
+  return (bytes) => {
+    turn = 1 - turn;
+    let room = rooms[turn];
+    if (room === undefined || room.length < bytes) {
+      room = Buffer.allocUnsafe(bytes);
+      rooms[turn] = room;
+    }
+    return room.subarray(0, bytes);
+  };
 }
 
 /** What is made of a blob's bytes as they pass: its digest, and the checksums of its chunks. */
