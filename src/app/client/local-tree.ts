@@ -1,12 +1,11 @@
-import { createHash } from "node:crypto";
-import { createReadStream, lstatSync, readFileSync, readlinkSync, type Stats } from "node:fs";
+import { lstatSync, readFileSync, readlinkSync, type Stats } from "node:fs";
 import { lstat } from "node:fs/promises";
 import { resolve, sep } from "node:path";
 import { fdir } from "fdir";
 import { compareText, type Digest, limits } from "../../core/base/index.ts";
 import { sha256 } from "../../core/crypto/index.ts";
 import { chunksDigest, type Leaf, parsePath } from "../../core/mirror/index.ts";
-import { ChunkSums } from "./chunk-sums.ts";
+import { HashPool } from "./hash-pool.ts";
 import type { ScanCache } from "./scan-cache.ts";
 
 /** A leaf of a local directory, with the file it came from. */
@@ -47,18 +46,23 @@ export async function scanDirectory(
     .crawl(root)
     .withPromise();
   const leaves = new Map<string, LocalLeaf>();
+  const pool = new HashPool();
   let next = 0;
   let done = 0;
   const work = async (): Promise<void> => {
     for (let found = paths[next++]; found !== undefined; found = paths[next++]) {
       const path = sep === "/" ? found : found.split(sep).join("/");
       const file = `${root}${sep}${found}`;
-      const leaf = leafOf(file, { cache, path });
+      const leaf = leafOf(file, { cache, path, pool });
       leaves.set(path, { leaf: leaf instanceof Promise ? await leaf : leaf, file });
       onFile?.(++done, paths.length);
     }
   };
-  await Promise.all(Array.from({ length: parallel }, work));
+  try {
+    await Promise.all(Array.from({ length: parallel }, work));
+  } finally {
+    await pool.close();
+  }
   return new Map([...leaves].sort(([a], [b]) => compareText(a, b)));
 }
 
@@ -76,8 +80,7 @@ function leafOf(file: string, known: Known): Promise<Leaf> | Leaf {
   if (!stat.isFile())
     throw new LocalTreeError(`${file} is neither a file nor a link; leave it out`);
   const executable = (stat.mode & 0o111) !== 0;
-  if (stat.size > wholeBytesMax)
-    return hashLarge(file, executable).then((leaf) => noted(known, stat, leaf));
+  if (stat.size > wholeBytesMax) return largeLeaf(file, { stat, executable, known });
   // Small files are read at once: a stream, or a trip through the thread pool, costs more than the reading.
   const bytes = readFileSync(file);
   return noted(known, stat, {
@@ -92,6 +95,7 @@ function leafOf(file: string, known: Known): Promise<Leaf> | Leaf {
 interface Known {
   readonly cache: ScanCache | undefined;
   readonly path: string;
+  readonly pool: HashPool;
 }
 
 type FileLeaf = Extract<Leaf, { kind: "file" }>;
@@ -101,18 +105,18 @@ function noted(known: Known, stat: Stats, leaf: FileLeaf): FileLeaf {
   return leaf;
 }
 
-async function hashLarge(file: string, executable: boolean): Promise<FileLeaf> {
-  const hash = createHash("sha256");
-  const sums = new ChunkSums();
-  let size = 0;
-  for await (const piece of createReadStream(file, { highWaterMark: limits.blobChunkBytes })) {
-    const bytes = piece as Buffer;
-    hash.update(bytes);
-    sums.update(bytes);
-    size += bytes.length;
-  }
-  const digest = hash.digest("hex") as Digest;
-  return { kind: "file", digest, size, executable, chunks: chunksDigest(sums.list()) };
+async function largeLeaf(
+  file: string,
+  { stat, executable, known }: { stat: Stats; executable: boolean; known: Known },
+): Promise<FileLeaf> {
+  const { digest, size, sums } = await known.pool.hash(file, stat.size);
+  return noted(known, stat, {
+    kind: "file",
+    digest,
+    size,
+    executable,
+    chunks: chunksDigest(sums),
+  });
 }
 
 /** Where a blob's bytes are on this machine. */
