@@ -1,3 +1,4 @@
+import { execFile } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { createWriteStream } from "node:fs";
 import { appendFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
@@ -6,6 +7,7 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { setTimeout as sleep } from "node:timers/promises";
+import { promisify } from "node:util";
 import { type Net, startNet, until } from "../test/support/net.ts";
 import { has, RsyncMirrors } from "./rsync.ts";
 
@@ -30,6 +32,11 @@ async function timed<T>(
   const at = performance.now();
   const value = await work();
   return { s: (performance.now() - at) / 1000, value };
+}
+
+/** What one task left to be written to the disk is not to be counted to the next. */
+async function settled(): Promise<void> {
+  await promisify(execFile)("sync");
 }
 
 async function fetchedBytes(net: Net): Promise<number> {
@@ -57,6 +64,7 @@ class Race {
 
   async run(task: string, isChange = true): Promise<MirrorRow> {
     if (isChange) this.#height++;
+    await settled();
     const before = await fetchedBytes(this.#net);
     const at = performance.now();
     const published = await timed(() =>
@@ -70,6 +78,7 @@ class Race {
     const everywhereS = (performance.now() - at) / 1000;
     const moved = (await fetchedBytes(this.#net)) - before;
     const mirrors = this.#mirrors;
+    await settled();
     const rsync = mirrors && (await timed(() => mirrors.copy(this.source)));
     const states = await Promise.all(this.#net.writers.map((host) => host.status()));
     const digests = states.map(({ stateDigest }) => stateDigest).join();

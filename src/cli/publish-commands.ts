@@ -105,13 +105,12 @@ export async function publish(
   });
   if (options.dryRun === true) return showPlan(plan, options);
   if (plan.changes.length === 0) {
-    await cache?.saveRoot(local);
+    await cache?.saveRoot(local, plan.kept > 0 ? undefined : await client.rootOf(head, tree));
     return nothingToDo(options, plan, head);
   }
   const { signer } = await keyOf(options, "publisher");
   const upload = progressBar("upload");
   const startedAt = performance.now();
-  let saved: Promise<void> | undefined;
   const published = await publishChanges({
     trust,
     writers: serversOf(options, trust),
@@ -119,13 +118,12 @@ export async function publish(
     plan,
     local,
     ...witnessOptions(options),
-    onProgress: ({ phase, doneBytes, totalBytes }) => {
-      upload.update(doneBytes, Math.max(totalBytes, 1));
-      // The next run may find the tree to be this. The writers are at work, and there is nothing else to do.
-      if (phase === "order") saved = cache?.saveRoot(local);
-    },
+    onProgress: ({ doneBytes, totalBytes }) => upload.update(doneBytes, Math.max(totalBytes, 1)),
   }).finally(() => upload.stop());
-  await saved;
+  // What the tree is now the directory is, unless something stays that it lacks, or somebody else published meanwhile.
+  const { state } = published.verified;
+  const isWhole = plan.kept === 0 && state?.height === plan.baseHeight + 1;
+  if (isWhole) await cache?.saveRoot(local, await client.rootOf(state, tree));
   if (options.receipt !== undefined)
     await writeFile(options.receipt, `${JSON.stringify(published.receipt, null, 2)}\n`);
   tellPublished(plan, published, {

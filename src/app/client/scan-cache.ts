@@ -115,12 +115,16 @@ export class ScanCache {
 
   /**
    * Keeps the root of the directory as it was saved, unless it is known, or a file that grew while it was read is in the
-   * leaves and not among the rows. What cannot be kept costs the next run some time.
+   * leaves and not among the rows; `proven` is the root of a tree that is surely the same. What cannot be kept costs the
+   * next run some time.
    */
-  async saveRoot(local: ReadonlyMap<string, { readonly leaf: Leaf }>): Promise<void> {
+  async saveRoot(
+    local: ReadonlyMap<string, { readonly leaf: Leaf }>,
+    proven?: Digest,
+  ): Promise<void> {
     const isKnown = this.#root !== undefined && this.#id === this.#known.id;
     if (isKnown || local.size !== this.#seen.size) return;
-    const root = rootOfLeaves(local);
+    const root = proven ?? rootOfLeaves(local);
     if (root === undefined) return;
     await replace(rootFile(this.#file), { of: this.#id, root }).catch(() => undefined);
   }
