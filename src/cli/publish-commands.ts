@@ -6,6 +6,7 @@ import pc from "picocolors";
 import {
   askJson,
   changePublisher,
+  isLikeLocal,
   type MirrorClient,
   NoHonestServerError,
   type Plan,
@@ -120,10 +121,9 @@ export async function publish(
     ...witnessOptions(options),
     onProgress: ({ doneBytes, totalBytes }) => upload.update(doneBytes, Math.max(totalBytes, 1)),
   }).finally(() => upload.stop());
-  // What the tree is now the directory is, unless something stays that it lacks, or somebody else published meanwhile.
   const { state } = published.verified;
-  const isWhole = plan.kept === 0 && state?.height === plan.baseHeight + 1;
-  if (isWhole) await cache?.saveRoot(local, await client.rootOf(state, tree));
+  if (isLikeLocal(plan, state?.height))
+    await cache?.saveRoot(local, await client.rootOf(state, tree));
   if (options.receipt !== undefined)
     await writeFile(options.receipt, `${JSON.stringify(published.receipt, null, 2)}\n`);
   tellPublished(plan, published, {

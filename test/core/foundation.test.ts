@@ -46,6 +46,7 @@ describe("bytes", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 100 }), (bytes) => {
         assert.deepEqual(fromHex(toHex(bytes)), bytes);
+        assert.equal(toHex(bytes), Buffer.from(bytes).toString("hex"));
         assert.equal(toBase64(bytes), Buffer.from(bytes).toString("base64"));
         assert.deepEqual(fromBase64(toBase64(bytes)), bytes);
       }),
@@ -56,6 +57,11 @@ describe("bytes", () => {
         assert.equal(Math.sign(compareBytes(bigEndian(a, 6), bigEndian(b, 6))), Math.sign(a - b));
       }),
     );
+  });
+
+  test("what is no lower-case hex is refused", () => {
+    for (const text of ["a", "0A", "g0", "0g", "0/", "0:", "0`", "é0", "00\u0130", " 0"])
+      assert.throws(() => fromHex(text), /hex text/, text);
   });
 
   test("base64 that is not canonical is refused", () => {
@@ -120,6 +126,8 @@ describe("canonical bytes (RFC 8949 §4.2.1)", () => {
     "a map": "a10102",
     undefined: "f7",
     "text that is not UTF-8": "61ff",
+    "longer text that is not UTF-8": `7828${"61".repeat(39)}ff`,
+    "text of which a mark at its start would be lost": `7826efbbbf${"61".repeat(35)}`,
     nothing: "",
     "an integer beyond 2^53": "1b0020000000000000",
   };

@@ -71,6 +71,39 @@ describe("blob store", () => {
     }
   });
 
+  test("a lent piece is whole until the one after the next is asked for, and then its room is used again", async () => {
+    await putSmall(small);
+    // Seven chunks: two stretches, the second of three.
+    const long = Buffer.from(
+      Array.from({ length: 1_800_000 }, (_, i) => (i * 37 + (i >> 8)) % 251),
+    );
+    await store.putLarge({ digest: digestOf(long), size: long.length, offset: 0 }, pieces(long));
+    for (const [start, end] of [
+      [0, long.length],
+      [262_100, 1_500_000],
+      [1_799_999, 1_800_000],
+      [5, 5],
+    ] as const) {
+      let [at, before]: [number, Uint8Array] = [start, new Uint8Array(0)];
+      const rooms = new Set<ArrayBufferLike>();
+      for await (const piece of store.lend(digestOf(long), start, end)) {
+        assert.deepEqual(
+          Buffer.from(before),
+          long.subarray(at - before.length, at),
+          "the one before",
+        );
+        assert.deepEqual(Buffer.from(piece), long.subarray(at, at + piece.length));
+        before = piece;
+        at += piece.length;
+        rooms.add(piece.buffer);
+      }
+      assert.equal(at, end);
+      assert.ok(rooms.size <= 2);
+    }
+    for await (const piece of store.lend(digestOf(small), 2, 7))
+      assert.deepEqual(Buffer.from(piece), small.subarray(2, 7));
+  });
+
   test("the same blob again takes no room", async () => {
     await putSmall(small);
     const packs = join(directory, "blobs", "packs", "00000000.log");

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { lstatSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, readdir, rm, symlink, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -6,10 +7,24 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import { crc32 } from "node:zlib";
 import fc from "fast-check";
-import { overlapOf, rootOfLeaves, ScanCache, scanDirectory } from "../../src/app/client/index.ts";
-import { type Digest, Prng } from "../../src/core/base/index.ts";
+import {
+  HashPool,
+  isLikeLocal,
+  overlapOf,
+  type Plan,
+  planPublish,
+  rootOfLeaves,
+  ScanCache,
+  scanDirectory,
+} from "../../src/app/client/index.ts";
+import { type Digest, limits, Prng } from "../../src/core/base/index.ts";
 import { sha256 } from "../../src/core/crypto/index.ts";
-import { DirectoryStore, differences, type Leaf } from "../../src/core/mirror/index.ts";
+import {
+  chunksDigest,
+  DirectoryStore,
+  differences,
+  type Leaf,
+} from "../../src/core/mirror/index.ts";
 
 const chunkBytes = 8;
 
@@ -225,6 +240,44 @@ describe("what is remembered of files that were read", () => {
     assert.equal((await nextRun(false)).cache.differencesTo(rootOfLeaves(all), local), undefined);
     await (await nextRun(false)).cache.saveRoot(local);
     assert.deepEqual((await nextRun(false)).cache.differencesTo(rootOfLeaves(local), local), []);
+  });
+
+  test("large files are hashed alike with threads and without; what is wrong with one is told", async () => {
+    const bytes = Buffer.alloc(20 * 1024 * 1024, "large ");
+    for (const name of ["a", "b", "c"]) await writeFile(join(directory, name), bytes);
+    await writeFile(join(directory, "d"), bytes.subarray(0, 600_000));
+    const local = await scanDirectory(directory);
+    const chunks = (content: Buffer): Digest => {
+      const sums: Uint8Array[] = [];
+      for (let at = 0; at < content.length; at += limits.blobChunkBytes) {
+        const chunk = content.subarray(at, at + limits.blobChunkBytes);
+        sums.push(createHash("sha256").update(chunk).digest());
+      }
+      return chunksDigest(Buffer.concat(sums));
+    };
+    for (const [path, { leaf }] of local) {
+      const content = path === "d" ? bytes.subarray(0, 600_000) : bytes;
+      const of = { size: content.length, executable: false, chunks: chunks(content) };
+      assert.deepEqual(leaf, { kind: "file", digest: sha256(content), ...of }, path);
+    }
+    const pool = new HashPool();
+    await assert.rejects(pool.hash(join(directory, "absent"), bytes.length), /ENOENT/);
+    await pool.close();
+  });
+
+  test("a plan makes a tree what the directory is only if nothing stays and nobody was between", () => {
+    const before: Leaf = { kind: "link", target: "there" };
+    const plan = (isDelete: boolean): Plan =>
+      planPublish({
+        tree: "t",
+        baseHeight: 6,
+        differences: [{ path: "gone", before, after: undefined }],
+        delete: isDelete,
+      });
+    assert.equal(isLikeLocal(plan(true), 7), true);
+    assert.equal(isLikeLocal(plan(true), 8), false);
+    assert.equal(isLikeLocal(plan(true), undefined), false);
+    assert.equal(isLikeLocal(plan(false), 7), false);
   });
 
   test("the directory in which one stands is read as any other", async () => {

@@ -1,10 +1,22 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
-import { mkdir, mkdtemp, readFile, rm, symlink, unlink, writeFile } from "node:fs/promises";
+import { once } from "node:events";
+import {
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  readlink,
+  rm,
+  symlink,
+  unlink,
+  writeFile,
+} from "node:fs/promises";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { type Net, startNet } from "../support/net.ts";
+import { type Net, startNet, until } from "../support/net.ts";
 import { type Publisher, publisherOf } from "../support/publisher.ts";
 import { type Answer, curl, fetchRaw, talk } from "../support/raw-http.ts";
 
@@ -333,6 +345,31 @@ describe("unmodified clients of the gateway", () => {
     const { stdout } = await curl("-z", "2099-01-01", "-o", "/dev/null", "-w", "%{http_code}", url);
     assert.ok(["200", "304"].includes(stdout), stdout);
     assert.equal((await curl("--compressed", `${at()}${urlOf("a b.txt")}`)).stdout, "a b.txt\n");
+  });
+
+  test("large files: whole to many at once; whoever leaves in the middle leaves no open file behind", async () => {
+    const large = sizes.at(-1) ?? 0;
+    const path = urlOf(`size-${large}`);
+    const wanted = sha256(blobs.get(large) ?? Buffer.alloc(0));
+    const whole = await Promise.all(Array.from({ length: 8 }, () => get(path)));
+    for (const { body } of whole) assert.equal(sha256(body), wanted);
+    const { pid } = net.host("w0");
+    const openBlobs = async (): Promise<number> => {
+      const links = await readdir(`/proc/${pid}/fd`);
+      const targets = await Promise.all(
+        links.map((fd) => readlink(`/proc/${pid}/fd/${fd}`).catch(() => "")),
+      );
+      return targets.filter((target) => target.includes("/large/")).length;
+    };
+    for (let i = 0; i < 20; i++) {
+      const socket = connect(Number(new URL(at()).port), "127.0.0.1");
+      // Three in a row: the last ones are never begun.
+      socket.write(`GET ${path} HTTP/1.1\r\nhost: x\r\n\r\n`.repeat(3));
+      await once(socket, "data");
+      socket.destroy();
+    }
+    await until(async () => (await openBlobs()) === 0, 20_000, "no file is open");
+    assert.equal(sha256((await get(path)).body), wanted);
   });
 
   test("raw requests: keep-alive pipelines, HTTP/1.0, junk", async () => {

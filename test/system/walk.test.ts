@@ -70,6 +70,29 @@ describe("the walking path, with real processes", () => {
     );
   });
 
+  test("what an earlier run remembers of the tree hides nothing: not what stayed, nor what others did", async () => {
+    const publish = async (source: string, ...flags: string[]): Promise<object> => {
+      const ran = await net.must("publish", join(work, source), "shared", "-o", "json", ...flags);
+      const { added, changed, deleted, height } = JSON.parse(ran) as Record<string, number>;
+      return { added, changed, deleted, height };
+    };
+    await mkdir(join(work, "mine"));
+    await mkdir(join(work, "theirs"));
+    for (const name of ["a", "b"]) await writeFile(join(work, "mine", name), name);
+    await writeFile(join(work, "theirs", "a"), "theirs");
+    const none = { added: 0, changed: 0, deleted: 0 };
+    assert.deepEqual(await publish("mine"), { ...none, added: 2, height: 3 });
+    assert.deepEqual(await publish("mine"), { ...none, height: 3 });
+    await rm(join(work, "mine", "b"));
+    await writeFile(join(work, "mine", "a"), "a, changed");
+    assert.deepEqual(await publish("mine"), { ...none, changed: 1, height: 4 });
+    assert.deepEqual(await publish("mine", "--delete"), { ...none, deleted: 1, height: 5 });
+    assert.deepEqual(await publish("mine", "--delete"), { ...none, height: 5 });
+    assert.deepEqual(await publish("theirs"), { ...none, changed: 1, height: 6 });
+    assert.deepEqual(await publish("mine", "--delete"), { ...none, changed: 1, height: 7 });
+    assert.equal(await net.must("cat", "shared/a", "--from", net.host("r0").http), "a, changed");
+  });
+
   test("a lying reader is refused and named, and another server is used", async () => {
     const liar = net.host("r1").http;
     const ran = await net.run("cat", "demo/one.txt", "--from", liar, net.host("r0").http);

@@ -9,6 +9,7 @@ export { ChunkSums } from "./chunk-sums.ts";
 export { type ChunkedFile, ContentClient } from "./content-client.ts";
 export { drop } from "./exchange.ts";
 export { ExportError, type ExportResult, exportTree } from "./export-tree.ts";
+export { HashPool } from "./hash-pool.ts";
 export {
   ForkError,
   type HighWaterMark,
@@ -21,7 +22,7 @@ export { type LocalLeaf, LocalTreeError, scanDirectory } from "./local-tree.ts";
 export { AbsentError, MirrorClient } from "./mirror-client.ts";
 export { NotWitnessedError, type Witnessed } from "./observed.ts";
 export { askSums, type BlobSums, type Overlap, overlapOf, type ReadLocal } from "./overlap.ts";
-export { type Plan, planPublish } from "./plan.ts";
+export { isLikeLocal, type Plan, planPublish } from "./plan.ts";
 export { type Checked, checkReceipt } from "./proven-lie.ts";
 export {
   ConflictError,

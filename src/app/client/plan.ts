@@ -16,6 +16,14 @@ export interface Plan {
 }
 
 /**
+ * True if a tree surely is what the local directory is, once the plan became the state at `height`: nothing stays that
+ * the directory lacks, and nobody else published since the plan was made.
+ */
+export function isLikeLocal(plan: Plan, height: number | undefined): boolean {
+  return plan.kept === 0 && height === plan.baseHeight + 1;
+}
+
+/**
  * What makes a tree (`before`) what a local directory is (`after`). Without `delete`, paths that are only in the tree
  * stay.
  */

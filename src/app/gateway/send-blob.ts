@@ -109,6 +109,8 @@ async function sendLent(
   const taken = (piece: Uint8Array): Promise<void> =>
     new Promise((resolve, reject) => {
       const gone = (): void => reject(new Error("the client went away"));
+      // An answer that waits for one before it on the same connection is told of nothing.
+      if (socket.destroyed) return gone();
       socket.once("close", gone);
       raw.write(piece, (error) => {
         socket.off("close", gone);
