@@ -103,7 +103,10 @@ export interface BlobStore {
   ): Promise<boolean>;
   /** The whole of a blob of moderate size; BLOB_CORRUPT if the disk changed it, BLOB_MISSING. */
   read(digest: Digest): Promise<Uint8Array>;
-  /** Those of many small blobs that are here, verified, in the order in which the disk gives them fastest. */
+  /**
+   * Those of many small blobs that are here, in the order in which the disk gives them fastest: as they were written, by
+   * their checksums. Their hashes are left to those who get them, who trust nobody anyway.
+   */
   readMany(
     digests: readonly Digest[],
   ): AsyncGenerator<{ readonly digest: Digest; readonly bytes: Uint8Array }>;

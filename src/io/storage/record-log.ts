@@ -195,10 +195,13 @@ export class FileRecordLog implements RecordLog {
   }
 
   /**
-   * The bytes of records that stand close together in one segment, with one read. `sizes` are the lengths that the
-   * caller knows; checksums are not looked at, since the caller knows the content's hash too.
+   * The bytes of records that stand close together in one segment, with one read; `undefined` for one that the disk
+   * changed, or that has not the length in `sizes`.
    */
-  async readRun(positions: readonly Position[], sizes: readonly number[]): Promise<Uint8Array[]> {
+  async readRun(
+    positions: readonly Position[],
+    sizes: readonly number[],
+  ): Promise<(Uint8Array | undefined)[]> {
     const [first, last] = [positions[0], positions.at(-1)];
     const segment = first && this.#segments[first.segment];
     if (first === undefined || last === undefined || segment === undefined) return [];
@@ -207,7 +210,12 @@ export class FileRecordLog implements RecordLog {
     await readFully(segment, buffer, first.offset);
     return positions.map(({ offset }, i) => {
       const start = offset - first.offset + headBytes;
-      return buffer.subarray(start, start + (sizes[i] ?? 0));
+      const head = buffer.subarray(start - headBytes, start);
+      const bytes = buffer.subarray(start, start + (sizes[i] ?? 0));
+      const isWhole =
+        head.readUInt32BE(0) === bytes.length &&
+        head.readUInt32BE(5) === checksum(head.readUInt8(4), bytes);
+      return isWhole ? bytes : undefined;
     });
   }
 
