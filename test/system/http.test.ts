@@ -16,6 +16,7 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type Net, startNet, until } from "../support/net.ts";
 import { type Publisher, publisherOf } from "../support/publisher.ts";
 import { type Answer, curl, fetchRaw, talk } from "../support/raw-http.ts";
@@ -347,29 +348,44 @@ describe("unmodified clients of the gateway", () => {
     assert.equal((await curl("--compressed", `${at()}${urlOf("a b.txt")}`)).stdout, "a b.txt\n");
   });
 
-  test("large files: whole to many at once; whoever leaves in the middle leaves no open file behind", async () => {
-    const large = sizes.at(-1) ?? 0;
-    const path = urlOf(`size-${large}`);
-    const wanted = sha256(blobs.get(large) ?? Buffer.alloc(0));
-    const whole = await Promise.all(Array.from({ length: 8 }, () => get(path)));
-    for (const { body } of whole) assert.equal(sha256(body), wanted);
-    const { pid } = net.host("w0");
-    const openBlobs = async (): Promise<number> => {
-      const links = await readdir(`/proc/${pid}/fd`);
-      const targets = await Promise.all(
-        links.map((fd) => readlink(`/proc/${pid}/fd/${fd}`).catch(() => "")),
-      );
-      return targets.filter((target) => target.includes("/large/")).length;
+  test("large files: whole to many at once, slow ones too; whoever leaves leaves no open file behind", async () => {
+    const big = join(work, "big");
+    await mkdir(big);
+    // More than the buffers of a connection take.
+    const bytes = randomBytes(40 * 1024 * 1024);
+    await writeFile(join(big, "file"), bytes);
+    await net.agree(await publisher.publish(big, "big"));
+    const wanted = sha256(bytes);
+    const port = Number(new URL(at()).port);
+    const slowly = async (): Promise<string> => {
+      const socket = connect(port, "127.0.0.1");
+      socket.write("GET /big/file HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+      const pieces: Buffer[] = [];
+      for await (const piece of socket) {
+        if (pieces.length % 100 === 0) await sleep(50);
+        pieces.push(piece as Buffer);
+      }
+      return sha256(Buffer.concat(pieces).subarray(-bytes.length));
     };
-    for (let i = 0; i < 20; i++) {
-      const socket = connect(Number(new URL(at()).port), "127.0.0.1");
-      // Three in a row: the last ones are never begun.
-      socket.write(`GET ${path} HTTP/1.1\r\nhost: x\r\n\r\n`.repeat(3));
-      await once(socket, "data");
+    const whole = async (): Promise<string> => sha256((await get("/big/file")).body);
+    for (const sum of await Promise.all([slowly(), whole(), slowly(), whole()]))
+      assert.equal(sum, wanted);
+    const openFiles = async (): Promise<number> => {
+      const fds = `/proc/${net.host("w0").pid}/fd`;
+      const links = (await readdir(fds)).map((fd) => readlink(join(fds, fd)).catch(() => ""));
+      return (await Promise.all(links)).filter((target) => target.includes("/large/")).length;
+    };
+    const leave = async (i: number): Promise<void> => {
+      const socket = connect(port, "127.0.0.1");
+      // Three in a row: the last ones wait for the first.
+      socket.write("GET /big/file HTTP/1.1\r\nhost: x\r\n\r\n".repeat(3));
+      if (i % 2 === 0) await once(socket, "data");
+      else await sleep(i);
       socket.destroy();
-    }
-    await until(async () => (await openBlobs()) === 0, 20_000, "no file is open");
-    assert.equal(sha256((await get(path)).body), wanted);
+    };
+    for (let i = 0; i < 20; i++) await leave(i);
+    await until(async () => (await openFiles()) === 0, 20_000, "no file is open");
+    assert.equal(await whole(), wanted);
   });
 
   test("raw requests: keep-alive pipelines, HTTP/1.0, junk", async () => {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -91,6 +92,21 @@ describe("the walking path, with real processes", () => {
     assert.deepEqual(await publish("theirs"), { ...none, changed: 1, height: 6 });
     assert.deepEqual(await publish("mine", "--delete"), { ...none, changed: 1, height: 7 });
     assert.equal(await net.must("cat", "shared/a", "--from", net.host("r0").http), "a, changed");
+  });
+
+  test("more small files than one request takes: several are on their way at once, and each arrives as it is", async () => {
+    const many = join(work, "many");
+    await mkdir(many);
+    for (let i = 0; i < 120; i++) await writeFile(join(many, `f${i}`), randomBytes(260_000 - i));
+    await net.must("publish", many, "many");
+    const out = join(work, "many-out");
+    await net.must("get", "many", out, "--from", net.host("r0").http);
+    for (let i = 0; i < 120; i++) {
+      const [sent, got] = await Promise.all(
+        [many, out].map((from) => readFile(join(from, `f${i}`))),
+      );
+      assert.ok(got?.equals(sent ?? Buffer.alloc(0)), `f${i}`);
+    }
   });
 
   test("a lying reader is refused and named, and another server is used", async () => {

@@ -26,16 +26,17 @@ let secureAgent: SecureAgent | undefined;
  * package took a third of the time of a short command.)
  */
 export async function exchange(url: string, question: Question): Promise<Answer> {
-  for (let isAgain = false; ; isAgain = true) {
+  for (;;) {
     const asked = await open(url, question);
     try {
       return await answerTo(asked, question);
     } catch (error) {
       asked.destroy();
-      // The server closed a connection that was kept while this was on its way: it has not seen it.
+      // The server closed a connection that was kept while this was on its way: it has not seen it. So on, until a new
+      // connection is made.
       const isStale =
         asked.reusedSocket && (error as NodeJS.ErrnoException | null)?.code === "ECONNRESET";
-      if (isAgain || !isStale || isStream(question.body)) throw error;
+      if (!isStale || isStream(question.body)) throw error;
     }
   }
 }
