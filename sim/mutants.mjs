@@ -740,7 +740,7 @@ export const mutants = [
   {
     file: "app/client/exchange.js",
     find: "headTimer = setTimeout(late, patienceMs);",
-    put: "",
+    put: "headTimer = undefined;",
     says: "a server that drips its head is waited for",
   },
 ];

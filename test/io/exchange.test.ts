@@ -77,6 +77,18 @@ describe("one HTTP exchange", () => {
     assert.equal(connections, 2);
   });
 
+  test("but what might be done twice is asked once", async () => {
+    answer = (_, response) => response.end("here");
+    await collected((await ask(url())).body);
+    let asked = 0;
+    answer = (request) => {
+      asked++;
+      return request.socket.destroy();
+    };
+    await assert.rejects(ask(url(), { method: "POST", body: "done" }), { code: "ECONNRESET" });
+    assert.equal(asked, 1);
+  });
+
   test("one that is cut again and again is given up", async () => {
     answer = (_, response) => response.end("here");
     await collected((await ask(url())).body);
@@ -114,6 +126,17 @@ describe("one HTTP exchange", () => {
       }
     };
     await assert.rejects(ask(url(), { patienceMs }), /no answer within 500 ms/);
+  });
+
+  test("without patience to lose, one waits", async () => {
+    answer = async (_, response) => {
+      await sleep(100);
+      response.write("late");
+      await sleep(100);
+      response.end("r");
+    };
+    const { body } = await ask(url(), { patienceMs: 0 });
+    assert.equal(await collected(body), "later");
   });
 
   test("whoever reads slowly himself is not told that the server is slow", async () => {

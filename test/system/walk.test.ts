@@ -99,6 +99,7 @@ describe("the walking path, with real processes", () => {
     await mkdir(many);
     for (let i = 0; i < 120; i++) await writeFile(join(many, `f${i}`), randomBytes(260_000 - i));
     await net.must("publish", many, "many");
+    await net.agree(8);
     const out = join(work, "many-out");
     await net.must("get", "many", out, "--from", net.host("r0").http);
     for (let i = 0; i < 120; i++) {

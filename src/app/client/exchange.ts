@@ -13,7 +13,7 @@ export interface Question {
   readonly method: string;
   readonly headers: Record<string, string>;
   readonly body: Uint8Array | string | AsyncIterable<Uint8Array> | undefined;
-  /** Milliseconds without a byte after which the server is given up; the head must have come in as long. */
+  /** Milliseconds without a byte after which the server is given up; the head must have come in as long. 0: never. */
   readonly patienceMs: number;
   readonly signal: AbortSignal | undefined;
 }
@@ -32,11 +32,12 @@ export async function exchange(url: string, question: Question): Promise<Answer>
       return await answerTo(asked, question);
     } catch (error) {
       asked.destroy();
-      // The server closed a connection that was kept while this was on its way: it has not seen it. So on, until a new
-      // connection is made.
+      // The server closed a connection that was kept while this was on its way. So on, until a new one is made; but it
+      // may have seen the question, so only where asking twice is asking once (RFC 9110 §9.2.2).
       const isStale =
         asked.reusedSocket && (error as NodeJS.ErrnoException | null)?.code === "ECONNRESET";
-      if (!isStale || isStream(question.body)) throw error;
+      const isSafe = question.method !== "POST" && !isStream(question.body);
+      if (!isStale || !isSafe) throw error;
     }
   }
 }
@@ -65,7 +66,7 @@ function answerTo(asked: ClientRequest, { body, patienceMs }: Question): Promise
     const late = (): void => void asked.destroy(new Error(`no answer within ${patienceMs} ms`));
     let headTimer: NodeJS.Timeout | undefined;
     const startTimer = (): void => {
-      headTimer = setTimeout(late, patienceMs);
+      if (patienceMs > 0) headTimer = setTimeout(late, patienceMs);
     };
     asked.setTimeout(patienceMs, late).once("finish", startTimer);
     asked.on("error", (error) => {

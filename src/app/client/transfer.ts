@@ -24,7 +24,7 @@ export interface Ask {
   readonly method?: "GET" | "POST" | "PUT" | "HEAD";
   readonly headers?: Record<string, string>;
   readonly body?: Body;
-  /** Milliseconds until the headers must have come. */
+  /** Milliseconds until the headers must have come, and between two pieces of the body; 0: for ever. */
   readonly patienceMs?: number;
   /** Milliseconds until the whole answer must have come; twice the patience by default. */
   readonly deadlineMs?: number;
