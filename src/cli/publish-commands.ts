@@ -106,7 +106,7 @@ export async function publish(
   });
   if (options.dryRun === true) return showPlan(plan, options);
   if (plan.changes.length === 0) {
-    await cache?.saveRoot(local, plan.kept > 0 ? undefined : await client.rootOf(head, tree));
+    await cache?.saveRoot(local);
     return nothingToDo(options, plan, head);
   }
   const { signer } = await keyOf(options, "publisher");
@@ -121,9 +121,6 @@ export async function publish(
     ...witnessOptions(options),
     onProgress: ({ doneBytes, totalBytes }) => upload.update(doneBytes, Math.max(totalBytes, 1)),
   }).finally(() => upload.stop());
-  const { state } = published.verified;
-  if (isLikeLocal(plan, state?.height))
-    await cache?.saveRoot(local, await client.rootOf(state, tree));
   if (options.receipt !== undefined)
     await writeFile(options.receipt, `${JSON.stringify(published.receipt, null, 2)}\n`);
   tellPublished(plan, published, {
@@ -131,6 +128,11 @@ export async function publish(
     seconds: (performance.now() - startedAt) / 1000,
     isJson: options.output === "json",
   });
+  const { state } = published.verified;
+  if (cache === undefined || !isLikeLocal(plan, state?.height)) return;
+  // Only to save the next run some time: it is published, whether this can be asked for now or not.
+  const root = await client.rootOf(state, tree).catch(() => undefined);
+  if (root !== undefined) await cache.saveRoot(local, root);
 }
 
 function witnessOptions({

@@ -163,6 +163,63 @@ describe("one HTTP exchange", () => {
     await assert.rejects(askBytes(url(), 100, { deadlineMs: 100 }));
   });
 
+  test("an answer in another protocol is none, and keeps nobody", async () => {
+    answer = ({ socket }) => {
+      socket.write("HTTP/1.1 101 Switching\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n");
+    };
+    await assert.rejects(ask(url()), /without an answer/);
+    await assert.rejects(ask(url(), { method: "POST", body: "x" }), /without an answer/);
+  });
+
+  test("a server that answers before it has the whole is not sent the rest", async () => {
+    let isLeft = false;
+    async function* endless(): AsyncGenerator<Uint8Array> {
+      try {
+        for (;;) yield Buffer.alloc(65_536);
+      } finally {
+        isLeft = true;
+      }
+    }
+    for (const status of [200, 409]) {
+      answer = (_, response) => {
+        response.statusCode = status;
+        response.end("{}");
+      };
+      isLeft = false;
+      const asked = ask(url(), { method: "PUT", body: endless() });
+      if (status === 409) await assert.rejects(asked, ServerError);
+      else drop((await asked).body);
+      for (let i = 0; !isLeft; i++) {
+        assert.ok(i < 1000, `${status}: it is still sent`);
+        await sleep(10);
+      }
+    }
+  });
+
+  test("a server that stalls after its reader was slow is given up as well", async () => {
+    answer = (_, response) => {
+      response.writeHead(200, { "content-length": String(8 * 1024 * 1024) });
+      response.write(Buffer.alloc(4 * 1024 * 1024));
+    };
+    const { body } = await ask(url(), { patienceMs });
+    await sleep(3 * patienceMs);
+    await assert.rejects(collected(body), /no byte within 500 ms/);
+  });
+
+  test("an answer without end is not waited for by whoever needs none", async () => {
+    const cut = new Promise<void>((resolve) => {
+      answer = (_, response) => {
+        const more = setInterval(() => response.write(Buffer.alloc(65_536)), 1);
+        response.on("close", () => {
+          clearInterval(more);
+          resolve();
+        });
+      };
+    });
+    drop((await ask(url())).body);
+    await cut;
+  });
+
   test("a stream that breaks is its own error, and the server does not get the whole", async () => {
     const ended = new Promise<boolean>((resolve) => {
       answer = (request) => {

@@ -18,7 +18,9 @@ export interface Question {
   readonly signal: AbortSignal | undefined;
 }
 
-const agent = new Agent({ keepAlive: true });
+/** With a time of their own, kept connections are left before the server closes them, as it says when it does. */
+const kept = { keepAlive: true, timeout: 60_000 };
+const agent = new Agent(kept);
 let secureAgent: SecureAgent | undefined;
 
 /**
@@ -42,18 +44,25 @@ export async function exchange(url: string, question: Question): Promise<Answer>
   }
 }
 
-/** Reads the rest of a body and forgets it, so that the connection can be used again. */
+const dropBytesMax = 128 * 1024;
+
+/** Reads the rest of a short body and forgets it, so that the connection can be used again; a longer one is cut. */
 export function drop(body: IncomingMessage): void {
-  body.on("error", () => undefined).resume();
+  let bytes = 0;
+  body.on("error", () => undefined);
+  body.on("data", (piece: Buffer) => {
+    bytes += piece.length;
+    if (bytes > dropBytesMax) body.destroy();
+  });
 }
 
 async function open(url: string, question: Question): Promise<ClientRequest> {
-  const { method, headers, signal } = question;
-  const options = { method, headers, ...(signal === undefined ? {} : { signal }) };
+  const { method, headers, patienceMs: timeout, signal } = question;
+  const options = { method, headers, timeout, ...(signal === undefined ? {} : { signal }) };
   if (!url.startsWith("https:")) return plain(url, { ...options, agent });
   // Only now: few commands need it.
   const { Agent: SecureAgent, request } = await import("node:https");
-  secureAgent ??= new SecureAgent({ keepAlive: true });
+  secureAgent ??= new SecureAgent(kept);
   return request(url, { ...options, agent: secureAgent });
 }
 
@@ -68,15 +77,21 @@ function answerTo(asked: ClientRequest, { body, patienceMs }: Question): Promise
     const startTimer = (): void => {
       if (patienceMs > 0) headTimer = setTimeout(late, patienceMs);
     };
-    asked.setTimeout(patienceMs, late).once("finish", startTimer);
-    asked.on("error", (error) => {
+    const failed = (error: Error): void => {
       clearTimeout(headTimer);
       reject(error);
-    });
+    };
+    asked.once("timeout", late).once("finish", startTimer).on("error", failed);
+    // So ends what is answered with another protocol (101): without an error.
+    asked.once("close", () => failed(new Error("the connection was closed without an answer")));
     asked.once("response", (answer) => {
       clearTimeout(headTimer);
       asked.off("timeout", late).off("finish", startTimer);
-      giveUpWhenIdle(asked, answer, patienceMs);
+      giveUpWhenIdle(answer, patienceMs);
+      // A server that answers before it has all of a body does not want the rest, and Node sends no more of it.
+      answer.once("end", () => {
+        if (!asked.writableFinished) asked.destroy();
+      });
       resolve({ statusCode: answer.statusCode ?? 0, headers: answer.headers, body: answer });
     });
     if (!isStream(body)) asked.end(body);
@@ -84,10 +99,13 @@ function answerTo(asked: ClientRequest, { body, patienceMs }: Question): Promise
   });
 }
 
-/** A server is idle only where nothing that it sent waits for us. */
-function giveUpWhenIdle(asked: ClientRequest, answer: IncomingMessage, patienceMs: number): void {
-  asked.on("timeout", () => {
-    if (answer.readableLength > 0) answer.socket.setTimeout(patienceMs);
+/** A server is idle only where nothing that it sent waits for us, nor did when we last looked. */
+function giveUpWhenIdle(answer: IncomingMessage, patienceMs: number): void {
+  let isOurs = false;
+  answer.on("timeout", () => {
+    const wasOurs = isOurs;
+    isOurs = answer.readableLength > 0;
+    if (isOurs || wasOurs) answer.socket.setTimeout(patienceMs);
     else answer.destroy(new Error(`no byte within ${patienceMs} ms`));
   });
 }

@@ -1,6 +1,7 @@
 import { lstatSync, readFileSync, readlinkSync, type Stats } from "node:fs";
 import { lstat } from "node:fs/promises";
 import { resolve, sep } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { fdir } from "fdir";
 import { compareText, type Digest, limits } from "../../core/base/index.ts";
 import { sha256 } from "../../core/crypto/index.ts";
@@ -21,6 +22,8 @@ export class LocalTreeError extends Error {
 }
 
 const parallel = 8;
+/** Small files are read without waiting; after so many milliseconds answers that came meanwhile have their turn. */
+const stretchMs = 100;
 /** Files up to this size are read whole. */
 const wholeBytesMax = limits.blobChunkBytes;
 
@@ -49,6 +52,7 @@ export async function scanDirectory(
   const pool = new HashPool();
   let next = 0;
   let done = 0;
+  let pauseMs = performance.now() + stretchMs;
   const work = async (): Promise<void> => {
     for (let found = paths[next++]; found !== undefined; found = paths[next++]) {
       const path = sep === "/" ? found : found.split(sep).join("/");
@@ -56,6 +60,9 @@ export async function scanDirectory(
       const leaf = leafOf(file, { cache, path, pool });
       leaves.set(path, { leaf: leaf instanceof Promise ? await leaf : leaf, file });
       onFile?.(++done, paths.length);
+      if (performance.now() < pauseMs) continue;
+      await setImmediate();
+      pauseMs = performance.now() + stretchMs;
     }
   };
   try {

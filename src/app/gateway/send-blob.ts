@@ -104,7 +104,6 @@ async function sendLent(
   const first = await pieces.next();
   reply.hijack();
   const { raw } = reply;
-  raw.writeHead(reply.statusCode, reply.getHeaders() as OutgoingHttpHeaders);
   const { socket } = request.raw;
   const taken = (piece: Uint8Array): Promise<void> =>
     new Promise((resolve, reject) => {
@@ -119,6 +118,7 @@ async function sendLent(
       });
     });
   try {
+    raw.writeHead(reply.statusCode, reply.getHeaders() as OutgoingHttpHeaders);
     for (let piece = first; piece.done !== true; )
       [, piece] = await Promise.all([taken(piece.value), pieces.next()]);
     raw.end();
