@@ -118,9 +118,7 @@ describe("hosts that are behind", () => {
     t.diagnostic(
       `milliseconds from certified at a writer to served by a reader: ${delays.join(" ")}`,
     );
-    // Once in sixteen times a machine that is busy with other tests may take the rest of it for longer.
-    const [slowest = 0, next = 0] = delays.toSorted((x, y) => y - x);
-    assert.ok(next <= 1000 && slowest <= 2000, delays.join(" "));
+    assert.ok(Math.max(...delays) <= 1000, delays.join(" "));
   });
 });
 

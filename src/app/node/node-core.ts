@@ -32,6 +32,7 @@ import type { Config } from "../config/index.ts";
 import { Archive, type CertifiedHead, type FollowedSoFar } from "../gateway/index.ts";
 import type { HostStore, LaterEffect } from "../host/index.ts";
 import { type Before, ContentFetcher, WrongSizeError } from "./content.ts";
+import { isHeadNews } from "./head-news.ts";
 import { Heads } from "./heads.ts";
 import type { Log } from "./log.ts";
 import { MessageFeed } from "./message-feed.ts";
@@ -391,12 +392,10 @@ export class NodeCore {
         "OTHER_GROUP",
         "this host follows another group; see /.smalti/splits.json for what became of yours",
       );
-    const isNewer = (): boolean => {
-      const { size } = this.head?.due ?? { size: 0 };
-      return size > after.size || (size === after.size && this.#heads.leaseS > after.leaseS);
-    };
-    const hasNews = (): boolean =>
-      (this.store.commits.tip?.index ?? 0) > after.commit || (isOwn && isNewer());
+    const certified = (): number => this.store.commits.tip?.index ?? 0;
+    const isNewer = (): boolean =>
+      isHeadNews({ head: this.head, certified: certified(), leaseS: this.#heads.leaseS }, after);
+    const hasNews = (): boolean => certified() > after.commit || (isOwn && isNewer());
     await this.news.until(hasNews, waitMs);
     const range = await this.store.commits.range(after.commit);
     const note = isOwn && isNewer() ? this.head?.note : undefined;

@@ -169,8 +169,17 @@ export class ReaderNode implements NodeRole {
     }
   }
 
+  /** The newest checkpoint that is here, compared or not: asking for it again would give nothing new, at once. */
+  get #noted(): { readonly size: number; readonly leaseS: number } {
+    const { head, heads } = this.#core;
+    const compared = { size: head?.due.size ?? 0, leaseS: heads.leaseS };
+    const { waiting } = this.#host;
+    return waiting !== undefined && waiting.size > compared.size ? waiting : compared;
+  }
+
   get #progress(): string {
-    return `${this.#host.lastCommit.index} ${this.#core.head?.due.size} ${this.#core.heads.leaseS}`;
+    const { size, leaseS } = this.#noted;
+    return `${this.#host.lastCommit.index} ${size} ${leaseS}`;
   }
 
   async #ask(source: string): Promise<void> {
@@ -273,8 +282,8 @@ export class ReaderNode implements NodeRole {
   }
 
   async #poll(source: string): Promise<void> {
-    const size = this.#core.head?.due.size ?? 0;
-    const after = `after=${this.#host.lastCommit.index}&size=${size}&lease=${this.#core.heads.leaseS}`;
+    const { size, leaseS } = this.#noted;
+    const after = `after=${this.#host.lastCommit.index}&size=${size}&lease=${leaseS}`;
     const url = `${source}/.smalti/v1/commits?${after}&wait=${waitS}&group=${this.#core.network.group}`;
     const bytes = await askBytes(url, limits.frameBytesMax, {
       signal: this.#stop.signal,

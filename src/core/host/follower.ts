@@ -143,11 +143,19 @@ export class FollowerHost {
     if (!verified.ok) return verified;
     const { size } = verified.value.checkpoint;
     if (size === this.#certified?.due.size) return this.#renewed(verified.value, note);
-    const newest = this.#waiting?.certified.checkpoint.size ?? this.#certified?.due.size ?? 0;
-    if (size > newest) {
-      this.#waiting = { certified: verified.value, note };
-    }
+    const { leaseS } = verified.value;
+    const { waiting } = this;
+    const newest = waiting?.size ?? this.#certified?.due.size ?? 0;
+    const isRenewed = waiting !== undefined && size === waiting.size && leaseS > waiting.leaseS;
+    if (size > newest || isRenewed) this.#waiting = { certified: verified.value, note };
     return this.#compare();
+  }
+
+  /** The checkpoint that is compared once what it certifies is executed: to be asked for no more. */
+  get waiting(): { readonly size: number; readonly leaseS: number } | undefined {
+    if (this.#waiting === undefined) return undefined;
+    const { checkpoint, leaseS } = this.#waiting.certified;
+    return { size: checkpoint.size, leaseS };
   }
 
   /** What is certified here already was vouched for again: the freshness lease is longer. */
