@@ -37,7 +37,10 @@ test("a writer from an old copy, which peers have forgotten, signs nothing while
   step({ type: "reachable", authors: new Set([0, 1, 2].map((i) => Author(i))) }, 2000);
   const last = old.lastCommit.index;
   const first = commits.filter(({ commit }) => commit.index > last && commit.index <= last + 100);
-  step({ type: "certified", commits: first, voters: [] }, 2100);
+  const end = first.at(-1);
+  assert.ok(end !== undefined);
+  const certificate = { index: end.commit.index, digest: end.digest, voters: [] };
+  step({ type: "certified", commits: first, certificate }, 2100);
   for (let i = 1; i <= 5; i++) step({ type: "tick" }, 2100 + 300 * i);
   assert.ok(old.round < 200, `it is still behind, at round ${old.round}`);
   assert.deepEqual(signed, [], "rounds that it signed before with other content");

@@ -40,28 +40,39 @@ function votingFor(author: number, index: number, digest: Digest): SignedHeader 
 }
 
 const [first, second, third] = range.commits;
+const rest = range.commits.slice(1);
+const bare = rest.map(({ commit }) => ({ commit, blocks: undefined }));
 assert.ok(first !== undefined && second !== undefined && third !== undefined);
 const last = defined(range.commits.at(-1), "a last commit").commit;
 const other = Digest("cd".repeat(32));
-const [one, two, three] = range.voters;
-assert.ok(one !== undefined && two !== undefined && three !== undefined);
+const [one, two] = range.voters;
+assert.ok(one !== undefined && two !== undefined);
 
 describe("a range of certified commits (dag.md §11)", () => {
   const rows: Readonly<Record<string, readonly [string, () => string]>> = {
     "as it should be": ["valid", () => saidOf({})],
-    "with a voter too few": ["NO_QUORUM", () => saidOf({ voters: [one, two] })],
-    "with one voter twice": ["NO_QUORUM", () => saidOf({ voters: [one, two, two] })],
+    "with f+1 voters": ["valid", () => saidOf({ voters: [one, two] })],
+    "with a voter too few": ["NO_QUORUM", () => saidOf({ voters: [one] })],
+    "with one voter twice": ["NO_QUORUM", () => saidOf({ voters: [one, one, one] })],
     "with a voter for another commit of that index": [
       "NO_QUORUM",
-      () => saidOf({ voters: [one, two, votingFor(authorOf(three), last.index, other)] }),
+      () => saidOf({ voters: [one, votingFor(authorOf(two), last.index, other)] }),
     ],
     "with a voter for a commit before": [
       "NO_QUORUM",
-      () => saidOf({ voters: [one, two, votingFor(authorOf(three), last.index - 1, last.prev)] }),
+      () => saidOf({ voters: [one, votingFor(authorOf(two), last.index - 1, last.prev)] }),
     ],
     "with a voter whose signature is not his": [
       "NO_QUORUM",
-      () => saidOf({ voters: [one, two, { ...three, signature: one.signature }] }),
+      () => saidOf({ voters: [one, { ...two, signature: one.signature }] }),
+    ],
+    "with the blocks of the first commits alone": [
+      "valid",
+      () => saidOf({ commits: [first, ...bare] }),
+    ],
+    "without any blocks": [
+      "EMPTY_RANGE",
+      () => saidOf({ commits: [{ ...first, blocks: undefined }, ...rest] }),
     ],
     "without commits": ["EMPTY_RANGE", () => saidOf({ commits: [] })],
     "with a gap": ["NOT_NEXT", () => saidOf({ commits: [first, third] })],
@@ -69,12 +80,14 @@ describe("a range of certified commits (dag.md §11)", () => {
     "of another history": ["BROKEN_CHAIN", () => saidOf({}, { index: 0, digest: other })],
     "that lacks a block": [
       "WRONG_BLOCK",
-      () => saidOf({ commits: [{ ...first, blocks: first.blocks.slice(1) }] }),
+      () => saidOf({ commits: [{ ...first, blocks: first.blocks?.slice(1) }, ...rest] }),
     ],
     "with other blocks than named": [
       "WRONG_BLOCK",
       () =>
-        saidOf({ commits: [{ ...first, blocks: second.blocks.slice(0, first.blocks.length) }] }),
+        saidOf({
+          commits: [{ ...first, blocks: second.blocks?.slice(0, first.blocks?.length) }, ...rest],
+        }),
     ],
   };
   for (const [what, [expected, said]] of Object.entries(rows))

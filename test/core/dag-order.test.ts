@@ -12,7 +12,9 @@ for (const row of rows) {
     let commits = 0;
     for (let seed = 0; seed < trials; seed++) {
       const gcRounds = 3 + (seed % 4);
-      const outcome = trial(optionsOf(row, { gcRounds }), seed);
+      // Every third with commits that are cut.
+      const blocksMax = seed % 3 === 0 ? 1 + (seed % 7) : undefined;
+      const outcome = trial({ ...optionsOf(row, { gcRounds }), blocksMax }, seed);
       assert.equal(
         outcome.fault,
         undefined,

@@ -47,7 +47,10 @@ class Replica {
     assert.equal(done.kind, "executed");
     if (done.kind !== "executed") return this;
     this.state = done.state;
-    for (const [key, value] of done.writes) this.data.set(key, value);
+    for (const [key, value] of done.writes) {
+      if (value === undefined) this.data.delete(key);
+      else this.data.set(key, value);
+    }
     this.events.push(...done.events);
     return this;
   }

@@ -88,7 +88,10 @@ class Replica {
     const done = execute(this.state, batch, { view, config: this.config });
     if (done.kind === "needs") return done;
     this.state = done.state;
-    for (const [key, value] of done.writes) this.data.set(key, value);
+    for (const [key, value] of done.writes) {
+      if (value === undefined) this.data.delete(key);
+      else this.data.set(key, value);
+    }
     this.events.push(...done.events);
     return done;
   }

@@ -69,7 +69,7 @@ describe("safe return (dag.md §12)", () => {
 describe("catching up (dag.md §11)", () => {
   const state = (reachable: readonly number[]) => ({
     lastIndex: 10,
-    quorumIndex: 500,
+    endorsedIndex: 500,
     reachable: new Set(reachable.map(Author)),
   });
 

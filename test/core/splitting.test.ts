@@ -246,7 +246,7 @@ class Hosts {
     }
     if (effect.type !== "say" || effect.message.type !== "split") return;
     for (const other of all)
-      if (other !== at) assert.ok(this.hosts[other]?.hear(at, effect.message.wire).ok);
+      if (other !== at) assert.ok(this.hosts[other]?.hear(at, effect.message.wire, 0).ok);
   }
 
   left(): number[] {
@@ -329,7 +329,7 @@ describe("agreeing on a split", () => {
       const host = four.boot(Author(0));
       host.learn(plan.wire);
       assert.match(host.whyNot(plan.id, certified) ?? "", why);
-      host.hear(Author(1), encode([plan.wire, true, null]));
+      host.hear(Author(1), encode([plan.wire, true, null]), 0);
       host.join(plan.id);
       assert.deepEqual(
         host.look(certified).map(({ type }) => type),
@@ -349,11 +349,11 @@ describe("agreeing on a split", () => {
       }),
     );
     const codes = flood.map(({ wire }) => {
-      const heard = host.hear(Author(3), encode([wire, false, null]));
+      const heard = host.hear(Author(3), encode([wire, false, null]), 0);
       return heard.ok ? "" : heard.error.code;
     });
     assert.ok(codes.includes("TOO_MANY_PLANS"), "a peer that floods is stopped");
-    assert.ok(host.hear(Author(1), encode([plan.wire, true, null])).ok, "another is heard");
+    assert.ok(host.hear(Author(1), encode([plan.wire, true, null]), 0).ok, "another is heard");
     assert.ok(host.learn(plan.wire).ok, "and so is the operator");
   });
 
@@ -368,7 +368,7 @@ describe("agreeing on a split", () => {
     const both = [plan, other].map((one) =>
       encode([one.wire, true, signJoin(one, 1, signer("w3 node"))]),
     );
-    for (const wire of both) for (const at of [0, 1, 2]) four.hosts[at]?.hear(Author(3), wire);
+    for (const wire of both) for (const at of [0, 1, 2]) four.hosts[at]?.hear(Author(3), wire, 0);
     four.settle();
     assert.equal(four.evidence.length, 3);
     for (const evidence of four.evidence) {
@@ -381,12 +381,16 @@ describe("agreeing on a split", () => {
 
   test("signatures that are another's, or of plans at other sizes, convict nobody", () => {
     const forged = encode([plan.wire, true, signJoin(plan, 1, signer("w2 node"))]);
-    const heard = four.hosts[0]?.hear(Author(3), forged);
+    const heard = four.hosts[0]?.hear(Author(3), forged, 0);
     assert.equal(heard?.ok === false ? heard.error.code : "", "BAD_SIGNATURE");
     assert.deepEqual(four.hosts[0]?.plans[0]?.signed, []);
     const later = planOf({ parent: parentOf(5) });
     for (const one of [plan, later])
-      four.hosts[0]?.hear(Author(3), encode([one.wire, true, signJoin(one, 1, signer("w3 node"))]));
+      four.hosts[0]?.hear(
+        Author(3),
+        encode([one.wire, true, signJoin(one, 1, signer("w3 node"))]),
+        0,
+      );
     four.settle();
     assert.deepEqual(four.evidence, []);
   });
@@ -394,9 +398,9 @@ describe("agreeing on a split", () => {
   test("bytes of any origin are never more than refused", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 99 }), (bytes) => {
-        assert.equal(four.hosts[0]?.hear(Author(1), bytes).ok, false);
+        assert.equal(four.hosts[0]?.hear(Author(1), bytes, 0).ok, false);
         const around = encode([plan.wire, true, bytes]);
-        assert.equal(four.hosts[0]?.hear(Author(1), around).ok, false);
+        assert.equal(four.hosts[0]?.hear(Author(1), around, 0).ok, false);
       }),
     );
   });

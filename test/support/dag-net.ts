@@ -154,7 +154,7 @@ export class DagNet {
       return;
     }
     for (const effect of effects) this.#perform(i, face, effect);
-    const lag = face.machine.quorumIndex - face.machine.lastCommit.index;
+    const lag = face.machine.endorsedIndex - face.machine.lastCommit.index;
     if (input.type === "block" && lag > limits.commitLagMax) this.#after(() => this.sync(i));
   }
 
@@ -251,8 +251,8 @@ export class DagNet {
       const by = { config: this.config, verifier: fakeVerifier };
       const verified = verifyCommitRange({ commits: wires, voters }, after, by);
       if (!verified.ok) continue;
-      this.adopted += verified.value.length;
-      this.step(i, { type: "certified", commits: verified.value, voters });
+      this.adopted += verified.value.commits.length;
+      this.step(i, { type: "certified", ...verified.value });
       return;
     }
   }
@@ -293,7 +293,8 @@ export class DagNet {
     for (const [i, face] of this.faces.entries()) {
       if (!face.up) continue;
       for (const ref of face.machine.missing()) this.#fetch(i, ref);
-      if (face.machine.quorumIndex > face.machine.lastCommit.index) this.#after(() => this.sync(i));
+      if (face.machine.endorsedIndex > face.machine.lastCommit.index)
+        this.#after(() => this.sync(i));
     }
   }
 

@@ -21,6 +21,8 @@ export interface DrawOptions {
   readonly rounds: number;
   readonly views: number;
   readonly gcRounds: number;
+  /** Blocks that one commit orders. */
+  readonly blocksMax?: number | undefined;
 }
 
 export interface DrawnDag {

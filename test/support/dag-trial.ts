@@ -43,7 +43,9 @@ export class LiveOrder {
 
   #commit(leader: Vertex): void {
     const isOrdered = (key: string): boolean => this.#ordered.has(key);
-    const fresh = linearize(this.#graph, leader, { horizon: this.#horizon, isOrdered }).map(
+    const { blocksMax = Number.POSITIVE_INFINITY } = this.#options;
+    const limit = { horizon: this.#horizon, isOrdered, blocksMax, bytesMax: blocksMax };
+    const fresh = linearize(this.#graph, leader, { ...limit, bytesOf: () => 1 }).map(
       (vertex) => vertex.key,
     );
     for (const key of fresh) this.#ordered.add(key);
@@ -102,7 +104,7 @@ export function trial(options: DrawOptions, seed: number): Outcome {
   for (const [i, view] of drawViews(dag, options, random).entries()) {
     const decisions = twinDecisions(view, options.rule, options.leadersPerRound);
     const slots = decisions.map(twinText).join("\n");
-    const commits = twinOrder(decisions, options.gcRounds).map((blocks) =>
+    const commits = twinOrder(decisions, options.gcRounds, options.blocksMax).map((blocks) =>
       blocks.map(keyOf).join(" "),
     );
     const whole = new LiveOrder(options);

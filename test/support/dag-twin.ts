@@ -126,7 +126,11 @@ export function twinDecisions(view: View, rule: CommitRule, leadersPerRound: num
 }
 
 /** For each commit the blocks it newly orders: what stands below the leader, above the horizon, and is new. */
-export function twinOrder(decisions: readonly TwinSlot[], gcRounds: number): DrawnBlock[][] {
+export function twinOrder(
+  decisions: readonly TwinSlot[],
+  gcRounds: number,
+  blocksMax?: number,
+): DrawnBlock[][] {
   const ordered = new Set<DrawnBlock>();
   const commits: DrawnBlock[][] = [];
   let horizon = 0;
@@ -136,6 +140,7 @@ export function twinOrder(decisions: readonly TwinSlot[], gcRounds: number): Dra
     fresh.sort(
       (a, b) => a.round - b.round || a.author - b.author || (a.digest < b.digest ? -1 : 1),
     );
+    fresh.splice(blocksMax ?? fresh.length);
     for (const block of fresh) ordered.add(block);
     commits.push(fresh);
     horizon = Math.max(0, leader.round - gcRounds);

@@ -1,9 +1,9 @@
 import {
   blockFromWire,
-  type Commit,
   type CommitCertificate,
   type CommitRange,
   commitShape,
+  type RangeCommit,
   signedHeaderShape,
   signedHeaderValue,
   type VerifiedBlock,
@@ -46,7 +46,7 @@ const commitEntryShape: Shape<CommitEntry> = (value, what) => {
   const [record, blocks] = fields(2)(value, what);
   return {
     record: positionShape(record, `${what}.record`),
-    blocks: list(positionShape, 100_000)(blocks, `${what}.blocks`),
+    blocks: list(positionShape, limits.commitBlocksMax)(blocks, `${what}.blocks`),
   };
 };
 
@@ -71,6 +71,8 @@ export class CommitArchive {
   readonly #state: StateStore;
   readonly #log: RecordLog;
   #tip: CommitCertificate | undefined;
+  /** The newest certificate, though what it certifies may not be here yet. */
+  #newest: CommitCertificate | undefined;
   #ends: readonly number[] = [];
   /** Payload bytes since the last certificate that was kept. */
   #sinceCertificate = 0;
@@ -91,8 +93,9 @@ export class CommitArchive {
     this.#sinceCertificate += bytes;
   }
 
+  /** What it certifies may come later, where it comes with a part of the chain. */
   keepCertificate(certificate: CommitCertificate): void {
-    this.#tip = certificate;
+    if (certificate.index > (this.#newest?.index ?? 0)) this.#newest = certificate;
     const { index, digest: hash, voters } = certificate;
     this.#lastKept ??= this.#newestKept();
     const commits = index - this.#lastKept;
@@ -115,65 +118,61 @@ export class CommitArchive {
     return 0;
   }
 
+  /** The newest certificate of which the commits are here. */
   get tip(): CommitCertificate | undefined {
+    if (this.#newest !== this.#tip && this.#has(this.#newest)) this.#tip = this.#newest;
     return this.#tip;
   }
 
-  /** Certified commits after `after`: as many as one answer takes, ending where a certificate ends. */
+  #has(certificate: CommitCertificate | undefined): boolean {
+    return certificate !== undefined && this.commit(certificate.index) !== undefined;
+  }
+
+  /**
+   * Commits after `after`, and what certifies the last of them: with their blocks as many as one answer takes, then the
+   * chain to the certificate. Empty where nothing after it is certified here.
+   */
   async range(after: number): Promise<CommitRange> {
+    const nothing = { commits: [], voters: [] };
     const certificate = this.#certificateFor(after);
-    if (certificate === undefined) return { commits: [], voters: [] };
+    if (certificate === undefined) return nothing;
     const end = this.#ends.find((index) => index > after);
     // What ends a group is certified by the document that founds the next one.
     const isEnd = end !== undefined && end <= certificate.index;
     const last = isEnd ? end : certificate.index;
-    const commits: { commit: Commit; blocks: Uint8Array[] }[] = [];
+    if (last - after > limits.syncCommitsMax) return nothing;
+    const commits: RangeCommit[] = [];
+    let bytes = 0;
     for (let index = after + 1; index <= last; index++) {
       const entry = this.commit(index);
-      if (entry === undefined) return { commits: [], voters: [] };
+      if (entry === undefined) return nothing;
       const commit = read((await this.#log.read(entry.record)).bytes, commitShape, "commit");
-      if (!commit.ok) return { commits: [], voters: [] };
-      const blocks: Uint8Array[] = [];
-      for (const position of entry.blocks) blocks.push((await this.#log.read(position)).bytes);
+      if (!commit.ok) return nothing;
+      const isFull = commits.length > 0 && bytes > limits.syncBytesMax;
+      const blocks = isFull ? undefined : await this.#wiresOf(entry);
+      for (const wire of blocks ?? []) bytes += wire.length;
       commits.push({ commit: commit.value, blocks });
     }
     return { commits, voters: isEnd ? [] : certificate.voters };
   }
 
-  /** The farthest certificate within `syncCommitsMax`, or the next one there is. */
-  #certificateFor(after: number): CommitCertificate | undefined {
-    if (
-      this.#tip !== undefined &&
-      this.#tip.index > after &&
-      this.#tip.index <= after + certificateEvery.commits
-    ) {
-      if (
-        this.commit(this.#tip.index) !== undefined &&
-        this.#bytesBetween(after, this.#tip.index) <= limits.syncBytesMax
-      ) {
-        return this.#tip;
-      }
-    }
-    const start = certificateKey(after + 1);
-    for (const [key, value] of this.#state.range({
-      start,
-      end: certificateKey(2 ** 47),
-      limit: 1,
-    })) {
-      const certificate = read(value, certificateShape, key);
-      if (certificate.ok) return certificate.value;
-    }
-    return this.#tip !== undefined && this.#tip.index > after ? this.#tip : undefined;
+  async #wiresOf(entry: CommitEntry): Promise<Uint8Array[]> {
+    const wires: Uint8Array[] = [];
+    for (const position of entry.blocks) wires.push((await this.#log.read(position)).bytes);
+    return wires;
   }
 
-  /** A cheap upper estimate: how far apart the first and last block of the commits stand in the log. */
-  #bytesBetween(after: number, until: number): number {
-    const [first] = this.commit(after + 1)?.blocks ?? [];
-    const last = this.commit(until)?.blocks.at(-1);
-    if (first === undefined || last === undefined) return Number.POSITIVE_INFINITY;
-    return first.segment === last.segment
-      ? Math.abs(last.offset - first.offset)
-      : limits.segmentBytesMax;
+  /** The newest certificate, if it is near; else the next one that was kept. */
+  #certificateFor(after: number): CommitCertificate | undefined {
+    const { tip } = this;
+    if (tip !== undefined && tip.index > after && tip.index <= after + certificateEvery.commits)
+      return tip;
+    const range = { start: certificateKey(after + 1), end: certificateKey(2 ** 47), limit: 1 };
+    for (const [key, value] of this.#state.range(range)) {
+      const certificate = read(value, certificateShape, key);
+      if (certificate.ok && this.#has(certificate.value)) return certificate.value;
+    }
+    return tip !== undefined && tip.index > after ? tip : undefined;
   }
 
   /** A commit with the places of its blocks. */

@@ -77,7 +77,7 @@ export function writeState(
   host: Pick<LoopHost, "horizon" | "state" | "stateWritten">,
   effects: readonly HostEffect[],
 ): void {
-  const writes = new Map<string, Uint8Array>();
+  const writes = new Map<string, Uint8Array | undefined>();
   let hasCommits = false;
   for (const effect of effects) {
     if (effect.type === "persist-commit") hasCommits = true;

@@ -228,7 +228,7 @@ export class HostStore {
 
   /** Writes the state and what came with it, and where a restart must read from, in one batch. */
   writeState(
-    writes: Iterable<readonly [string, Uint8Array]>,
+    writes: Iterable<readonly [string, Uint8Array | undefined]>,
     state: MirrorState,
     horizon: number,
   ): void {

@@ -42,6 +42,8 @@ import { Signal } from "./signal.ts";
 
 /** A source that did not say who it is is asked again after so long, milliseconds. */
 const learnAgainMs = 10_000;
+/** Misdeeds that are remembered as counted. */
+const offencesMax = 10_000;
 
 /** What the two kinds of hosts do differently. */
 export interface NodeRole {
@@ -453,11 +455,16 @@ export class NodeCore {
   #onProof(
     proof: Pick<Verdict, "offence" | "culprit" | "detail"> & { readonly kind: string },
   ): void {
-    if (this.#offences.has(proof.offence) || this.#offences.size >= limits.evidenceKeptMax) return;
+    if (this.#offences.has(proof.offence)) return;
     this.#offences.add(proof.offence);
+    for (const oldest of this.#offences) {
+      if (this.#offences.size <= offencesMax) break;
+      this.#offences.delete(oldest);
+    }
     const writer = this.network.writers.find(({ nodeKey }) => nodeKey === proof.culprit);
     const offender = writer?.name ?? proof.culprit.slice(0, 16);
-    this.metrics.evidence.inc({ kind: proof.kind, offender });
+    // Anybody can invent a reader: their names would make metrics without end.
+    this.metrics.evidence.inc({ kind: proof.kind, offender: writer?.name ?? "reader" });
     this.log.error(
       { offender, kind: proof.kind, detail: proof.detail },
       "misbehaviour is proven; see: smalti evidence ls",

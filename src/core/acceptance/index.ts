@@ -35,9 +35,11 @@ export {
 } from "./dag/commit.ts";
 export {
   type CertifiedCommit,
+  type CertifiedRange,
   type CommitRange,
   commitRangeShape,
   commitRangeValue,
+  type RangeCommit,
   verifyCommitRange,
 } from "./dag/commit-range.ts";
 export type { CommitCertificate } from "./dag/commit-votes.ts";
@@ -51,6 +53,7 @@ export {
   type DropCode,
 } from "./dag/machine.ts";
 export type { Pacing } from "./dag/pacing.ts";
+export { fitsPayload, type Submission } from "./dag/payload-queue.ts";
 export {
   encodePayload,
   messageCount,

@@ -16,17 +16,27 @@ export function messageCount(segment: Segment): number {
   return segment.lengths.length / 4;
 }
 
+/** Messages of a segment that cost whoever executes it work: all but plain application messages (kind 0). */
+export function protocolMessageCount(segment: Segment): number {
+  return segment.kind === 0 ? 0 : messageCount(segment);
+}
+
 /** Bytes a segment takes in a payload, up to a small constant. */
 export function segmentBytes(segment: Segment): number {
   return segment.lengths.length + segment.data.length + 16;
 }
 
-/** Builds a segment from single messages; each must keep within `messageBytesMax`. */
+/** Plain application messages (kind 0) are bounded otherwise than those that hosts and people make for the mirror. */
+function messageBytesMaxOf(kind: number): number {
+  return kind === 0 ? limits.messageBytesMax : limits.protocolMessageBytesMax;
+}
+
+/** Builds a segment from single messages; each must keep within the limit of its kind. */
 export function segmentOf(kind: number, messages: readonly Uint8Array[]): Segment {
   const lengths = new Uint8Array(messages.length * 4);
   const view = new DataView(lengths.buffer);
   for (const [i, message] of messages.entries()) {
-    assert(message.length <= limits.messageBytesMax, "a message keeps within its limit");
+    assert(message.length <= messageBytesMaxOf(kind), "a message keeps within its limit");
     view.setUint32(4 * i, message.length, true);
   }
   return { kind, lengths, data: concatBytes(messages) };
@@ -48,12 +58,13 @@ export function* messagesOf(segment: Segment): Generator<Uint8Array> {
 }
 
 /** Total length if every message keeps within its limit, else −1. */
-function sumOfLengths(lengths: Uint8Array): number {
+function sumOfLengths(kind: number, lengths: Uint8Array): number {
+  const bytesMax = messageBytesMaxOf(kind);
   const view = new DataView(lengths.buffer, lengths.byteOffset, lengths.byteLength);
   let sum = 0;
   for (let i = 0; i < lengths.length; i += 4) {
     const length = view.getUint32(i, true);
-    if (length > limits.messageBytesMax) return -1;
+    if (length > bytesMax) return -1;
     sum += length;
   }
   return sum;
@@ -69,7 +80,7 @@ export const segmentShape: Shape<Segment> = (value, what) => {
   };
   require(segment.lengths.length > 0 &&
     segment.lengths.length % 4 === 0, `${what}.lengths holds u32 values`);
-  require(sumOfLengths(segment.lengths) ===
+  require(sumOfLengths(segment.kind, segment.lengths) ===
     segment.data.length, `${what}.lengths adds up to the data`);
   return segment;
 };
@@ -78,7 +89,7 @@ export const segmentShape: Shape<Segment> = (value, what) => {
 export const payloadShape: Shape<readonly Segment[]> = (value, what) => {
   const segments = list(segmentShape, limits.segmentsMax)(value, what);
   let others = 0;
-  for (const segment of segments) if (segment.kind !== 0) others += messageCount(segment);
+  for (const segment of segments) others += protocolMessageCount(segment);
   require(others <=
     limits.protocolMessagesMax, `${what} holds at most ${limits.protocolMessagesMax} protocol messages`);
   return segments;

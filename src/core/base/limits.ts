@@ -17,18 +17,20 @@ export const limits = {
   segmentsMax: 4096,
   /** One message of the totally ordered broadcast. A larger one is refused with 413. */
   messageBytesMax: 65_536,
+  /** One message of any other kind. A payload with a larger one is invalid. */
+  protocolMessageBytesMax: 262_144,
   /** Encoded header. A larger one is invalid. */
   headerBytesMax: 16_384,
   /** Commit votes in one header. The newest are kept. */
   commitVotesMax: 64,
   /** One proof of misbehaviour. A larger one is kept where it was found, and not ordered. */
-  evidenceBytesMax: 32_768,
+  evidenceBytesMax: 262_144,
   /** Proofs against one host that the order takes. Further ones prove nothing new and are ignored. */
   evidencePerHostMax: 16,
-  /** Proofs of any kind that a host keeps beside the order. Further ones are counted only. */
-  evidenceKeptMax: 10_000,
-  /** Hosts that are no writers and that the order convicts at most. Further ones are ignored. */
-  convictedReadersMax: 4096,
+  /** Proofs against hosts that are no writers and wait for the order, of each peer's telling. Further ones are refused. */
+  strangerProofsMax: 64,
+  /** Proofs against hosts that are no writers, of each writer's reporting. The newest takes the place of its oldest. */
+  readerProofsPerWriterMax: 1024,
   /** A plan to split, with the opinions it stands on. A longer one is refused. */
   splitPlanBytesMax: 400_000,
   /** Reason of an administrator or an operator, in bytes of UTF-8. */
@@ -43,7 +45,11 @@ export const limits = {
   suspendedBytesMax: 16_777_216,
   /** Bytes of payload waiting to be proposed. Above it `append` and `publish` answer 503. */
   pendingPayloadBytesMax: 16_777_216,
-  /** Commits behind the quorum after which blocks are dropped and commit sync takes over. */
+  /** Blocks that one commit orders. The others, of higher rounds, are ordered by the next one. */
+  commitBlocksMax: 4096,
+  /** Bytes of those blocks. Likewise; so a commit always fits an answer. */
+  commitBytesMax: 33_554_432,
+  /** Commits behind f+1 writers after which blocks are dropped and commit sync takes over. */
   commitLagMax: 200,
   /** Commits in one commit-sync or follow answer. A longer one is refused; hosts send some fifty. */
   syncCommitsMax: 1000,
@@ -131,11 +137,18 @@ assert(
   limits.fetchBytesMax + limits.payloadBytesMax < limits.frameBytesMax,
   "an answer fits a frame",
 );
+const votesBytesMax = limits.committeeWritersMax * limits.headerBytesMax;
+assert(
+  limits.syncBytesMax + limits.commitBytesMax + votesBytesMax < 0.75 * limits.frameBytesMax,
+  "an answer that ends with the largest commit fits a frame, with room for the chain to what is voted for",
+);
 assert(
   limits.syncBytesMax + limits.payloadBytesMax < limits.frameBytesMax,
   "a sync answer fits a frame",
 );
 assert(limits.frameBytesMax * 2 <= limits.peerInboxBytesMax, "an inbox holds two frames");
+assert(limits.evidenceBytesMax <= limits.protocolMessageBytesMax, "a proof is a message");
+assert(2 * limits.protocolMessageBytesMax <= limits.payloadBytesMax, "a message fits a block");
 assert(limits.appendBytesMax < limits.payloadBytesMax, "an append fits a block");
 assert(limits.messageBytesMax <= limits.appendBytesMax, "a message fits an append");
 assert(limits.packedBlobBytesMax < limits.bulkBytesMax, "a packed blob fits a bulk answer");

@@ -73,7 +73,7 @@ export function fractionState(
       pending,
       opinions: new Map(),
       convicted: new Set(),
-      convictedReaders: 0,
+      readerProofs: new Map(),
     },
   };
 }

@@ -32,6 +32,7 @@ export {
   groupIdentity,
   hostilityOf,
   isJoinSigned,
+  planId,
   readGroup,
   readPlan,
   type SideIndex,

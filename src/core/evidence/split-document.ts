@@ -83,7 +83,8 @@ export function encodePlan(plan: Omit<SplitPlan, "id" | "wire">): SplitPlan {
   return { ...plan, id: planId(wire), wire };
 }
 
-function planId(wire: Uint8Array): Digest {
+/** Identity of a plan, of whatever bytes. */
+export function planId(wire: Uint8Array): Digest {
   return sha256(wire);
 }
 
@@ -133,6 +134,10 @@ export function readPlan(
   const plan: SplitPlan = { ...decoded.value, id: planId(wire), wire };
   const { network, verifier } = by;
   const { parent } = plan;
+  const n = network.writers.length;
+  // Counted before anything is verified: every one costs a signature check or more.
+  if (plan.statements.length > n * (n - 1) || plan.evidence.length > n)
+    return fail("TOO_LONG", "the plan has more opinions or proofs than the writers can have made");
   if (parent.group !== network.group || parent.epoch !== network.epoch)
     return fail("WRONG_GROUP", "the plan is of another network");
   const { origin, cosigners, quorum } = network;

@@ -55,13 +55,13 @@ export class CatchUp {
   next(
     state: {
       readonly lastIndex: number;
-      readonly quorumIndex: number;
+      readonly endorsedIndex: number;
       readonly reachable: ReadonlySet<Author>;
     },
     nowMs: number,
   ): Author | undefined {
     if (this.#asked !== undefined && nowMs >= this.#asked.untilMs) this.#gaveUp(this.#asked.peer);
-    const ahead = Math.max(state.quorumIndex, ...this.#hints.values());
+    const ahead = Math.max(state.endorsedIndex, ...this.#hints.values());
     if (ahead <= state.lastIndex) {
       this.#laggingSinceMs = undefined;
       return undefined;

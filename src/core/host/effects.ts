@@ -8,7 +8,7 @@ import type {
 } from "../acceptance/index.ts";
 import type { Author, Digest, LinkName } from "../base/index.ts";
 import type { Verdict } from "../evidence/index.ts";
-import type { DueRecord, MirrorEvent } from "../mirror/index.ts";
+import type { DueRecord, MirrorEvent, Writes } from "../mirror/index.ts";
 import type { Opinion } from "../opinion/index.ts";
 import type { CosignGuard } from "./cosigning.ts";
 import type { OpinionView } from "./opinions.ts";
@@ -50,7 +50,7 @@ export type HostEffect =
   | { readonly type: "guard-checkpoint"; readonly guard: CosignGuard }
   | { readonly type: "guard-split"; readonly record: JoinRecord }
   // After the sync, in order:
-  | { readonly type: "state"; readonly writes: ReadonlyMap<string, Uint8Array> }
+  | { readonly type: "state"; readonly writes: Writes }
   | { readonly type: "accepted"; readonly batch: AcceptedBatch }
   | { readonly type: "executed"; readonly commit: number; readonly firstMessage: number }
   | { readonly type: "mirror"; readonly event: MirrorEvent }

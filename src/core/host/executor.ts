@@ -12,10 +12,11 @@ import {
   type OrderedBatch,
   type OrderedMessage,
   stateKeys,
+  type Writes,
 } from "../mirror/index.ts";
 
 export type ExecutorEffect =
-  | { readonly type: "state"; readonly writes: ReadonlyMap<string, Uint8Array> }
+  | { readonly type: "state"; readonly writes: Writes }
   /** A commit is executed; its first application message, if it has any, has this index. */
   | { readonly type: "executed"; readonly commit: number; readonly firstMessage: number }
   | { readonly type: "mirror"; readonly event: MirrorEvent }
@@ -31,7 +32,7 @@ export class Executor {
   readonly #config: MirrorConfig;
   readonly #view: MirrorView;
   /** Writes that the store does not have yet: later batches of the same step read them here. */
-  readonly #unwritten = new Map<string, Uint8Array>();
+  readonly #unwritten = new Map<string, Uint8Array | undefined>();
   /** States at checkpoints that are due and not certified yet. */
   readonly #dueStates = new Map<number, MirrorState>();
   #queue: OrderedBatch[] = [];
@@ -40,7 +41,10 @@ export class Executor {
   constructor(state: MirrorState, config: MirrorConfig, view: MirrorView) {
     this.#state = state;
     this.#config = config;
-    this.#view = { changes: view.changes, get: (key) => this.#unwritten.get(key) ?? view.get(key) };
+    this.#view = {
+      changes: view.changes,
+      get: (key) => (this.#unwritten.has(key) ? this.#unwritten.get(key) : view.get(key)),
+    };
   }
 
   /** The store has all writes handed out so far. */

@@ -105,13 +105,14 @@ export class FollowerHost {
     });
     if (!verified.ok) return verified;
     const effects: HostEffect[] = [];
-    for (const certified of verified.value) effects.push(...this.#take(certified));
+    const { commits: certified, certificate } = verified.value;
+    for (const one of certified) effects.push(...this.#take(one));
     if (this.#until !== undefined && this.#last.index === end?.index) {
       const noted = this.onCheckpoint(this.#until.note);
       if (noted.ok) effects.push(...noted.value);
       return ok(effects);
     }
-    effects.push({ type: "certificate", certificate: { ...this.#last, voters: range.voters } });
+    effects.push({ type: "certificate", certificate });
     return ok(effects);
   }
 

@@ -115,8 +115,7 @@ export class Intake {
     }
     // Tips that were dropped while this host was behind are asked for now.
     this.#gaps.lookAgain();
-    const input = { type: "certified", commits: verified.value, voters: range.voters } as const;
-    yield { kind: "input", input };
+    yield { kind: "input", input: { type: "certified", ...verified.value } };
   }
 }
 

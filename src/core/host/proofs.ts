@@ -1,6 +1,13 @@
-import { type Segment, segmentOf } from "../acceptance/index.ts";
-import { type Author, limits, type PublicKey, type Result } from "../base/index.ts";
-import { type Court, fitsOrder, judge, type Verdict } from "../evidence/index.ts";
+import { fitsPayload, type Segment, segmentOf } from "../acceptance/index.ts";
+import {
+  type Author,
+  type Digest,
+  fail,
+  limits,
+  type PublicKey,
+  type Result,
+} from "../base/index.ts";
+import { type Court, evidenceId, fitsOrder, judge, type Verdict } from "../evidence/index.ts";
 import {
   type Conviction,
   type ConvictionRecord,
@@ -9,34 +16,45 @@ import {
   offenceKey,
   stateKeys,
 } from "../mirror/index.ts";
+import { Allowance } from "./allowance.ts";
 import { decodeFound, encodeFound } from "./found-evidence.ts";
 
 /** A proof that was not ordered for so long is handed in again, milliseconds. */
 const orderedWithinMs = 10_000;
 /** All reporters of a misdeed find it at once: each waits for those before it, so that one proof is ordered, not n. */
 const reporterStepMs = 400;
+/**
+ * Of each teller one proof against a host that is no writer is handed in every so often, milliseconds, after a few at
+ * once: a flood of invented ones pushes true ones out of their places in hours, not in minutes.
+ */
+const strangers = { everyMs: 10_000, atOnce: 4 };
+/** Proofs whose verdict is remembered, so that a repetition costs no signature check. */
+const judgedMax = 1024;
 
-/** Proofs against hosts that are no writers: so many wait at once, and one is handed in every so often. */
-const strangersMax = 256;
-const strangerEveryMs = 1000;
+/** Who brought a proof: a peer, or this host itself and its operator. */
+export type Teller = Author | "self";
 
 interface Pending {
   readonly verdict: Verdict;
+  readonly teller: Teller;
   readonly fromMs: number;
   submittedMs: number | undefined;
 }
 
-/** Proofs that this host has and the order may not have yet. */
+/**
+ * Proofs that this host has and the order may not have yet. Bounded per cause: of a writer so many misdeeds as the order
+ * takes, of hosts that are no writers (anybody can invent some) so many as each teller has room for.
+ */
 export class Proofs {
   readonly #self: Author;
   readonly #court: Court;
   readonly #get: (key: string) => Uint8Array | undefined;
   /** offence → a proof that the order does not have yet. */
   readonly #pending = new Map<string, Pending>();
-  readonly #known = new Set<string>();
-  /** Misdeeds of hosts that are no writers: anybody can invent such hosts, so they have a room of their own. */
-  readonly #strange = new Set<string>();
-  #strangerMs = Number.NEGATIVE_INFINITY;
+  /** Writers → their misdeeds that were seen here. */
+  readonly #known = new Map<PublicKey, Set<string>>();
+  readonly #strangers = new Allowance<Teller>(strangers);
+  readonly #judged = new Map<Digest, Result<Verdict>>();
   #isDirty = false;
 
   constructor(options: {
@@ -59,29 +77,64 @@ export class Proofs {
     return [...this.#pending.values()].map(({ verdict }) => verdict);
   }
 
-  /** Judges a proof and remembers it; `isNews` if its misdeed was not known here. Faults: those of {@link judge}. */
+  /**
+   * Judges a proof and remembers it; `isNews` if its misdeed was not known here. Faults: those of {@link judge}, and
+   * TOO_MANY_STRANGERS where the teller has no room for proofs against hosts that are no writers.
+   */
   learn(
     wire: Uint8Array,
-    atMs: number,
+    from: { readonly teller: Teller; readonly atMs: number },
   ): Result<{ readonly verdict: Verdict; readonly isNews: boolean }> {
-    const judged = judge(wire, this.#court);
+    const judged = this.#judge(wire);
     if (!judged.ok) return judged;
     const verdict = judged.value;
-    const isNews = this.#isNews(verdict);
-    if (isNews) {
-      const fromMs = atMs + reporterStepMs * this.#rankFor(verdict.author);
-      this.#pending.set(verdict.offence, { verdict, fromMs, submittedMs: undefined });
-      this.#isDirty = true;
-    }
-    return { ok: true, value: { verdict, isNews } };
+    if (!this.#isNews(verdict)) return { ok: true, value: { verdict, isNews: false } };
+    if (verdict.author === undefined && this.#strangersOf(from.teller) >= limits.strangerProofsMax)
+      return fail(
+        "TOO_MANY_STRANGERS",
+        "too many proofs from there wait to be ordered; send it later",
+      );
+    this.#knownOf(verdict)?.add(verdict.offence);
+    const fromMs = from.atMs + reporterStepMs * this.#rankFor(verdict.author);
+    const { teller } = from;
+    this.#pending.set(verdict.offence, { verdict, teller, fromMs, submittedMs: undefined });
+    this.#isDirty = true;
+    return { ok: true, value: { verdict, isNews: true } };
   }
 
-  #isNews({ offence, culprit, author }: Verdict): boolean {
-    const known = author === undefined ? this.#strange : this.#known;
-    const most = author === undefined ? strangersMax : limits.evidenceKeptMax;
-    if (known.has(offence) || known.size >= most) return false;
-    known.add(offence);
+  #judge(wire: Uint8Array): Result<Verdict> {
+    const id = evidenceId(wire);
+    const before = this.#judged.get(id);
+    if (before !== undefined) return before;
+    const judged = judge(wire, this.#court);
+    this.#judged.set(id, judged);
+    for (const oldest of this.#judged.keys()) {
+      if (this.#judged.size <= judgedMax) break;
+      this.#judged.delete(oldest);
+    }
+    return judged;
+  }
+
+  #knownOf({ culprit, author }: Verdict): Set<string> | undefined {
+    if (author === undefined) return undefined;
+    const known = this.#known.get(culprit) ?? new Set<string>();
+    this.#known.set(culprit, known);
+    return known;
+  }
+
+  #isNews(verdict: Verdict): boolean {
+    const { offence, culprit } = verdict;
+    const known = this.#knownOf(verdict);
+    if (known?.has(offence) || this.#pending.has(offence)) return false;
+    if ((known?.size ?? 0) >= limits.evidencePerHostMax) return false;
     return this.#get(offenceKey(offence)) === undefined && !this.#hasEnough(culprit);
+  }
+
+  #strangersOf(teller: Teller): number {
+    let count = 0;
+    for (const pending of this.#pending.values())
+      if (pending.teller === teller && pending.verdict.author === undefined) count++;
+    return count;
   }
 
   #rankFor(culprit: Author | undefined): number {
@@ -99,44 +152,49 @@ export class Proofs {
     return (this.#record(culprit)?.count ?? 0) >= limits.evidencePerHostMax;
   }
 
-  onConvicted({ offence, author }: Conviction): void {
-    if (author === undefined) this.#strange.delete(offence);
-    else this.#known.add(offence);
+  onConvicted({ offence }: Conviction): void {
     if (this.#pending.delete(offence)) this.#isDirty = true;
   }
 
-  /** What is to be ordered now: those proofs whose turn it is. */
+  /** It begins anew: its next misdeed convicts it again. */
+  onPardoned(culprit: PublicKey): void {
+    this.#known.delete(culprit);
+  }
+
+  /** What is to be ordered now: those proofs whose turn it is, as many as one payload takes. */
   due(atMs: number): Segment | undefined {
-    const wires: Uint8Array[] = [];
+    let due: { readonly segment: Segment; readonly chosen: readonly Pending[] } | undefined;
     for (const [offence, pending] of this.#pending) {
-      if (atMs < this.#dueMs(pending) || wires.length === limits.evidencePerHostMax) continue;
+      if (atMs < this.#turnMs(pending)) continue;
       if (this.#hasEnough(pending.verdict.culprit)) {
         this.#pending.delete(offence);
         this.#isDirty = true;
         continue;
       }
-      if (pending.verdict.author === undefined) {
-        if (atMs < this.#strangerMs + strangerEveryMs) continue;
-        this.#strangerMs = atMs;
-      }
+      const chosen = [...(due?.chosen ?? []), pending];
+      const wires = chosen.map(({ verdict }) => verdict.wire);
+      const segment = segmentOf(messageKinds.evidence, wires);
+      if (!fitsPayload(segment)) break;
+      due = { segment, chosen };
       pending.submittedMs = atMs;
-      wires.push(pending.verdict.wire);
+      if (pending.verdict.author === undefined) this.#strangers.take(pending.teller, atMs);
+      if (chosen.length === limits.evidencePerHostMax) break;
     }
-    return wires.length === 0 ? undefined : segmentOf(messageKinds.evidence, wires);
+    return due?.segment;
   }
 
-  #dueMs({ verdict, submittedMs, fromMs }: Pending): number {
+  #turnMs(pending: Pending): number {
+    const { verdict, submittedMs, fromMs, teller } = pending;
     if (!fitsOrder(verdict.wire)) return Number.POSITIVE_INFINITY;
-    return submittedMs === undefined ? fromMs : submittedMs + orderedWithinMs;
+    const ownMs = submittedMs === undefined ? fromMs : submittedMs + orderedWithinMs;
+    return verdict.author === undefined ? Math.max(ownMs, this.#strangers.readyMs(teller)) : ownMs;
   }
 
   /** When {@link due} should be asked again. */
   get wakeAtMs(): number {
     let earliest = Number.POSITIVE_INFINITY;
-    for (const pending of this.#pending.values()) {
-      const turnMs = pending.verdict.author === undefined ? this.#strangerMs + strangerEveryMs : 0;
-      earliest = Math.min(earliest, Math.max(turnMs, this.#dueMs(pending)));
-    }
+    for (const pending of this.#pending.values())
+      earliest = Math.min(earliest, this.#turnMs(pending));
     return earliest;
   }
 

@@ -4,8 +4,8 @@ import {
   type DagEffect,
   headerBodyDigest,
   type InvalidBlock,
-  type Segment,
   type SignedHeader,
+  type Submission,
 } from "../acceptance/index.ts";
 import type { Author, Result } from "../base/index.ts";
 import {
@@ -17,7 +17,7 @@ import {
   type SplitPlan,
   type Verdict,
 } from "../evidence/index.ts";
-import type { MirrorEvent, MirrorState } from "../mirror/index.ts";
+import type { MirrorEvent, MirrorState, Writes } from "../mirror/index.ts";
 import {
   defaultDetector,
   type Observation,
@@ -26,7 +26,7 @@ import {
 } from "../opinion/index.ts";
 import type { PeerMessage } from "./messages.ts";
 import { Opinions, type OpinionView } from "./opinions.ts";
-import { Proofs } from "./proofs.ts";
+import { Proofs, type Teller } from "./proofs.ts";
 import { proposeSplit } from "./split-plan.ts";
 import { type CertifiedPoint, type SplitEffect, Splitting } from "./splitting.ts";
 import { Stall } from "./stall.ts";
@@ -36,7 +36,7 @@ import type { WriterOptions } from "./writer-options.ts";
 export type ReputeEffect =
   | { readonly type: "say"; readonly message: PeerMessage }
   | { readonly type: "tell"; readonly peer: Author; readonly message: PeerMessage }
-  | { readonly type: "submit"; readonly segment: Segment }
+  | ({ readonly type: "submit" } & Submission)
   /** Whom not to wait for, and whom to refuse. */
   | {
       readonly type: "standing";
@@ -45,8 +45,8 @@ export type ReputeEffect =
     }
   | { readonly type: "evidence"; readonly verdict: Verdict }
   | { readonly type: "opinion"; readonly view: OpinionView }
-  | { readonly type: "state"; readonly writes: ReadonlyMap<string, Uint8Array> }
-  | Exclude<SplitEffect, { type: "saw" | "say" }>;
+  | { readonly type: "state"; readonly writes: Writes }
+  | Exclude<SplitEffect, { type: "saw" | "say" | "tell" }>;
 
 /** What goes on around. */
 export interface Surroundings {
@@ -101,7 +101,7 @@ export class Repute {
       verifier,
       joined: options.recovery.guard.joined,
     });
-    for (const wire of this.proofs.kept) this.hear(wire, atMs);
+    for (const wire of this.proofs.kept) this.hear(wire, { teller: "self", atMs });
   }
 
   observe(author: Author, observation: Observation, atMs: number): void {
@@ -119,7 +119,8 @@ export class Repute {
 
   /** This host saw it itself. What does not convict before our own court is not reported. */
   saw(evidence: Evidence, atMs: number): void {
-    this.hear(encodeEvidence(this.#options.network.group, evidence), atMs);
+    const wire = encodeEvidence(this.#options.network.group, evidence);
+    this.hear(wire, { teller: "self", atMs });
   }
 
   /** What a peer says. A fault is the peer's. */
@@ -129,12 +130,16 @@ export class Repute {
     atMs: number,
   ): Result<unknown> {
     if (type === "opinion") return this.opinions.hear(wire);
-    return type === "split" ? this.splitting.hear(peer, wire) : this.hear(wire, atMs);
+    if (type === "split") return this.splitting.hear(peer, wire, atMs);
+    return this.hear(wire, { teller: peer, atMs });
   }
 
-  /** A proof from a peer or from an operator. Faults: those of `judge`. */
-  hear(wire: Uint8Array, atMs: number): Result<Verdict> {
-    const learnt = this.proofs.learn(wire, atMs);
+  /** A proof from a peer or from an operator. Faults: those of {@link Proofs.learn}. */
+  hear(
+    wire: Uint8Array,
+    from: { readonly teller: Teller; readonly atMs: number },
+  ): Result<Verdict> {
+    const learnt = this.proofs.learn(wire, from);
     if (!learnt.ok) return learnt;
     const { verdict, isNews } = learnt.value;
     if (isNews) this.#effects.push({ type: "evidence", verdict });
@@ -147,6 +152,7 @@ export class Repute {
   onOrdered(event: MirrorEvent): void {
     if (event.type === "opinion") this.opinions.onOrdered(event.statement);
     if (event.type === "convicted") this.proofs.onConvicted(event.conviction);
+    if (event.type === "pardoned") this.proofs.onPardoned(event.culprit);
   }
 
   /** A peer said hello: it is told what it may have missed. */
@@ -196,7 +202,8 @@ export class Repute {
   #tellAll(atMs: number, nowMs: number): void {
     const { opinions, proofs } = this;
     for (const segment of [opinions.due(atMs, nowMs), proofs.due(atMs)])
-      if (segment !== undefined) this.#effects.push({ type: "submit", segment });
+      if (segment !== undefined)
+        this.#effects.push({ type: "submit", segment, ticket: 0, isNewest: true });
     const stalled = this.#stall.forMs(atMs) > 0 ? opinions.takeStalled(atMs, nowMs) : [];
     for (const { wire } of [...opinions.takeUntold(atMs), ...stalled])
       this.#effects.push({ type: "say", message: { type: "opinion", wire } });

@@ -13,6 +13,7 @@ import {
   type Evidence,
   encodeGroup,
   isJoinSigned,
+  planId,
   readPlan,
   type SideIndex,
   type SplitParent,
@@ -23,6 +24,7 @@ import {
 } from "../evidence/index.ts";
 import type { Network } from "../membership/index.ts";
 import type { MirrorState } from "../mirror/index.ts";
+import { Allowance } from "./allowance.ts";
 import type { PeerMessage } from "./messages.ts";
 
 /** What this host has joined; durable before its signature leaves. One only, for ever. */
@@ -55,6 +57,7 @@ function isSamePoint(a: CertifiedPoint, b: CertifiedPoint): boolean {
 
 export type SplitEffect =
   | { readonly type: "say"; readonly message: PeerMessage }
+  | { readonly type: "tell"; readonly peer: Author; readonly message: PeerMessage }
   | { readonly type: "guard-split"; readonly record: JoinRecord }
   /** A group is founded: all its members have signed. */
   | { readonly type: "split"; readonly wire: Uint8Array; readonly isMine: boolean }
@@ -81,6 +84,8 @@ interface Known {
 
 /** Plans remembered of each peer, and of this host's operator: nobody can crowd out another's. */
 const plansMax = 4;
+/** A peer has so many unknown plans verified: each costs many signature checks. */
+const verified = { everyMs: 1000, atOnce: plansMax };
 
 /**
  * Agreeing on a split (`dag.md` §17). Operators consent first, which binds nobody; only when all members of a side have
@@ -92,6 +97,7 @@ export class Splitting {
   readonly #signer: Pick<Signer, "sign">;
   readonly #verifier: Verifier;
   readonly #plans = new Map<Digest, Known>();
+  readonly #verified = new Allowance<Author>(verified);
   #joined: JoinRecord | undefined;
   #effects: SplitEffect[] = [];
 
@@ -134,23 +140,40 @@ export class Splitting {
     }));
   }
 
-  /** A plan from the operator, or from a peer. Faults: those of {@link readPlan}, TOO_MANY_PLANS. */
-  learn(wire: Uint8Array, from?: Author): Result<SplitPlan> {
+  /**
+   * A plan from the operator, or from a peer. A repetition costs a hash. Faults: those of {@link readPlan};
+   * TOO_MANY_PLANS where a peer has just had another one verified, or where all from there are consented to.
+   */
+  learn(
+    wire: Uint8Array,
+    from?: { readonly peer: Author; readonly atMs: number },
+  ): Result<SplitPlan> {
+    const repeated = this.#plans.get(planId(wire));
+    if (repeated !== undefined) return ok(repeated.plan);
+    if (from !== undefined && !this.#verified.take(from.peer, from.atMs))
+      return fail("TOO_MANY_PLANS", "another plan from there was verified a moment ago");
     const read = readPlan(wire, { network: this.#network, verifier: this.#verifier });
     if (!read.ok) return read;
     const plan = read.value;
-    if (this.#plans.has(plan.id)) return ok(plan);
-    const before = [...this.#plans.values()].filter((known) => known.from === from).length;
-    if (before >= plansMax)
+    if (!this.#makeRoom(from?.peer))
       return fail("TOO_MANY_PLANS", `${plansMax} plans from there are open already`);
     this.#plans.set(plan.id, {
       plan,
       joining: new Set(),
       signatures: new Map(),
       founded: new Set(),
-      from,
+      from: from?.peer,
     });
     return ok(plan);
+  }
+
+  /** The oldest plan from there that nobody has consented to makes room: what a peer passes on need not be its own. */
+  #makeRoom(from: Author | undefined): boolean {
+    const fromThere = [...this.#plans.values()].filter((known) => known.from === from);
+    if (fromThere.length < plansMax) return true;
+    const idle = fromThere.find(({ joining, signatures }) => joining.size + signatures.size === 0);
+    if (idle !== undefined) this.#plans.delete(idle.plan.id);
+    return idle !== undefined;
   }
 
   /** Why this host may not join; `undefined` if it may. */
@@ -180,9 +203,11 @@ export class Splitting {
     this.#effects.push({ type: "say", message: this.#stateOf(known) });
   }
 
-  /** What this host says of every plan, to a peer that comes. */
+  /** What this host says of its own plans and of those that it has consented to, to a peer that comes. */
   get greetings(): readonly PeerMessage[] {
-    return [...this.#plans.values()].map((known) => this.#stateOf(known));
+    return [...this.#plans.values()]
+      .filter(({ from, joining }) => from === undefined || joining.has(this.#self))
+      .map((known) => this.#stateOf(known));
   }
 
   #stateOf({ plan, joining, signatures }: Known): PeerMessage {
@@ -192,7 +217,7 @@ export class Splitting {
   }
 
   /** What a peer says of a plan. Faults: those of {@link learn}, BAD_SIGNATURE. */
-  hear(peer: Author, wire: Uint8Array): Result<void> {
+  hear(peer: Author, wire: Uint8Array, atMs: number): Result<void> {
     const said = read(
       wire,
       (value, what) => {
@@ -208,12 +233,12 @@ export class Splitting {
     );
     if (!said.ok) return said;
     const before = this.#plans.size;
-    const plan = this.learn(said.value.plan, peer);
+    const plan = this.learn(said.value.plan, { peer, atMs });
     if (!plan.ok) return plan;
     const known = this.#plans.get(plan.value.id);
     // Whoever thinks that this host has consented, as it may have before a restart, is told how it stands.
     if (known !== undefined && this.#plans.size > before)
-      this.#effects.push({ type: "say", message: this.#stateOf(known) });
+      this.#effects.push({ type: "tell", peer, message: this.#stateOf(known) });
     if (known === undefined || sideOf(plan.value, peer) === undefined) return ok(undefined);
     // Who has forgotten its consent, as by a restart, has not consented.
     if (said.value.isJoining) known.joining.add(peer);

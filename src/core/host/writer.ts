@@ -11,6 +11,7 @@ import {
 import {
   type Author,
   type Digest,
+  type Fault,
   limits,
   MonotonicClock,
   Prng,
@@ -93,7 +94,7 @@ export class WriterHost {
     return {
       round: this.#dag.round,
       lastCommit: this.#dag.lastCommit.index,
-      quorumCommit: this.#dag.quorumIndex,
+      quorumCommit: this.#dag.endorsedIndex,
       isSigning: this.#dag.isSigning,
       isHeld: this.#dag.isHeld,
       returning: this.#safeReturn.isOpen ? this.#safeReturn.progress : undefined,
@@ -158,7 +159,10 @@ export class WriterHost {
       case "operator-says":
         return this.#repute?.say(input.about, input.opinion, this.#time.read(nowMs));
       case "evidence":
-        return void this.#repute?.hear(input.wire, this.#time.read(nowMs));
+        return void this.#repute?.hear(input.wire, {
+          teller: "self",
+          atMs: this.#time.read(nowMs),
+        });
       case "split-plan":
         return this.#onPlan(input.wire);
       case "split-join":
@@ -271,10 +275,17 @@ export class WriterHost {
       case "evidence":
       case "split": {
         const heard = this.#repute?.hearFrom(peer.author, message, this.#time.read(nowMs));
-        if (heard?.ok === false) this.#fault(peer, heard.error.code, heard.error.detail);
+        if (heard?.ok === false) this.#onUnheard(peer, heard.error);
         return;
       }
     }
+  }
+
+  /** No room for what it says is not the peer's fault: it may only pass on what others invented. */
+  #onUnheard(peer: Peer, { code, detail }: Fault): void {
+    if (code === "TOO_MANY_STRANGERS" || code === "TOO_MANY_PLANS")
+      this.#effects.push({ type: "dropped", code, peer: peer.author });
+    else this.#fault(peer, code, detail);
   }
 
   /** This host holds both halves of a misdeed. */
@@ -418,7 +429,6 @@ export class WriterHost {
       case "tell":
         return this.#send(effect.peer, effect.message);
       case "submit":
-        return this.#accept({ type: "submit", ticket: 0, segment: effect.segment }, nowMs);
       case "standing":
         return this.#accept(effect, nowMs);
       case "guard-split":
@@ -442,8 +452,8 @@ export class WriterHost {
   #sync(paceMs: number): void {
     const reachable = this.#peers.greeted;
     const lastIndex = this.#dag.lastCommit.index;
-    const { quorumIndex } = this.#dag;
-    const peer = this.#catchUp.next({ lastIndex, quorumIndex, reachable }, paceMs);
+    const { endorsedIndex } = this.#dag;
+    const peer = this.#catchUp.next({ lastIndex, endorsedIndex, reachable }, paceMs);
     if (peer !== undefined) this.#send(peer, { type: "sync", after: lastIndex });
     this.#wakeAt(this.#catchUp.wakeAtMs(paceMs));
   }

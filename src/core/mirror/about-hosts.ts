@@ -10,7 +10,13 @@ import { sha256Text, type Verifier } from "../crypto/index.ts";
 import { type SignedStatement, type Statement, withStatement } from "../opinion/index.ts";
 import { stateKeys } from "./keys.ts";
 import type { LogLeaf } from "./leaves.ts";
-import { type ConvictionRecord, decodeConviction, encodeConviction } from "./records.ts";
+import {
+  type ConvictionRecord,
+  decodeConviction,
+  decodeReaderProof,
+  encodeConviction,
+  encodeReaderProof,
+} from "./records.ts";
 import type { MirrorState } from "./state.ts";
 import { readPardon } from "./update.ts";
 
@@ -50,8 +56,8 @@ export type AboutHost =
       readonly state: MirrorState;
       readonly event: HostEvent;
       readonly leaf?: LogLeaf;
-      /** Given the place of the leaf. */
-      readonly writes?: (leaf: number) => readonly (readonly [string, Uint8Array])[];
+      /** Given the place of the leaf; a value of `undefined` removes a key. */
+      readonly writes?: (leaf: number) => readonly (readonly [string, Uint8Array | undefined])[];
     }
   | { readonly kind: "ignored"; readonly code: string };
 
@@ -89,8 +95,11 @@ function convictionOf(culprit: PublicKey, { get }: Around): ConvictionRecord | u
   return record?.ok ? record.value : undefined;
 }
 
-/** A misdeed is ordered once, whoever reports it; a host's later ones are counted up to a limit. */
-export function onEvidence(wire: Uint8Array, around: Around): AboutHost {
+/**
+ * A misdeed is ordered once, whoever reports it; a host's later ones are counted up to a limit. `reporter` is the writer
+ * whose block brought it.
+ */
+export function onEvidence(wire: Uint8Array, reporter: Author, around: Around): AboutHost {
   const { state, get, court } = around;
   if (wire.length > limits.evidenceBytesMax) return ignored("EVIDENCE_TOO_LONG");
   if (get(stateKeys.evidence(court.idOf(wire))) !== undefined) return ignored("DUPLICATE_EVIDENCE");
@@ -102,11 +111,9 @@ export function onEvidence(wire: Uint8Array, around: Around): AboutHost {
   if (get(offence) !== undefined) return ignored("DUPLICATE_EVIDENCE");
   const before = convictionOf(culprit, around);
   if ((before?.count ?? 0) >= limits.evidencePerHostMax) return ignored("ENOUGH_EVIDENCE");
-  const isNewReader = author === undefined && before === undefined;
-  if (isNewReader && state.convictedReaders >= limits.convictedReadersMax)
-    return ignored("ENOUGH_EVIDENCE");
-  const convictedReaders = state.convictedReaders + Number(isNewReader);
   const convicted = author === undefined ? state.convicted : new Set([...state.convicted, author]);
+  const room =
+    author === undefined ? roomFor({ culprit, id, offence }, reporter, around) : undefined;
   const record = {
     count: (before?.count ?? 0) + 1,
     evidence: id,
@@ -116,15 +123,43 @@ export function onEvidence(wire: Uint8Array, around: Around): AboutHost {
   };
   return {
     kind: "taken",
-    state: { ...state, convicted, convictedReaders },
+    state: { ...state, convicted, readerProofs: room?.readerProofs ?? state.readerProofs },
     event: { type: "convicted", conviction },
     leaf: { kind: "evidence", id, culprit, of },
     writes: (leaf) => [
+      ...(room?.writes ?? []),
       [stateKeys.evidence(id), wire],
       [offence, new Uint8Array(0)],
       [stateKeys.conviction(culprit), encodeConviction({ ...record, leaf })],
     ],
   };
+}
+
+/**
+ * Anybody can make a key, call it a reader's and convict it, so proofs against hosts that are no writers have room per
+ * reporter: the newest take the place of the same writer's oldest. A writer that brings invented ones forgets its own.
+ */
+function roomFor(
+  proof: { readonly culprit: PublicKey; readonly id: Digest; readonly offence: string },
+  reporter: Author,
+  around: Around,
+): {
+  readonly readerProofs: MirrorState["readerProofs"];
+  readonly writes: readonly (readonly [string, Uint8Array | undefined])[];
+} {
+  const { state, get } = around;
+  const count = state.readerProofs.get(reporter) ?? 0;
+  const slot = stateKeys.readerProof(reporter, count % limits.readerProofsPerWriterMax);
+  const stored = get(slot);
+  const old = stored === undefined ? undefined : decodeReaderProof(stored);
+  const writes: [string, Uint8Array | undefined][] = [[slot, encodeReaderProof(proof)]];
+  if (old?.ok) {
+    writes.push([stateKeys.evidence(old.value.id), undefined], [old.value.offence, undefined]);
+    // A later proof against the same host stands in a place of its own.
+    if (convictionOf(old.value.culprit, around)?.evidence === old.value.id)
+      writes.push([stateKeys.conviction(old.value.culprit), undefined]);
+  }
+  return { readerProofs: new Map([...state.readerProofs, [reporter, count + 1]]), writes };
 }
 
 /** Only an administrator pardons, and only for the last proof: not for misdeeds to come. */

@@ -93,11 +93,14 @@ export type MirrorEvent =
   | HostEvent
   | { readonly type: "ignored"; readonly code: string; readonly author: Author };
 
+/** What is to be written to the store; `undefined` removes a key. */
+export type Writes = ReadonlyMap<string, Uint8Array | undefined>;
+
 export type Executed =
   | {
       readonly kind: "executed";
       readonly state: MirrorState;
-      readonly writes: ReadonlyMap<string, Uint8Array>;
+      readonly writes: Writes;
       readonly events: readonly MirrorEvent[];
     }
   /** The batch needs a change list that is not here; nothing was changed. */
@@ -137,7 +140,7 @@ class Execution {
   readonly #batch: OrderedBatch;
   readonly #view: MirrorView;
   readonly #config: MirrorConfig;
-  readonly #writes = new Map<string, Uint8Array>();
+  readonly #writes = new Map<string, Uint8Array | undefined>();
   readonly #events: MirrorEvent[] = [];
   readonly #store: DirectoryStore;
   readonly #pending: Map<Digest, PendingUpdate>;
@@ -187,7 +190,7 @@ class Execution {
   }
 
   #get(key: string): Uint8Array | undefined {
-    return this.#writes.get(key) ?? this.#view.get(key);
+    return this.#writes.has(key) ? this.#writes.get(key) : this.#view.get(key);
   }
 
   #append(leaf: LogLeaf): number {
@@ -203,6 +206,9 @@ class Execution {
   }
 
   #onMessage(message: OrderedMessage): void {
+    // Proofs alone may be longer: what else is ordered is kept whole, and asked for.
+    if (message.kind !== messageKinds.evidence && message.bytes.length > limits.messageBytesMax)
+      return this.#ignore("MESSAGE_TOO_LONG", message.author);
     switch (message.kind) {
       case messageKinds.update:
         return this.#onUpdate(message);
@@ -213,7 +219,7 @@ class Execution {
       case messageKinds.opinion:
         return this.#onHost(message, onOpinion(message.bytes, message.author, this.#around));
       case messageKinds.evidence:
-        return this.#onHost(message, onEvidence(message.bytes, this.#around));
+        return this.#onHost(message, onEvidence(message.bytes, message.author, this.#around));
       case messageKinds.pardon:
         return this.#onHost(message, onPardon(message.bytes, this.#config, this.#around));
       case messageKinds.origin:
@@ -223,7 +229,7 @@ class Execution {
     }
   }
 
-  get #around(): Parameters<typeof onEvidence>[1] {
+  get #around(): Parameters<typeof onEvidence>[2] {
     const { court } = this.#config;
     return { state: this.#state, get: (key) => this.#get(key), court };
   }

@@ -32,6 +32,7 @@ export {
   type MirrorView,
   type OrderedBatch,
   type OrderedMessage,
+  type Writes,
 } from "./execute.ts";
 export { hashedPath, padded, stateKeys } from "./keys.ts";
 export {

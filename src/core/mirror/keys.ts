@@ -43,6 +43,9 @@ export const stateKeys = {
   splits: "meta/splits",
   /** What is proven against a host: see {@link ConvictionRecord}. */
   conviction: (culprit: PublicKey): string => `x/${culprit}`,
+  /** Places for proofs against hosts that are no writers, by the writer that brought them: see {@link ReaderProof}. */
+  readerProof: (reporter: number, place: number): string =>
+    `y/${padded(reporter)}/${padded(place)}`,
   /** First index of application messages → the commit that holds it. */
   messages: (index: number): string => `a/${padded(index)}`,
 } as const;

@@ -1,8 +1,9 @@
-import { type Digest, fromHex, Height, limits } from "../base/index.ts";
+import { type Digest, fromHex, Height, limits, PublicKey, toHex } from "../base/index.ts";
 import {
   bytes,
   digest,
   encode,
+  exactBytes,
   fields,
   list,
   natural,
@@ -166,4 +167,30 @@ const convictionShape: Shape<ConvictionRecord> = (value, what) => {
 
 export function decodeConviction(encoded: Uint8Array): ReturnType<typeof read<ConvictionRecord>> {
   return read(encoded, convictionShape, "conviction");
+}
+
+/** A proof against a host that is no writer, as its reporter's place for it has it. */
+export interface ReaderProof {
+  readonly culprit: PublicKey;
+  /** Of the evidence. */
+  readonly id: Digest;
+  /** The key under which the store says that the misdeed is proven. */
+  readonly offence: string;
+}
+
+export function encodeReaderProof({ culprit, id, offence }: ReaderProof): Uint8Array {
+  return encode([fromHex(culprit), fromHex(id), offence]);
+}
+
+const readerProofShape: Shape<ReaderProof> = (value, what) => {
+  const [culprit, id, offence] = fields(3)(value, what);
+  return {
+    culprit: PublicKey(toHex(exactBytes(32)(culprit, `${what}.culprit`))),
+    id: digest(id, `${what}.id`),
+    offence: text(128)(offence, `${what}.offence`),
+  };
+};
+
+export function decodeReaderProof(encoded: Uint8Array): ReturnType<typeof read<ReaderProof>> {
+  return read(encoded, readerProofShape, "proof against a reader");
 }

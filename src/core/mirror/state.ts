@@ -46,8 +46,8 @@ export interface MirrorState {
   readonly opinions: OpinionMatrix;
   /** Writers that evidence convicted and nobody pardoned. */
   readonly convicted: ReadonlySet<Author>;
-  /** Hosts that are no writers and were ever convicted. */
-  readonly convictedReaders: number;
+  /** Proofs against hosts that are no writers, so many of each writer's reporting: where its next one goes. */
+  readonly readerProofs: ReadonlyMap<Author, number>;
   /** Other groups of the same past, whose publishers' records count here too. */
   readonly origins: ReadonlySet<Digest>;
   /** In the order of acceptance. */
@@ -73,7 +73,7 @@ export function genesisState({ policy, commit, timeMs }: MirrorGenesis): MirrorS
     log: emptyFrontier,
     opinions: new Map(),
     convicted: new Set(),
-    convictedReaders: 0,
+    readerProofs: new Map(),
     origins: new Set(),
     pending: new Map(),
     checkpointMs: 0,
@@ -95,7 +95,7 @@ export function encodeState(state: MirrorState): Uint8Array {
     [state.log.size, state.log.hashes],
     [...state.opinions.values()].map(statementValue),
     [...state.convicted].sort((a, b) => a - b),
-    state.convictedReaders,
+    [...state.readerProofs].sort(([a], [b]) => a - b),
     [...state.origins].map(fromHex),
     pending,
     state.checkpointMs,
@@ -112,9 +112,14 @@ const pendingShape: Shape<PendingUpdate> = (value, what) => {
   };
 };
 
+const readerProofsShape: Shape<readonly [Author, number]> = (value, what) => {
+  const [author, count] = fields(2)(value, what);
+  return [toAuthor(natural(65535)(author, `${what}.author`)), natural()(count, `${what}.count`)];
+};
+
 const stateShape: Shape<MirrorState> = (value, what) => {
   const [height, trees, policy, commit, tsMs, messages, log, ...more] = fields(13)(value, what);
-  const [opinions, convicted, convictedReaders, origins, pending, checkpointMs] = more;
+  const [opinions, convicted, readerProofs, origins, pending, checkpointMs] = more;
   const [index, hash] = fields(2)(commit, `${what}.commit`);
   const [size, hashes] = fields(2)(log, `${what}.log`);
   return {
@@ -134,7 +139,9 @@ const stateShape: Shape<MirrorState> = (value, what) => {
     convicted: new Set(
       list(natural(65535), 64)(convicted, `${what}.convicted`).map((author) => toAuthor(author)),
     ),
-    convictedReaders: natural()(convictedReaders, `${what}.convictedReaders`),
+    readerProofs: new Map(
+      list(readerProofsShape, limits.committeeWritersMax)(readerProofs, `${what}.readerProofs`),
+    ),
     origins: new Set(list(digest, 64)(origins, `${what}.origins`)),
     pending: new Map(
       list(pendingShape, 65536)(pending, `${what}.pending`).map((update) => [update.id, update]),

@@ -1,5 +1,5 @@
-import { type Digest, fail, limits, ok, type Result } from "../../base/index.ts";
-import { bytes, fields, list, type Shape, type Value } from "../../codec/index.ts";
+import { type Digest, defined, fail, limits, ok, type Result } from "../../base/index.ts";
+import { bytes, fields, list, optional, type Shape, type Value } from "../../codec/index.ts";
 import type { Verifier } from "../../crypto/index.ts";
 import {
   type DagConfig,
@@ -12,14 +12,29 @@ import {
   verifySignedHeader,
 } from "./block.ts";
 import { type Commit, commitDigest, commitShape, commitValue, encodeCommit } from "./commit.ts";
+import type { CommitCertificate } from "./commit-votes.ts";
 
-/** Commits in a row with their blocks, and the signed headers that vote for the last of them (`dag.md` §11). */
+/**
+ * Commits in a row, and the signed headers that vote for the last of them (`dag.md` §11). The first ones come with their
+ * blocks, as many as an answer holds; the others, without, are the chain to the one that is voted for.
+ */
 export interface CommitRange {
-  readonly commits: readonly { readonly commit: Commit; readonly blocks: readonly Uint8Array[] }[];
+  readonly commits: readonly RangeCommit[];
   readonly voters: readonly SignedHeader[];
 }
 
-/** A commit that a quorum endorsed, with the blocks it orders. */
+export interface RangeCommit {
+  readonly commit: Commit;
+  readonly blocks: readonly Uint8Array[] | undefined;
+}
+
+/** Commits with their blocks, and what certifies them: a vote for a commit endorses the whole chain below it. */
+export interface CertifiedRange {
+  readonly commits: readonly CertifiedCommit[];
+  readonly certificate: CommitCertificate;
+}
+
+/** A commit that f+1 writers endorsed, with the blocks it orders. */
 export interface CertifiedCommit {
   readonly commit: Commit;
   readonly bytes: Uint8Array;
@@ -29,7 +44,7 @@ export interface CertifiedCommit {
 
 export function commitRangeValue(range: CommitRange): Value {
   return [
-    range.commits.map(({ commit, blocks }) => [commitValue(commit), blocks]),
+    range.commits.map(({ commit, blocks }) => [commitValue(commit), blocks ?? null]),
     range.voters.map(signedHeaderValue),
   ];
 }
@@ -43,7 +58,8 @@ export const commitRangeShape: Shape<CommitRange> = (value, what) => {
       const [commit, blocks] = fields(2)(item, name);
       return {
         commit: commitShape(commit, `${name}.commit`),
-        blocks: list(blockWire, limits.frameBytesMax)(blocks, `${name}.blocks`),
+        blocks:
+          optional(list(blockWire, limits.commitBlocksMax))(blocks, `${name}.blocks`) ?? undefined,
       };
     }, limits.syncCommitsMax)(commits, `${what}.commits`),
     voters: list(signedHeaderShape, limits.committeeWritersMax)(voters, `${what}.voters`),
@@ -52,8 +68,9 @@ export const commitRangeShape: Shape<CommitRange> = (value, what) => {
 
 /**
  * Verifies a range that shall follow commit (`after.index`, `after.digest`): an unbroken chain, every block
- * the one its commit names, and the last commit endorsed by a quorum of distinct writers. Signatures are
- * checked too: identity does not cover them, and what is kept here will be served to others.
+ * the one its commit names, and the last commit endorsed by f+1 distinct writers. Signatures are
+ * checked too: identity does not cover them, and what is kept here will be served to others. The votes are counted
+ * first: a range without them costs no more than they do.
  * Faults: NOT_NEXT, BROKEN_CHAIN, WRONG_BLOCK, NO_QUORUM, EMPTY_RANGE.
  */
 export function verifyCommitRange(
@@ -65,27 +82,34 @@ export function verifyCommitRange(
     /** A commit that is known to be certified: a range that ends with it needs no votes. */
     readonly known?: { readonly index: number; readonly digest: Digest };
   },
-): Result<readonly CertifiedCommit[]> {
-  const certified: CertifiedCommit[] = [];
+): Result<CertifiedRange> {
+  const chain: Omit<CertifiedCommit, "blocks">[] = [];
   let last = after;
-  for (const { commit, blocks } of range.commits) {
+  for (const { commit } of range.commits) {
     if (commit.index !== last.index + 1)
       return fail("NOT_NEXT", `commit ${commit.index} does not follow ${last.index}`);
     if (commit.prev !== last.digest)
       return fail("BROKEN_CHAIN", `commit ${commit.index} continues another history`);
-    const decoded = blocksOf(commit, blocks, by);
-    if (!decoded.ok) return decoded;
     const bytes = encodeCommit(commit);
     last = { index: commit.index, digest: commitDigest(bytes) };
-    certified.push({ commit, bytes, digest: last.digest, blocks: decoded.value });
+    chain.push({ commit, bytes, digest: last.digest });
   }
-  if (certified.length === 0) return fail("EMPTY_RANGE", "no commit in the answer");
-  if (last.index === by.known?.index && last.digest === by.known.digest) return ok(certified);
-  const votes = countVoters(range.voters, last, by);
-  const quorum = by.config.rule.parentQuorum;
-  if (votes < quorum)
-    return fail("NO_QUORUM", `${votes} of the ${quorum} commit votes needed are valid`);
-  return ok(certified);
+  if (chain.length === 0) return fail("EMPTY_RANGE", "no commit in the answer");
+  const isKnown = last.index === by.known?.index && last.digest === by.known.digest;
+  const votes = isKnown ? 0 : countVoters(range.voters, last, by);
+  const needed = isKnown ? 0 : by.config.rule.f + 1;
+  if (votes < needed)
+    return fail("NO_QUORUM", `${votes} of the ${needed} commit votes needed are valid`);
+  const commits: CertifiedCommit[] = [];
+  for (const [i, { blocks: wires }] of range.commits.entries()) {
+    if (wires === undefined) break;
+    const one = defined(chain[i], "a commit of the chain");
+    const blocks = blocksOf(one.commit, wires, by);
+    if (!blocks.ok) return blocks;
+    commits.push({ ...one, blocks: blocks.value });
+  }
+  if (commits.length === 0) return fail("EMPTY_RANGE", "no commit in the answer has its blocks");
+  return ok({ commits, certificate: { ...last, voters: range.voters } });
 }
 
 function blocksOf(

@@ -1,38 +1,43 @@
 import type { Author, Digest } from "../../base/index.ts";
 import type { CommitVote, SignedHeader, VerifiedBlock } from "./block.ts";
 
-/** Commit indexes whose votes are kept; older ones have their certificates. */
+/** Commit indexes beyond the newest certificate whose votes are kept: of every writer one vote an index. */
 const indexesKept = 2000;
 
-/** A commit index, the digest that a quorum endorsed, and the headers that prove it. */
+/**
+ * A commit index, the digest that f+1 writers or more endorsed, and the headers that prove it: one of them is honest,
+ * and an honest writer votes for what it has made or adopted itself. More are not waited for: f may give no votes, and
+ * others be away. What has to expose f+1 writers where it forks is the checkpoint, which n−f cosign.
+ */
 export interface CommitCertificate {
   readonly index: number;
   readonly digest: Digest;
   readonly voters: readonly SignedHeader[];
 }
 
-/** Watches the commit votes in blocks: how far the quorum is, and the certificates (`dag.md` §11). */
+/** Watches the commit votes in blocks: how far honest writers are, and the certificates (`dag.md` §11). */
 export class CommitVotes {
-  readonly #quorum: number;
+  readonly #validity: number;
   readonly #highest: number[];
-  #quorumIndex = 0;
+  #endorsedIndex = 0;
   /** index → digest → author → header */
   readonly #votes = new Map<number, Map<Digest, Map<Author, SignedHeader>>>();
   #certified: CommitCertificate | undefined;
   /** Votes at or below are of no interest: what a restart has is beyond them. */
   #from = 0;
 
-  constructor(n: number, quorum: number) {
-    this.#quorum = quorum;
+  /** Of n writers, `validity` hold an honest one at least: f+1. */
+  constructor(n: number, validity: number) {
+    this.#validity = validity;
     this.#highest = new Array<number>(n).fill(0);
   }
 
-  /** Largest index that a quorum of writers has voted at or beyond: a hint that drives catching up. */
-  get quorumIndex(): number {
-    return this.#quorumIndex;
+  /** Largest index at or beyond which f+1 writers voted: an honest one has come so far, whatever f others say. */
+  get endorsedIndex(): number {
+    return this.#endorsedIndex;
   }
 
-  /** The newest commit with a quorum of votes on one digest. */
+  /** The newest commit with f+1 votes on one digest. */
   get certified(): CommitCertificate | undefined {
     return this.#certified;
   }
@@ -45,7 +50,7 @@ export class CommitVotes {
       this.#record(vote, author, block.signed);
     }
     if (block.header.commitVotes.length > 0)
-      this.#quorumIndex = this.#highest.toSorted((a, b) => b - a)[this.#quorum - 1] ?? 0;
+      this.#endorsedIndex = this.#highest.toSorted((a, b) => b - a)[this.#validity - 1] ?? 0;
   }
 
   #record(vote: CommitVote, author: Author, header: SignedHeader): void {
@@ -58,7 +63,7 @@ export class CommitVotes {
     voters.set(author, header);
     digests.set(vote.digest, voters);
     this.#votes.set(vote.index, digests);
-    if (voters.size >= this.#quorum) this.#certify(vote, [...voters.values()]);
+    if (voters.size >= this.#validity) this.#certify(vote, [...voters.values()]);
   }
 
   #certify(vote: CommitVote, voters: readonly SignedHeader[]): void {

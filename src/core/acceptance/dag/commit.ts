@@ -18,14 +18,11 @@ export interface Commit {
   /** Digest of commit `index − 1`. */
   readonly prev: Digest;
   readonly leader: Ref;
-  /** Newly ordered blocks, in their final order; the leader is among them. */
+  /** Newly ordered blocks, in their final order: those of lower rounds first, as many as one commit holds. */
   readonly blocks: readonly Ref[];
   /** Median clock of the leader's parents, never before the previous commit's; milliseconds. */
   readonly tsMs: number;
 }
-
-/** Most blocks one commit can order: every slot above the horizon, twins included. */
-const commitBlocksMax = 4 * limits.committeeWritersMax * limits.gcRounds;
 
 export function commitValue(commit: Commit): Value {
   return [
@@ -43,7 +40,7 @@ export const commitShape: Shape<Commit> = (value, what) => {
     index: natural()(index, `${what}.index`),
     prev: digest(prev, `${what}.prev`),
     leader: refShape(leader, `${what}.leader`),
-    blocks: list(refShape, commitBlocksMax)(blocks, `${what}.blocks`),
+    blocks: list(refShape, limits.commitBlocksMax)(blocks, `${what}.blocks`),
     tsMs: natural(2 ** 48 - 1)(tsMs, `${what}.tsMs`),
   };
 };

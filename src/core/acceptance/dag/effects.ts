@@ -1,8 +1,9 @@
 import type { Author, Digest, Round } from "../../base/index.ts";
-import type { AcceptedBatch, Segment } from "../contract.ts";
+import type { AcceptedBatch } from "../contract.ts";
 import type { Ref, SignedHeader, VerifiedBlock } from "./block.ts";
 import type { Commit } from "./commit.ts";
-import type { CertifiedCommit } from "./commit-range.ts";
+import type { CertifiedRange } from "./commit-range.ts";
+import type { Submission } from "./payload-queue.ts";
 
 /** Everything that can happen to the machine. */
 export type DagInput =
@@ -15,14 +16,10 @@ export type DagInput =
       readonly from: Author;
       readonly how: "pushed" | "fetched";
     }
-  /** A verified range of certified commits (commit sync), and what certified its last one. */
-  | {
-      readonly type: "certified";
-      readonly commits: readonly CertifiedCommit[];
-      readonly voters: readonly SignedHeader[];
-    }
-  /** Payload of this host; `ticket` comes back with the batch that orders it. */
-  | { readonly type: "submit"; readonly ticket: number; readonly segment: Segment }
+  /** A verified range of certified commits (commit sync), and what certifies them. */
+  | ({ readonly type: "certified" } & CertifiedRange)
+  /** Payload of this host; `ticket` comes back with the batch that orders it. The segment fits a payload. */
+  | ({ readonly type: "submit" } & Submission)
   /** The writers with which this host has links, itself not counted. */
   | { readonly type: "reachable"; readonly authors: ReadonlySet<Author> }
   /** Opinion: whom not to wait for, the likeliest failed first; and who is proven to cheat. Never of influence on the order. */

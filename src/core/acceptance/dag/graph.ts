@@ -74,6 +74,15 @@ export class Graph<V extends Vertex> implements GraphReader<V> {
     for (let round = this.#lowest; round <= this.#highest; round++) yield* this.atRound(round);
   }
 
+  /** Blocks of the rounds between the two that are here, however far apart the two are. */
+  between(above: number, below: number): V[] {
+    const found: V[] = [];
+    const last = Math.min(below - 1, this.#highest);
+    for (let round = Math.max(above + 1, this.#lowest); round <= last; round++)
+      found.push(...this.atRound(round));
+    return found;
+  }
+
   add(vertex: V): void {
     assert(!this.#byKey.has(vertex.key), "a block enters the graph once");
     this.#byKey.set(vertex.key, vertex);
@@ -88,13 +97,16 @@ export class Graph<V extends Vertex> implements GraphReader<V> {
   /** Forgets the rounds up to `horizon` and returns their blocks. */
   prune(horizon: number): V[] {
     const gone: V[] = [];
-    for (; this.#lowest <= horizon; this.#lowest++) {
-      for (const vertex of this.atRound(this.#lowest)) {
+    if (horizon < this.#lowest) return gone;
+    const past = [...this.#rounds.keys()].filter((round) => round <= horizon);
+    for (const round of past.sort((a, b) => a - b)) {
+      for (const vertex of this.atRound(round)) {
         this.#byKey.delete(vertex.key);
         gone.push(vertex);
       }
-      this.#rounds.delete(this.#lowest);
+      this.#rounds.delete(round);
     }
+    this.#lowest = horizon + 1;
     return gone;
   }
 }

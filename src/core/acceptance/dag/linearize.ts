@@ -9,12 +9,20 @@ export function horizonAfter(lastLeaderRound: number, gcRounds: number): number 
 
 /**
  * The blocks that a committed leader newly orders: its history above `horizon` that `isOrdered` does not
- * hold yet, sorted by (round, author, digest). The horizon comes from the previous commit, never from a cache.
+ * hold yet, sorted by (round, author, digest), up to `blocksMax` and `bytesMax`. The horizon comes from the previous
+ * commit, never from a cache. What is cut off are the highest rounds, so no block is ordered before its parents; the
+ * next leader orders it. Without a bound, cheaters could make commits that nobody can send or read back.
  */
 export function linearize<V extends Vertex>(
   graph: GraphReader<V>,
   leader: V,
-  limit: { readonly horizon: number; readonly isOrdered: (key: string) => boolean },
+  limit: {
+    readonly horizon: number;
+    readonly isOrdered: (key: string) => boolean;
+    readonly bytesOf: (vertex: V) => number;
+    readonly blocksMax: number;
+    readonly bytesMax: number;
+  },
 ): V[] {
   assert(leader.ref.round > limit.horizon, "a leader stands above the horizon");
   const seen = new Set([leader.key]);
@@ -29,7 +37,13 @@ export function linearize<V extends Vertex>(
       stack.push(defined(graph.get(key), "every parent above the horizon is in the graph"));
     }
   }
-  return out.sort((a, b) => compareRefs(a.ref, b.ref));
+  const sorted = out.sort((a, b) => compareRefs(a.ref, b.ref)).slice(0, limit.blocksMax);
+  let bytes = 0;
+  const tooMuch = sorted.findIndex((vertex) => {
+    bytes += limit.bytesOf(vertex);
+    return bytes > limit.bytesMax;
+  });
+  return tooMuch < 0 ? sorted : sorted.slice(0, tooMuch);
 }
 
 /**

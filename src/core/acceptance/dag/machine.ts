@@ -1,16 +1,15 @@
 import { Author, assert, type Digest, limits, MonotonicClock } from "../../base/index.ts";
 import type { AcceptanceMachine } from "../contract.ts";
-import { segmentBytes } from "../segment.ts";
 import { type DagConfig, type Ref, refKey, type VerifiedBlock } from "./block.ts";
 import type { Commit } from "./commit.ts";
-import type { CertifiedCommit } from "./commit-range.ts";
+import type { CertifiedCommit, CertifiedRange } from "./commit-range.ts";
 import { type CommitCertificate, CommitVotes } from "./commit-votes.ts";
 import type { DagEffect, DagInput, DropCode } from "./effects.ts";
 import { type Entry, entryOf } from "./entry.ts";
 import { Graph } from "./graph.ts";
 import { Ordering, type OrderingOutcome } from "./ordering.ts";
 import { Absence, type Pacing, RoundClock } from "./pacing.ts";
-import { PayloadQueue, type Submission } from "./payload-queue.ts";
+import { fitsPayload, PayloadQueue, type Submission } from "./payload-queue.ts";
 import { type DagSigner, Proposer } from "./proposer.ts";
 import { WaitingRoom } from "./waiting-room.ts";
 
@@ -73,7 +72,7 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
     this.#self = signer?.author;
     this.#clock = new RoundClock(config.rule.parentQuorum);
     this.#absence = new Absence(config.rule.n, config.rule.f + config.rule.c);
-    this.#votes = new CommitVotes(config.rule.n, config.rule.parentQuorum);
+    this.#votes = new CommitVotes(config.rule.n, config.rule.f + 1);
     this.#ordering = new Ordering(config, this.#graph, this.#votes);
     const parts = {
       config,
@@ -121,11 +120,12 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
     return this.#isHeld;
   }
 
-  get quorumIndex(): number {
-    return this.#votes.quorumIndex;
+  /** How far an honest writer is at least, by f+1 votes. */
+  get endorsedIndex(): number {
+    return this.#votes.endorsedIndex;
   }
 
-  /** The newest commit with a quorum of votes. */
+  /** The newest commit with f+1 votes. */
   get certified(): CommitCertificate | undefined {
     return this.#votes.certified;
   }
@@ -162,13 +162,17 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
     return this.#graph.atSlot(round, author).find(({ ref }) => ref.digest !== digest)?.block;
   }
 
-  /** Blocks of the author that its later block leaves out, though it should stand upon them. */
+  /**
+   * Blocks of the author that its later block leaves out, though it should stand upon them. A block that was not
+   * admitted says nothing, and rounds are those that are here, never those that it names.
+   */
   passedOver({ ref, header }: VerifiedBlock): Ref[] {
-    const passed: Ref[] = [];
-    const from = Math.max(this.horizon, header.parents[0]?.round ?? 0) + 1;
-    for (let round = from; round < ref.round; round++)
-      for (const entry of this.#graph.atSlot(round, ref.author)) passed.push(entry.ref);
-    return passed;
+    const key = refKey(ref);
+    if (this.#graph.get(key) === undefined && !this.#waiting.has(key)) return [];
+    return this.#graph
+      .between(header.parents[0]?.round ?? 0, ref.round)
+      .filter((entry) => entry.ref.author === ref.author)
+      .map((entry) => entry.ref);
   }
 
   /** What must be fetched: parents that blocks wait for, and tips that were dropped while this host was behind. */
@@ -193,7 +197,7 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
   }
 
   get #lag(): number {
-    return this.#votes.quorumIndex - this.#ordering.last.index;
+    return this.#votes.endorsedIndex - this.#ordering.last.index;
   }
 
   step(input: DagInput, nowMs: number): readonly DagEffect[] {
@@ -214,11 +218,8 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
       case "certified":
         return this.#onCertified(input, paceMs);
       case "submit":
-        assert(
-          segmentBytes(input.segment) + 64 <= limits.payloadBytesMax,
-          "a submission fits a block",
-        );
-        return this.#queue.push({ ticket: input.ticket, segment: input.segment });
+        assert(fitsPayload(input.segment), "a submission fits a block");
+        return this.#queue.push(input);
       case "reachable": {
         const others = this.#config.keys
           .map((_, i) => Author(i))
@@ -386,14 +387,9 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
       );
   }
 
-  #onCertified(
-    { commits, voters }: Extract<DagInput, { type: "certified" }>,
-    paceMs: number,
-  ): void {
-    const last = commits.at(-1);
-    if (last === undefined) return;
+  #onCertified({ commits, certificate }: CertifiedRange, paceMs: number): void {
     this.#isGrown = true;
-    this.#votes.restartAt({ index: last.commit.index, digest: last.digest, voters });
+    this.#votes.restartAt(certificate);
     for (const certified of commits) {
       if (certified.commit.index > this.#ordering.last.index) this.#adopt(certified, paceMs);
       if (this.#ordering.violation !== undefined) return;

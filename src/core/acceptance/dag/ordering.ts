@@ -121,7 +121,7 @@ export class Ordering {
     return this.#outcome();
   }
 
-  /** Compares what a quorum certified with this host's own commit of the same index (pitfall 8). */
+  /** Compares what f+1 certified with this host's own commit of the same index (pitfall 8). */
   compare(certified: { readonly index: number; readonly digest: Digest }): OrderingOutcome {
     const own = this.#digests.get(certified.index);
     if (own !== undefined && own !== certified.digest) {
@@ -163,7 +163,7 @@ export class Ordering {
       if (entry.isEmpty) continue;
       this.#openPayloads--;
       // All may have stopped before they voted for it: it is certified by those who start again, or not at all.
-      if (commit.index > this.#votes.quorumIndex) this.#owesPayloadVote = true;
+      if (commit.index > this.#votes.endorsedIndex) this.#owesPayloadVote = true;
     }
   }
 
@@ -197,6 +197,9 @@ export class Ordering {
     const ordered = linearize(this.#graph, leader, {
       horizon: this.horizon,
       isOrdered: (key) => this.#graph.get(key)?.ordered === true,
+      bytesOf: (entry) => entry.block.wire.length,
+      blocksMax: limits.commitBlocksMax,
+      bytesMax: limits.commitBytesMax,
     });
     const commit: Commit = {
       index: this.#last.index + 1,
@@ -243,7 +246,7 @@ export class Ordering {
       ([other, count]) => other !== digest && count > this.#config.rule.f,
     );
     if (certified?.index === index && certified.digest !== digest)
-      rivals.push([certified.digest, this.#config.rule.parentQuorum]);
+      rivals.push([certified.digest, certified.voters.length]);
     const [rival] = rivals;
     if (rival === undefined) return false;
     this.#halt(`commit ${index} is ${digest} here and ${rival[0]} at ${rival[1]} writers`);

@@ -1,11 +1,24 @@
 import { limits } from "../../base/index.ts";
 import type { Segment } from "../contract.ts";
-import { segmentBytes } from "../segment.ts";
+import { protocolMessageCount, segmentBytes } from "../segment.ts";
 
 /** A segment and the ticket by which its submitter will recognise it. */
 export interface Submission {
   readonly ticket: number;
   readonly segment: Segment;
+  /** It takes the place of an earlier one of its kind that still waits: that one has nothing to say any more. */
+  readonly isNewest?: boolean;
+}
+
+/** What an encoded payload takes beside its segments. */
+const frameBytes = 64;
+
+/** True if a payload can hold the segment, alone if need be. */
+export function fitsPayload(segment: Segment): boolean {
+  return (
+    frameBytes + segmentBytes(segment) <= limits.payloadBytesMax &&
+    protocolMessageCount(segment) <= limits.protocolMessagesMax
+  );
 }
 
 /** Payload that waits for the next own block, first in, first out. */
@@ -22,23 +35,44 @@ export class PayloadQueue {
   }
 
   push(item: Submission): void {
+    if (item.isNewest === true) this.#drop(item.segment.kind);
     this.#items.push(item);
     this.#bytes += segmentBytes(item.segment);
   }
 
-  /** Back to the front, in their old order: payload of an own block that can never be ordered any more. */
-  unshift(items: readonly Submission[]): void {
-    this.#items = [...items, ...this.#items];
-    for (const item of items) this.#bytes += segmentBytes(item.segment);
+  #drop(kind: number): void {
+    const isOld = ({ isNewest, segment }: Submission): boolean =>
+      isNewest === true && segment.kind === kind;
+    for (const item of this.#items.filter(isOld)) this.#bytes -= segmentBytes(item.segment);
+    this.#items = this.#items.filter((item) => !isOld(item));
   }
 
-  /** As much as fits one block. */
+  /**
+   * Back to the front, in their old order: payload of an own block that can never be ordered any more. What was
+   * replaced meanwhile stays replaced.
+   */
+  unshift(items: readonly Submission[]): void {
+    const kinds = new Set(
+      this.#items.filter(({ isNewest }) => isNewest).map(({ segment }) => segment.kind),
+    );
+    const back = items.filter(({ isNewest, segment }) => !isNewest || !kinds.has(segment.kind));
+    this.#items = [...back, ...this.#items];
+    for (const item of back) this.#bytes += segmentBytes(item.segment);
+  }
+
+  /** As much as a valid block can hold: its payload is bounded in bytes, segments and protocol messages. */
   take(): Submission[] {
-    let bytes = 64;
+    let bytes = frameBytes;
+    let messages = 0;
     let count = 0;
-    for (const item of this.#items) {
-      bytes += segmentBytes(item.segment);
-      if (count > 0 && (bytes > limits.payloadBytesMax || count >= limits.segmentsMax)) break;
+    for (const { segment } of this.#items) {
+      bytes += segmentBytes(segment);
+      messages += protocolMessageCount(segment);
+      const isFull =
+        bytes > limits.payloadBytesMax ||
+        messages > limits.protocolMessagesMax ||
+        count >= limits.segmentsMax;
+      if (isFull) break;
       count++;
     }
     const taken = this.#items.splice(0, count);
