@@ -143,7 +143,7 @@ export class Check implements Checks {
     if (due.size < before) this.fail("I12", `${host.id} went back from ${before} to ${due.size}`);
   }
 
-  /** I6: distinct writers of this network, as many as the quorum, all for the one commit. */
+  /** I6: distinct writers of this network, an honest one among them for sure, all for the one commit. */
   certificate(host: Named, { index, digest, voters }: CommitCertificate): void {
     if (!host.isHonest || this.#certificates.has(`${index} ${digest}`)) return;
     this.#certificates.add(`${index} ${digest}`);
@@ -156,8 +156,8 @@ export class Check implements Checks {
       if (voted.commitVotes.some((vote) => vote.index === index && vote.digest === digest))
         authors.add(ref.author);
     }
-    if (authors.size < network.rule.parentQuorum)
-      this.fail("I6", `${host.id} took ${authors.size} writers for the quorum of commit ${index}`);
+    if (authors.size <= network.rule.f)
+      this.fail("I6", `${host.id} took ${authors.size} writers' votes for commit ${index}`);
     const canonical = this.#commits[index - 1];
     if (canonical !== undefined && canonical !== digest)
       this.fail("I1", `${host.id} has a certificate of another commit ${index}`);

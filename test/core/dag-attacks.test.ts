@@ -291,7 +291,7 @@ test("what waits for parents is bounded in bytes, a writer at a time", () => {
 });
 
 test("a full waiting room turns away the farthest block, and keeps the one that is wanted next", () => {
-  const room = new WaitingRoom(() => undefined);
+  const room = new WaitingRoom(4, () => undefined);
   const config = configOf(three);
   const block = (round: number): VerifiedBlock => {
     const parents = [3, 0, 1, 2].map((author): Ref => {

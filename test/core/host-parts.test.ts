@@ -73,13 +73,47 @@ describe("catching up (dag.md §11)", () => {
     reachable: new Set(reachable.map(Author)),
   });
 
-  test("an answer is owed once, by the one that was asked", () => {
+  test("an answer is owed once, by the one that was asked, though it comes late", () => {
     const catchUp = new CatchUp(new Prng(1));
-    assert.equal(catchUp.answered(Author(2)), false);
+    assert.equal(catchUp.takeOwed(Author(2)), false);
     assert.equal(catchUp.next(state([2]), 1000), 2);
-    assert.equal(catchUp.answered(Author(1)), false);
-    assert.equal(catchUp.answered(Author(2)), true);
-    assert.equal(catchUp.answered(Author(2)), false);
+    assert.equal(catchUp.takeOwed(Author(1)), false);
+    assert.equal(catchUp.next(state([1, 2]), 5000), 1, "who let it wait is not asked next");
+    assert.equal(catchUp.takeOwed(Author(2)), true);
+    assert.equal(catchUp.takeOwed(Author(2)), false);
+  });
+
+  test("a peer that says that it is ahead, and is not, is asked itself, three times in its life", () => {
+    const catchUp = new CatchUp(new Prng(1));
+    const alone = { lastIndex: 10, endorsedIndex: 10, reachable: new Set([1, 2, 3].map(Author)) };
+    let [nowMs, questions] = [1000, 0];
+    for (let link = 0; link < 20; link++) {
+      catchUp.hint(Author(3), Number.MAX_SAFE_INTEGER);
+      for (let i = 0; i < 200; i++, nowMs += 100) {
+        const peer = catchUp.next(alone, nowMs);
+        if (peer === undefined) continue;
+        questions++;
+        assert.equal(peer, 3, "nobody else is asked for what only one says");
+      }
+      catchUp.forget(Author(3));
+    }
+    assert.equal(questions, 3);
+    assert.equal(catchUp.isFarBehind(10), false);
+    catchUp.hint(Author(2), 500);
+    assert.ok(catchUp.isFarBehind(10), "another peer is believed");
+  });
+
+  test("who is asked in vain is asked after the others; who helps is as good as new", () => {
+    const catchUp = new CatchUp(new Prng(1));
+    const asked: (number | undefined)[] = [];
+    for (let i = 0; i < 30; i++) {
+      const nowMs = 1000 + 4000 * i;
+      const peer = catchUp.next({ ...state([1, 2, 3]), lastIndex: 10 + i }, nowMs);
+      asked.push(peer);
+      if (peer !== undefined && peer !== 3 && catchUp.takeOwed(peer))
+        catchUp.answered(peer, 11 + i);
+    }
+    assert.ok(asked.filter((peer) => peer === 3).length <= 1, `${asked}`);
   });
 
   test("with nobody to ask it does not wake without a pause", () => {

@@ -1,9 +1,9 @@
+import type { Author } from "../../core/base/index.ts";
 import type { HostEffect, HostInput } from "../../core/host/index.ts";
 import type { MirrorState } from "../../core/mirror/index.ts";
 import type { HostStore } from "./host-store.ts";
+import { Inbox } from "./inbox.ts";
 
-/** Inputs stepped before one sync; more wait for the next one. */
-const batchInputsMax = 512;
 /** What only has to reach the disk waits for company: so long, and so many effects at most. */
 const deferMs = 20;
 const deferredMax = 1024;
@@ -117,7 +117,7 @@ export class HostLoop {
   readonly #stepped: (input: HostInput) => void;
   readonly #synced: (seconds: number) => void;
   readonly #onFatal: (error: unknown) => Promise<void>;
-  #queue: HostInput[] = [];
+  readonly #inbox = new Inbox();
   #deferred: HostEffect[] = [];
   #cancelDeferred: (() => void) | undefined;
   #cancelWake: (() => void) | undefined;
@@ -154,8 +154,13 @@ export class HostLoop {
 
   push(input: HostInput): void {
     if (this.#isStopped) return;
-    this.#queue.push(input);
+    this.#inbox.push(input);
     if (!this.#isRunning) this.#idle = this.#run();
+  }
+
+  /** Bytes of a peer's frames that wait, with their overhead. */
+  waiting(peer: Author): number {
+    return this.#inbox.waiting(peer);
   }
 
   async stop(): Promise<void> {
@@ -168,10 +173,10 @@ export class HostLoop {
   async #run(): Promise<void> {
     this.#isRunning = true;
     try {
-      while (this.#queue.length > 0 && !this.#isStopped) {
+      while (!this.#inbox.isEmpty && !this.#isStopped) {
         // What arrived together is stepped together: one sync serves it all.
         await this.#clock.arrived();
-        await this.#turn(this.#queue.splice(0, batchInputsMax));
+        await this.#turn(this.#inbox.take());
       }
     } catch (error) {
       this.#isStopped = true;

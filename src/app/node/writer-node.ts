@@ -56,7 +56,6 @@ export class WriterNode implements NodeRole, DeskWriter {
   readonly #verifier: Verifier;
   readonly #self: Author;
   #links: Links | undefined;
-  readonly #inbox = new Map<Author, number>();
   readonly #bans = new Map<Author, number>();
   readonly #serving = new Set<string>();
   readonly #held = new Set<Digest>();
@@ -93,7 +92,7 @@ export class WriterNode implements NodeRole, DeskWriter {
       clock: systemClock,
       perform: (effect) => this.#perform(effect),
       stepped: (input) => {
-        if (input.type === "message") this.#drain(input.peer, input.frame.length);
+        if (input.type === "message") this.#drain(input.peer);
       },
       synced: (seconds) => core.metrics.syncSeconds.observe(seconds),
       onFatal: async (error) => {
@@ -169,18 +168,14 @@ export class WriterNode implements NodeRole, DeskWriter {
     this.#loop.push(input);
   }
 
-  /** Frames from a peer; returns the bytes that now wait. */
+  /** Frames from a peer; returns the bytes that now wait, with what each takes beside what it says. */
   pushFrame(peer: Author, frame: Buffer): number {
-    const queued = (this.#inbox.get(peer) ?? 0) + frame.length;
-    this.#inbox.set(peer, queued);
     this.push({ type: "message", peer, frame });
-    return queued;
+    return this.#loop.waiting(peer);
   }
 
-  #drain(peer: Author, bytes: number): void {
-    const left = (this.#inbox.get(peer) ?? 0) - bytes;
-    this.#inbox.set(peer, left);
-    if (left < limits.peerInboxBytesMax / 2) this.#links?.drained(peer);
+  #drain(peer: Author): void {
+    if (this.#loop.waiting(peer) < limits.peerInboxBytesMax / 2) this.#links?.drained(peer);
   }
 
   #perform(effect: LaterEffect): void {

@@ -39,9 +39,9 @@ export const limits = {
   gcRounds: 50,
   /** A pushed block further ahead of the clock than this is dropped and counted. */
   roundsAheadMax: 500,
-  /** Blocks waiting for parents, per author. The one farthest from the clock is evicted. */
+  /** Blocks waiting for parents, for the sake of one author, and eight rounds of all more. The highest is evicted. */
   suspendedBlocksMax: 150,
-  /** Payload of those blocks, per author. Likewise. */
+  /** Bytes of those blocks, and the payload of one round of all more. Likewise. */
   suspendedBytesMax: 16_777_216,
   /** Bytes of payload waiting to be proposed. Above it `append` and `publish` answer 503. */
   pendingPayloadBytesMax: 16_777_216,
@@ -57,6 +57,8 @@ export const limits = {
   syncBytesMax: 8_388_608,
   /** Refs in one fetch request. A longer one is a fault of the peer. */
   fetchRefsMax: 64,
+  /** Blocks in one inventory: those of the lowest rounds that were asked for. A longer one is a fault of the peer. */
+  inventoryRefsMax: 1024,
   /** Bytes of blocks in one fetch answer. */
   fetchBytesMax: 8_388_608,
   /** One frame between hosts. A longer one closes the link. */
@@ -64,7 +66,9 @@ export const limits = {
   /** Bytes queued towards one peer. Above it the link is dropped; the peer catches up by sync. */
   peerQueueBytesMax: 67_108_864,
   /** Bytes accepted from one peer and not yet stepped. Above it reading from the peer pauses. */
-  peerInboxBytesMax: 134_217_728,
+  peerInboxBytesMax: 67_108_864,
+  /** What a frame counts there beside its length. */
+  frameOverheadBytes: 512,
   /** Invalid messages from one peer before its link is closed and it is avoided for a while. */
   peerFaultsMax: 32,
   /** Cosignatures kept per writer for sizes this host has not reached. The oldest is dropped. */
@@ -146,7 +150,7 @@ assert(
   limits.syncBytesMax + limits.payloadBytesMax < limits.frameBytesMax,
   "a sync answer fits a frame",
 );
-assert(limits.frameBytesMax * 2 <= limits.peerInboxBytesMax, "an inbox holds two frames");
+assert(limits.frameBytesMax <= limits.peerInboxBytesMax, "an inbox holds a frame");
 assert(limits.evidenceBytesMax <= limits.protocolMessageBytesMax, "a proof is a message");
 assert(2 * limits.protocolMessageBytesMax <= limits.payloadBytesMax, "a message fits a block");
 assert(limits.appendBytesMax < limits.payloadBytesMax, "an append fits a block");

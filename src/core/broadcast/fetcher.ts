@@ -25,7 +25,7 @@ const retryMs = { first: 400, longest: 30_000 };
 
 /**
  * Decides whom to ask for missing blocks (`dag.md` §10): first whoever named them, then random others, one peer
- * at a time, lowest round first. It never decides anything about the blocks themselves.
+ * at a time, the most urgent first. It never decides anything about the blocks themselves.
  */
 export class Fetcher {
   readonly #random: Prng;

@@ -54,7 +54,7 @@ interface Collected {
 export class Cosigning {
   readonly #network: Network;
   readonly #verifier: Verifier;
-  readonly #self: { readonly author: Author; readonly signer: Signer } | undefined;
+  #self: { readonly author: Author; readonly signer: Signer } | undefined;
   #guard: CosignGuard;
   #mine: SizedCosignature | undefined;
   #certifiedSize = 0;
@@ -78,6 +78,12 @@ export class Cosigning {
     this.#self = options.self;
     this.#guard = options.guard;
     this.#leaseEveryMs = options.leaseEveryMs;
+  }
+
+  /** From now on it only collects what others sign. */
+  leave(): void {
+    this.#self = undefined;
+    this.#mine = undefined;
   }
 
   /** The last own cosignature: told to every peer that comes. */

@@ -30,7 +30,7 @@ export class GapFiller {
     for (const ref of refs) this.#namedBy.set(refKey(ref), by);
   }
 
-  /** Whom to ask for which of the `missing` blocks now. */
+  /** Whom to ask for which of the `missing` blocks now; the first ones are the most urgent. */
   requests(
     missing: readonly Ref[],
     reachable: ReadonlySet<Author>,
@@ -43,11 +43,8 @@ export class GapFiller {
       return [];
     }
     const refs = new Map(missing.map((ref) => [refKey(ref), ref]));
-    const wanted = [...refs].map(([key, ref]) => ({
-      key,
-      rank: ref.round,
-      hint: this.#namedBy.get(key),
-    }));
+    for (const key of this.#namedBy.keys()) if (!refs.has(key)) this.#namedBy.delete(key);
+    const wanted = [...refs.keys()].map((key, rank) => ({ key, rank, hint: this.#namedBy.get(key) }));
     return this.#fetcher
       .requests(wanted, reachable, nowMs)
       .map(({ peer, keys }) => ({ peer, refs: keys.flatMap((key) => refs.get(key) ?? []) }));

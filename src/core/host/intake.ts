@@ -102,20 +102,20 @@ export class Intake {
   }
 
   *range(peer: Peer, range: CommitRange): Generator<Taken> {
-    if (!this.#catchUp.answered(peer.author)) return yield fault("NOT_ASKED");
-    if (range.commits.length === 0) return this.#catchUp.disappointed(peer.author);
+    if (!this.#catchUp.takeOwed(peer.author)) return yield fault("NOT_ASKED");
     const last = this.#dag.lastCommit;
     const commits = range.commits.filter(({ commit }) => commit.index > last.index);
-    // The order went on while the answer was on its way.
-    if (commits.length === 0) return;
+    // Nothing there, or the order went on while the answer was on its way.
+    if (commits.length === 0) return this.#catchUp.answered(peer.author, last.index);
     const verified = verifyCommitRange({ ...range, commits }, last, this.#by);
     if (!verified.ok) {
-      this.#catchUp.disappointed(peer.author);
+      this.#catchUp.answered(peer.author, last.index);
       return yield fault(verified.error.code, verified.error.detail);
     }
     // Tips that were dropped while this host was behind are asked for now.
     this.#gaps.lookAgain();
     yield { kind: "input", input: { type: "certified", ...verified.value } };
+    this.#catchUp.answered(peer.author, this.#dag.lastCommit.index);
   }
 }
 

@@ -63,6 +63,9 @@ export type PeerMessage =
   | { readonly type: "evidence"; readonly wire: Uint8Array }
   /** Blocks that the sender has and their author does not stand upon: who has others of these slots shows them. */
   | { readonly type: "seen"; readonly refs: readonly Ref[] }
+  /** "Which blocks have you from this round on?": from a host that stands still. */
+  | { readonly type: "inventory-wanted"; readonly fromRound: number }
+  | { readonly type: "inventory"; readonly refs: readonly Ref[] }
   /** How the sender stands to a plan to split: the plan, whether it joins, and its signature. */
   | { readonly type: "split"; readonly wire: Uint8Array };
 
@@ -80,6 +83,8 @@ const codes = {
   evidence: 11,
   split: 12,
   seen: 13,
+  "inventory-wanted": 14,
+  inventory: 15,
 } as const;
 
 function headerOrNull(signed: SignedHeader | undefined): Value {
@@ -100,8 +105,11 @@ export function encodeMessage(message: PeerMessage): Uint8Array {
       ]);
     case "block":
       return blockFrame(message.wire);
+    case "inventory-wanted":
+      return encode([codes[message.type], message.fromRound]);
     case "fetch":
     case "seen":
+    case "inventory":
       return encode([codes[message.type], message.refs.map(refValue)]);
     case "blocks":
       return encode([codes.blocks, message.wires]);
@@ -169,6 +177,14 @@ const shapes: Readonly<Record<number, Shape<PeerMessage>>> = {
   [codes.seen]: (value, what) => ({
     type: "seen",
     refs: list(refShape, limits.fetchRefsMax)(fields(2)(value, what)[1], what),
+  }),
+  [codes["inventory-wanted"]]: (value, what) => ({
+    type: "inventory-wanted",
+    fromRound: natural(2 ** 32 - 1)(fields(2)(value, what)[1], what),
+  }),
+  [codes.inventory]: (value, what) => ({
+    type: "inventory",
+    refs: list(refShape, limits.inventoryRefsMax)(fields(2)(value, what)[1], what),
   }),
   [codes.nudge]: bare("nudge"),
   [codes.probe]: bare("probe"),

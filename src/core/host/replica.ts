@@ -38,6 +38,7 @@ export class Replica {
     const self = { author, signer: cosignSigner };
     const guard = recovery.guard.checkpoint;
     this.#cosigning = new Cosigning({ network, verifier, self, guard, leaseEveryMs });
+    if (recovery.guard.joined !== undefined) this.leave();
   }
 
   get state(): MirrorState {
@@ -56,6 +57,11 @@ export class Replica {
   /** The newest checkpoint that is known to be certified. */
   get certified(): CertifiedPoint | undefined {
     return this.#certified;
+  }
+
+  /** It has joined a group that splits off: it cosigns no checkpoint of this one any more. */
+  leave(): void {
+    this.#cosigning.leave();
   }
 
   /** A certified checkpoint from elsewhere, of a size that this host has computed itself. */

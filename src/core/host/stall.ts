@@ -10,6 +10,11 @@ export class Stall {
     if (state.isWanted) this.#sinceMs ??= atMs;
   }
 
+  /** Since when it has stood still, of the steady clock; `undefined` while it goes on, or nothing waits. */
+  get sinceMs(): number | undefined {
+    return this.#sinceMs;
+  }
+
   /** How long it has stood still, milliseconds; 0 while it goes on, or nothing waits. */
   forMs(atMs: number): number {
     return this.#sinceMs === undefined ? 0 : Math.max(0, atMs - this.#sinceMs);

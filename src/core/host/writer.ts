@@ -19,6 +19,8 @@ import {
 } from "../base/index.ts";
 import { dagConfigOf, type Evidence } from "../evidence/index.ts";
 import { encodeHeld, type MirrorState, messageKinds } from "../mirror/index.ts";
+import { Allowance } from "./allowance.ts";
+import { AntiEntropy } from "./anti-entropy.ts";
 import { CatchUp } from "./catch-up.ts";
 import type { HostEffect, HostInput, WriterVitals } from "./effects.ts";
 import { GapFiller } from "./gap-filler.ts";
@@ -31,6 +33,9 @@ import { equivocationEvidence, Repute, type ReputeEffect } from "./repute.ts";
 import { SafeReturn } from "./safe-return.ts";
 import type { WriterOptions } from "./writer-options.ts";
 
+/** Small questions that a peer may ask: each costs an answer, or a round. */
+const questions = { everyMs: 50, atOnce: 32 };
+
 /** A writer: acceptance, mirror, cosigning and what writers say to one another, as one synchronous machine. */
 export class WriterHost {
   readonly #options: WriterOptions;
@@ -40,9 +45,11 @@ export class WriterHost {
   readonly #gaps: GapFiller;
   readonly #time = new MonotonicClock();
   readonly #catchUp: CatchUp;
+  readonly #antiEntropy = new AntiEntropy();
   readonly #safeReturn: SafeReturn;
   readonly #intake: Intake;
   readonly #peers = new Peers();
+  readonly #questions = new Allowance<Author>(questions);
   /** From the start on: it needs to know what time it is. */
   #repute: Repute | undefined;
   #certifiedIndex = 0;
@@ -86,6 +93,10 @@ export class WriterHost {
   /** All `state` effects of the last steps are in the store. */
   stateWritten(): void {
     this.#replica.stateWritten();
+  }
+
+  get #hasLeft(): boolean {
+    return this.#repute?.splitting.hasLeft === true || this.#options.recovery.guard.joined !== undefined;
   }
 
   /** For status pages and metrics. */
@@ -144,6 +155,7 @@ export class WriterHost {
       case "peer-down":
         this.#peers.down(input.peer);
         this.#catchUp.forget(input.peer);
+        this.#antiEntropy.forget(input.peer);
         return this.#reachableChanged(nowMs);
       case "message":
         return this.#onFrame(input.peer, input.frame, nowMs);
@@ -244,6 +256,8 @@ export class WriterHost {
   }
 
   #onMessage(peer: Peer, message: PeerMessage, nowMs: number): void {
+    if (isQuestion(message) && !this.#questions.take(peer.author, this.#time.read(nowMs)))
+      return void this.#effects.push({ type: "dropped", code: "TOO_OFTEN", peer: peer.author });
     switch (message.type) {
       case "hello":
         return this.#onHello(peer, message, nowMs);
@@ -259,6 +273,15 @@ export class WriterHost {
         return this.#accept({ type: "nudge" }, nowMs);
       case "seen":
         return this.#takeAll(peer, this.#intake.seen(message.refs), nowMs);
+      case "inventory-wanted":
+        if (!this.#antiEntropy.mayTell(peer.author, this.#time.read(nowMs))) return;
+        return this.#send(peer.author, {
+          type: "inventory",
+          refs: this.#dag.inventory(message.fromRound),
+        });
+      case "inventory":
+        if (!this.#antiEntropy.answered(peer.author)) return this.#fault(peer, "NOT_ASKED");
+        return this.#accept({ type: "inventory", refs: message.refs, from: peer.author }, nowMs);
       case "sync": {
         const { after } = message;
         return void this.#effects.push({ type: "serve-range", link: peer.link, after });
@@ -347,16 +370,17 @@ export class WriterHost {
   // ── what the parts want done ──
 
   #accept(input: DagInput, nowMs: number): void {
-    if (input.type === "block") {
-      const { author, round } = input.block.ref;
-      this.#repute?.observe(author, { type: "block", round }, this.#time.read(nowMs));
-    }
     for (const effect of this.#dag.step(input, nowMs)) this.#onDagEffect(effect, nowMs);
   }
 
   #onDagEffect(effect: DagEffect, nowMs: number): void {
     switch (effect.type) {
-      case "persist-block":
+      case "persist-block": {
+        // Only what was admitted is a sign of life: a block of a far round, or upon nothing, costs its author nothing.
+        const { author, round } = effect.block.ref;
+        this.#repute?.observe(author, { type: "block", round }, this.#time.read(nowMs));
+        return void this.#effects.push(effect);
+      }
       case "persist-commit":
       case "violation":
       case "wake":
@@ -389,15 +413,18 @@ export class WriterHost {
   #afterwards(nowMs: number): void {
     const hasSeen = (ref: Ref): boolean =>
       ref.round <= this.#dag.horizon || this.#dag.block(ref) !== undefined;
-    const minRound = this.#safeReturn.resume(hasSeen);
+    // Who has joined a group that splits off signs nothing of this one any more, whatever it learns of itself.
+    const minRound = this.#hasLeft ? undefined : this.#safeReturn.resume(hasSeen);
     if (minRound !== undefined) this.#accept({ type: "resume", minRound }, nowMs);
     const paceMs = this.#time.read(nowMs);
     this.#fetch(paceMs);
     this.#sync(paceMs);
+    this.#compare(paceMs);
     this.#hold(nowMs);
     this.#judge(nowMs);
     // Never while the disk may be an older copy: then what it has is not the newest that it saw.
-    if (!this.#safeReturn.isOpen && !this.#dag.isHeld) this.#follow(this.#replica.renew(nowMs));
+    const mayVouch = !this.#safeReturn.isOpen && !this.#dag.isHeld && !this.#hasLeft;
+    if (mayVouch) this.#follow(this.#replica.renew(nowMs));
     const certified: CommitCertificate | undefined = this.#dag.certified;
     if (certified === undefined || certified.index <= this.#certifiedIndex) return;
     this.#certifiedIndex = certified.index;
@@ -433,7 +460,8 @@ export class WriterHost {
         return this.#accept(effect, nowMs);
       case "guard-split":
         this.#effects.push(effect);
-        // What this group still orders would be lost to the one that it leaves for.
+        // What this group still orders would be lost to the one that it leaves for: it neither orders nor vouches for it.
+        this.#replica.leave();
         return this.#accept({ type: "suspend" }, nowMs);
       default:
         return void this.#effects.push(effect);
@@ -458,8 +486,24 @@ export class WriterHost {
     this.#wakeAt(this.#catchUp.wakeAtMs(paceMs));
   }
 
+  /** Where nothing goes on, the others may have what is missing here by no name. */
+  #compare(paceMs: number): void {
+    const { lastCommit, wantsRound, sizes } = this.#dag;
+    const isWanted = wantsRound || sizes.waiting > 0;
+    const state = { lastCommit: lastCommit.index, isWanted, reachable: this.#peers.greeted };
+    const peer = this.#antiEntropy.next(state, paceMs);
+    const fromRound = this.#dag.decidedRound;
+    if (peer !== undefined) this.#send(peer, { type: "inventory-wanted", fromRound });
+    this.#wakeAt(this.#antiEntropy.wakeAtMs(paceMs));
+  }
+
   #wakeAt(paceMs: number | undefined): void {
     if (paceMs !== undefined && Number.isFinite(paceMs))
       this.#effects.push({ type: "wake", atMs: this.#time.toCaller(paceMs) });
   }
+}
+
+/** What is short to say and is answered with more, or has all make a round. */
+function isQuestion({ type }: PeerMessage): boolean {
+  return type === "probe" || type === "nudge" || type === "seen" || type === "inventory-wanted";
 }

@@ -37,6 +37,8 @@ export type DagInput =
    * signed since then they may have forgotten. It signs nothing until it has caught up, which shows it.
    */
   | { readonly type: "hold"; readonly isHeld: boolean }
+  /** Blocks that a peer says it has: those that are not here are brought. */
+  | { readonly type: "inventory"; readonly refs: readonly Ref[]; readonly from: Author }
   /** A returning writer has payload and asks for one round more, so that it may sign again. */
   | { readonly type: "nudge" }
   | { readonly type: "tick" };

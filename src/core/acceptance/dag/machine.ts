@@ -48,7 +48,7 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
   readonly #config: DagConfig;
   readonly #self: Author | undefined;
   readonly #graph = new Graph<Entry>();
-  readonly #waiting = new WaitingRoom((ref) => this.#rememberTip(ref));
+  readonly #waiting: WaitingRoom;
   readonly #time = new MonotonicClock();
   readonly #clock: RoundClock;
   readonly #absence: Absence;
@@ -70,6 +70,7 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
     assert(config.keys.length === config.rule.n, "the rule is of this committee");
     this.#config = config;
     this.#self = signer?.author;
+    this.#waiting = new WaitingRoom(config.rule.n, (ref) => this.#rememberTip(ref));
     this.#clock = new RoundClock(config.rule.parentQuorum);
     this.#absence = new Absence(config.rule.n, config.rule.f + config.rule.c);
     this.#votes = new CommitVotes(config.rule.n, config.rule.f + 1);
@@ -151,6 +152,20 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
   /** The newest block of `author` here, of which a returning host is told. */
   newestOf(author: Author): VerifiedBlock | undefined {
     return this.#graph.newestOf(author, Number.POSITIVE_INFINITY)?.block;
+  }
+
+  /** The round of the newest slot that is decided. */
+  get decidedRound(): number {
+    return this.#ordering.decidedRound;
+  }
+
+  /** What is here from a round on, the lowest rounds first: for a host that stands still, and may lack some of it. */
+  inventory(fromRound: number): Ref[] {
+    const from = Math.max(fromRound, this.horizon);
+    return this.#graph
+      .between(from - 1, Number.POSITIVE_INFINITY)
+      .slice(0, limits.inventoryRefsMax)
+      .map(({ ref }) => ref);
   }
 
   block(ref: Ref): VerifiedBlock | undefined {
@@ -237,6 +252,8 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
       case "hold":
         this.#isHeld = input.isHeld;
         return;
+      case "inventory":
+        return this.#onInventory(input);
       case "nudge":
         return this.#proposer?.nudge();
       case "start":
@@ -283,12 +300,19 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
     if (this.#graph.get(key) !== undefined || this.#waiting.has(key)) return "DUPLICATE";
     if (this.#lag > limits.commitLagMax) return "COMMIT_LAG";
     // Twins that another author's block references are needed for the order; nobody else's demand counts.
-    if (!this.#waiting.isWantedByOthers(block.ref)) {
+    if (!this.#isNeededByOthers(block.ref)) {
       if (this.#hasTwin(block)) return "TWIN_PUSHED";
       if (this.#standsOnRefused(block)) return "ON_REFUSED";
     }
     if (how === "fetched" || this.#waiting.isWanted(block.ref)) return undefined;
     return block.ref.round > this.#clock.round + limits.roundsAheadMax ? "FAR_FUTURE" : undefined;
+  }
+
+  /** What another writer only says that it has counts while there is room: fewer twins than writers that have one each. */
+  #isNeededByOthers(ref: Ref): boolean {
+    const wanted = this.#waiting.wantedByOthers(ref);
+    if (wanted !== "name") return wanted === "block";
+    return this.#graph.atSlot(ref.round, ref.author).length < this.#config.rule.n;
   }
 
   /**
@@ -316,6 +340,14 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
     const { author, round } = ref;
     this.#proposer?.markCorrupt(author);
     this.#effects.push({ type: "equivocation", first, second, author, round });
+  }
+
+  #onInventory({ refs, from }: Extract<DagInput, { type: "inventory" }>): void {
+    const here = (ref: Ref): boolean =>
+      !this.#lacks(ref) || ref.round > this.#clock.round + limits.roundsAheadMax;
+    const lacking = refs.filter((ref) => !here(ref));
+    this.#waiting.name(lacking, from);
+    if (lacking.length > 0) this.#effects.push({ type: "missing", refs: lacking, from });
   }
 
   // ── insertion (§5) ──

@@ -64,6 +64,11 @@ export class Ordering {
     return horizonAfter(this.#last.round, this.#config.gcRounds);
   }
 
+  /** The round of the newest slot that is decided. */
+  get decidedRound(): number {
+    return this.#cursor.round;
+  }
+
   /** Why nothing may be ordered or signed any more. */
   get violation(): string | undefined {
     return this.#violation;

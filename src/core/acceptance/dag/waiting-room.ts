@@ -1,4 +1,4 @@
-import { type Author, limits } from "../../base/index.ts";
+import { type Author, defined, limits } from "../../base/index.ts";
 import { type Ref, refKey, type VerifiedBlock } from "./block.ts";
 
 interface Waiting {
@@ -6,23 +6,49 @@ interface Waiting {
   readonly key: string;
   /** Keys of the parents it still waits for. */
   readonly lacks: Set<string>;
+  /** For whose sake it waits: it stays while one of them has room for it. */
+  readonly causes: Set<Author>;
 }
 
+/** What waits for the sake of one author. */
+interface Share {
+  readonly blocks: Set<Waiting>;
+  bytes: number;
+}
+
+/** Missing parents that are asked for at once, for the sake of one author. */
+const missingMax = 4 * limits.fetchRefsMax;
+
 /**
- * Blocks whose parents are not here yet (`dag.md` §5). Bounded per author, so that invented parents of one
- * cheater cannot crowd out an honest writer's blocks (pitfalls 1, 4, 29).
+ * Blocks whose parents are not here yet (`dag.md` §5). Bounded per cause (pitfalls 1, 4, 29, 37c): who sends a block
+ * that nobody asked for pays for it, and for all that is fetched for its sake. What an honest writer's block needs is
+ * charged to that writer, whoever made it; junk of its maker can take no room from it, and is nobody's need. Of one
+ * cause, low rounds stay: they are what the others wait for, so whatever room there is, the history of an honest writer
+ * gets through it from below.
  */
 export class WaitingRoom {
   readonly #waiting = new Map<string, Waiting>();
   /** parent key → the blocks that wait for it */
   readonly #waiters = new Map<string, { readonly ref: Ref; readonly keys: Set<string> }>();
+  /** Blocks that a peer says it has, though nothing here names them: peer → key → ref. */
+  readonly #named = new Map<Author, Map<string, Ref>>();
+  readonly #shares = new Map<Author, Share>();
+  readonly #slots = new Map<string, Set<Waiting>>();
   /** By author, what was refused, and what stood upon it; the oldest is forgotten when there is much. */
   readonly #refused = new Map<Author, Map<string, Ref>>();
   readonly #noRoomFor: (ref: Ref) => void;
+  readonly #most: { readonly blocks: number; readonly bytes: number };
 
-  /** `noRoomFor` is told of blocks that had to leave: nobody pushes them again. */
-  constructor(noRoomFor: (ref: Ref) => void) {
+  /**
+   * For a committee of `n`: eight rounds of all fit for each cause, whatever its size. `noRoomFor` is told of blocks that
+   * had to leave: nobody pushes them again.
+   */
+  constructor(n: number, noRoomFor: (ref: Ref) => void) {
     this.#noRoomFor = noRoomFor;
+    this.#most = {
+      blocks: limits.suspendedBlocksMax + 8 * n,
+      bytes: limits.suspendedBytesMax + n * limits.payloadBytesMax,
+    };
   }
 
   get size(): number {
@@ -34,32 +60,61 @@ export class WaitingRoom {
   }
 
   blockAtSlot(round: number, author: Author): VerifiedBlock | undefined {
-    for (const { block } of this.#waiting.values()) {
-      if (block.ref.round === round && block.ref.author === author) return block;
-    }
-    return undefined;
+    const [first] = this.#slots.get(`${round}:${author}`) ?? [];
+    return first?.block;
   }
 
-  /** True while some block waits for `ref` and nobody has brought it. */
+  /** The fullest share, of the room that each cause has: 1 is full. For metrics and for the checks of the bound. */
+  get fullness(): number {
+    let most = 0;
+    for (const { blocks, bytes } of this.#shares.values())
+      most = Math.max(most, blocks.size / this.#most.blocks, bytes / this.#most.bytes);
+    return most;
+  }
+
+  /** True while some block waits for `ref`, or a peer named it, and nobody has brought it. */
   isWanted(ref: Ref): boolean {
-    return this.#waiters.has(refKey(ref));
+    const key = refKey(ref);
+    return this.#waiters.has(key) || this.#namers(key).length > 0;
+  }
+
+  #namers(key: string): Author[] {
+    const peers: Author[] = [];
+    for (const [peer, refs] of this.#named) if (refs.has(key)) peers.push(peer);
+    return peers;
   }
 
   /**
-   * True if a block of another author waits for `ref`, or for a block that waits for it: an author's own blocks
-   * cannot vouch for its twins.
+   * A peer has these, and this host has not: they are brought for the peer's sake, so many at most. What it named before
+   * and nobody brought is forgotten.
    */
-  isWantedByOthers(ref: Ref): boolean {
+  name(refs: readonly Ref[], peer: Author): void {
+    const kept = refs.slice(0, limits.inventoryRefsMax);
+    this.#named.set(peer, new Map(kept.map((ref) => [refKey(ref), ref])));
+    for (const ref of kept) {
+      const waiting = this.#waiting.get(refKey(ref));
+      if (waiting !== undefined) this.#charge(waiting, new Set([peer]));
+    }
+    this.#bound(peer);
+  }
+
+  /**
+   * `block` if a block of another author waits for `ref`, or for a block that waits for it; `name` if another writer
+   * only says that it has one of these. An author's own blocks cannot vouch for its twins.
+   */
+  wantedByOthers(ref: Ref): "block" | "name" | undefined {
     const stack = [refKey(ref)];
     const seen = new Set(stack);
+    let isNamed = false;
     for (let key = stack.pop(); key !== undefined; key = stack.pop()) {
+      if (this.#namers(key).some((peer) => peer !== ref.author)) isNamed = true;
       for (const waiter of this.#waiters.get(key)?.keys ?? []) {
-        if (this.#waiting.get(waiter)?.block.ref.author !== ref.author) return true;
+        if (this.#waiting.get(waiter)?.block.ref.author !== ref.author) return "block";
         if (!seen.has(waiter)) stack.push(waiter);
         seen.add(waiter);
       }
     }
-    return false;
+    return isNamed ? "name" : undefined;
   }
 
   /**
@@ -91,14 +146,13 @@ export class WaitingRoom {
     return this.#refused.get(ref.author)?.has(refKey(ref)) === true;
   }
 
-  /** Parks a block, or refuses it if it is the farthest and there is no room; returns parents nothing waited for before. */
+  /** Parks a block, unless none of its causes has room for it; returns parents nothing waited for before. */
   park(block: VerifiedBlock, missing: readonly Ref[]): Ref[] {
-    if (!this.#makeRoom(block)) {
-      this.#noRoomFor(block.ref);
-      return [];
-    }
     const key = refKey(block.ref);
-    this.#waiting.set(key, { block, key, lacks: new Set(missing.map(refKey)) });
+    const waiting = { block, key, lacks: new Set(missing.map(refKey)), causes: new Set<Author>() };
+    this.#waiting.set(key, waiting);
+    const slot = `${block.ref.round}:${block.ref.author}`;
+    this.#slots.set(slot, (this.#slots.get(slot) ?? new Set<Waiting>()).add(waiting));
     const fresh: Ref[] = [];
     for (const ref of missing) {
       const parentKey = refKey(ref);
@@ -109,17 +163,79 @@ export class WaitingRoom {
         if (!this.#waiting.has(parentKey)) fresh.push(ref);
       }
     }
-    return fresh;
+    const causes = this.#causesOf(key);
+    if (causes.size === 0) causes.add(block.ref.author);
+    this.#charge(waiting, causes);
+    for (const cause of causes) this.#bound(cause);
+    return this.#waiting.has(key) ? fresh : [];
+  }
+
+  /** For whose sake something is here, or is to be brought: all for whose sake others wait for it. */
+  #causesOf(key: string): Set<Author> {
+    const causes = new Set<Author>(this.#namers(key));
+    for (const waiter of this.#waiters.get(key)?.keys ?? [])
+      for (const cause of this.#waiting.get(waiter)?.causes ?? []) causes.add(cause);
+    return causes;
+  }
+
+  /** What a block waits for is needed for the sake of the same. */
+  #charge(first: Waiting, causes: ReadonlySet<Author>): void {
+    const stack = [first];
+    for (let waiting = stack.pop(); waiting !== undefined; waiting = stack.pop()) {
+      let isNews = false;
+      for (const cause of causes) {
+        if (waiting.causes.has(cause)) continue;
+        isNews = true;
+        waiting.causes.add(cause);
+        const share = this.#shares.get(cause) ?? { blocks: new Set<Waiting>(), bytes: 0 };
+        share.blocks.add(waiting);
+        share.bytes += waiting.block.wire.length;
+        this.#shares.set(cause, share);
+      }
+      if (!isNews) continue;
+      for (const parentKey of waiting.lacks) {
+        const parent = this.#waiting.get(parentKey);
+        if (parent !== undefined) stack.push(parent);
+      }
+    }
+  }
+
+  /** The highest rounds leave the share of a cause that has more than its room. */
+  #bound(cause: Author): void {
+    const share = this.#shares.get(cause);
+    while (
+      share !== undefined &&
+      (share.blocks.size > this.#most.blocks || share.bytes > this.#most.bytes)
+    ) {
+      let highest: Waiting | undefined;
+      for (const waiting of share.blocks)
+        if (highest === undefined || waiting.block.ref.round >= highest.block.ref.round)
+          highest = waiting;
+      const leaving = defined(highest, "a share that is too full has a block");
+      this.#uncharge(leaving, cause);
+      if (leaving.causes.size > 0) continue;
+      this.#evict(leaving);
+      this.#noRoomFor(leaving.block.ref);
+    }
+  }
+
+  #uncharge(waiting: Waiting, cause: Author): void {
+    const share = this.#shares.get(cause);
+    if (share === undefined || !waiting.causes.delete(cause)) return;
+    share.blocks.delete(waiting);
+    share.bytes -= waiting.block.wire.length;
+    if (share.blocks.size === 0) this.#shares.delete(cause);
   }
 
   /** `key` has arrived (or counts as present): the blocks that now have all their parents. */
   arrived(key: string): VerifiedBlock[] {
     const ready: VerifiedBlock[] = [];
+    for (const refs of this.#named.values()) refs.delete(key);
     for (const waiterKey of this.#waiters.get(key)?.keys ?? []) {
       const waiting = this.#waiting.get(waiterKey);
       waiting?.lacks.delete(key);
       if (waiting === undefined || waiting.lacks.size > 0) continue;
-      this.#waiting.delete(waiterKey);
+      this.#forget(waiting);
       ready.push(waiting.block);
     }
     this.#waiters.delete(key);
@@ -128,6 +244,8 @@ export class WaitingRoom {
 
   /** The horizon moved: blocks at or below it leave, and parents at or below it count as present. */
   onHorizon(horizon: number): VerifiedBlock[] {
+    for (const refs of this.#named.values())
+      for (const [key, ref] of refs) if (ref.round <= horizon) refs.delete(key);
     for (const refused of this.#refused.values())
       for (const [key, ref] of refused) if (ref.round <= horizon) refused.delete(key);
     for (const waiting of [...this.#waiting.values()]) {
@@ -140,11 +258,30 @@ export class WaitingRoom {
     return released;
   }
 
-  /** Parents that are neither here nor waiting themselves: what must be fetched. */
+  /**
+   * Parents that are neither here nor waiting themselves: what must be fetched. For the sake of each cause in turn, its
+   * lowest rounds first, and of each no more than can be asked for at once.
+   */
   missing(): Ref[] {
-    const refs: Ref[] = [];
-    for (const [key, { ref }] of this.#waiters) if (!this.#waiting.has(key)) refs.push(ref);
-    return refs;
+    const lists = new Map<Author, Ref[]>();
+    const miss = (cause: Author, ref: Ref): void => {
+      const list = lists.get(cause) ?? [];
+      list.push(ref);
+      lists.set(cause, list);
+    };
+    for (const [key, { ref }] of this.#waiters)
+      if (!this.#waiting.has(key)) for (const cause of this.#causesOf(key)) miss(cause, ref);
+    for (const [peer, refs] of this.#named)
+      for (const [key, ref] of refs)
+        if (!this.#waiting.has(key) && !this.#waiters.has(key)) miss(peer, ref);
+    for (const list of lists.values()) list.sort((a, b) => a.round - b.round);
+    const refs = new Map<string, Ref>();
+    for (let i = 0; i < missingMax; i++)
+      for (const list of lists.values()) {
+        const ref = list[i];
+        if (ref !== undefined) refs.set(refKey(ref), ref);
+      }
+    return [...refs.values()];
   }
 
   remove(key: string): void {
@@ -152,37 +289,21 @@ export class WaitingRoom {
     if (waiting !== undefined) this.#evict(waiting);
   }
 
-  /** Evicts the author's blocks that are farther from the clock than `block`; false if that is not enough. */
-  #makeRoom(block: VerifiedBlock): boolean {
-    const own = [...this.#waiting.values()].filter(
-      (waiting) => waiting.block.ref.author === block.ref.author,
-    );
-    own.sort((a, b) => a.block.ref.round - b.block.ref.round);
-    let bytes = own.reduce(
-      (sum, waiting) => sum + waiting.block.payload.length,
-      block.payload.length,
-    );
-    for (
-      let count = own.length + 1;
-      count > limits.suspendedBlocksMax || bytes > limits.suspendedBytesMax;
-      count--
-    ) {
-      const farthest = own.pop();
-      if (farthest === undefined || farthest.block.ref.round <= block.ref.round)
-        return own.length === 0 && count === 1;
-      bytes -= farthest.block.payload.length;
-      this.#evict(farthest);
-      this.#noRoomFor(farthest.block.ref);
-    }
-    return true;
-  }
-
   #evict(waiting: Waiting): void {
-    this.#waiting.delete(waiting.key);
+    this.#forget(waiting);
     for (const parentKey of waiting.lacks) {
       const waiters = this.#waiters.get(parentKey);
       waiters?.keys.delete(waiting.key);
       if (waiters?.keys.size === 0) this.#waiters.delete(parentKey);
     }
+  }
+
+  #forget(waiting: Waiting): void {
+    this.#waiting.delete(waiting.key);
+    const { round, author } = waiting.block.ref;
+    const slot = this.#slots.get(`${round}:${author}`);
+    slot?.delete(waiting);
+    if (slot?.size === 0) this.#slots.delete(`${round}:${author}`);
+    for (const cause of [...waiting.causes]) this.#uncharge(waiting, cause);
   }
 }
