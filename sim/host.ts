@@ -160,6 +160,10 @@ export class SimWriter extends SimHost {
       case "serve-blocks":
       case "serve-range":
         return void this.#serve(effect);
+      case "batches-needed":
+        return void this.readBack(effect).then((batches) => {
+          if (batches !== undefined) this.#push({ type: "batches", batches });
+        });
       case "disconnect":
         this.world.check.disconnected(this, effect.peer, effect.code);
         return this.world.links.ban(this.id, effect.peer, 5000);

@@ -81,6 +81,11 @@ export class SimReader extends SimHost {
         });
       return;
     }
+    if (effect.type === "batches-needed")
+      return void this.readBack(effect).then((batches) => {
+        if (batches === undefined) return;
+        void this.#turn(life, () => this.#perform(this.#host?.onBatches(batches) ?? []));
+      });
     if (effect.type === "mirror") {
       if (effect.event.type === "finished") this.told(effect.event);
       if (effect.event.type === "height") this.world.check.height(this, effect.event.record);

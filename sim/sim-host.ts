@@ -341,6 +341,19 @@ export abstract class SimHost {
     else this.world.check.halted(this, error);
   }
 
+  /** What execution left in the log; `undefined` if this life ended meanwhile. */
+  protected async readBack(range: {
+    readonly after: number;
+    readonly until: number;
+  }): Promise<readonly AcceptedBatch[] | undefined> {
+    const { life, store } = this;
+    this.world.sometimes("batches were read back from the log");
+    const batches = await store?.commits
+      .batches(range.after, range.until)
+      .catch((error) => this.unreadable(error));
+    return life === this.life ? (batches ?? []) : undefined;
+  }
+
   protected readNews(bytes: Uint8Array): News | undefined {
     const news = read(bytes, newsShape, "answer");
     return news.ok ? news.value : undefined;

@@ -285,7 +285,7 @@ test("what waits for parents is bounded in bytes, a writer at a time", () => {
   }
   const held = (bytes * machine.sizes.waiting) / 300;
   assert.ok(
-    held <= limits.peerInboxBytesMax / 4,
+    held <= limits.suspendedBytesMax + 4 * limits.payloadBytesMax,
     `one cheater makes a host hold ${held} bytes that nobody asked for`,
   );
 });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { beforeEach, describe, test } from "node:test";
 import { planOf, SimBlobStore, SimDisk, SimStateStore, World } from "../../sim/index.ts";
 import { type HostStore, openHostStore } from "../../src/app/host/index.ts";
-import { Author, limits } from "../../src/core/base/index.ts";
+import { Author, Digest, limits } from "../../src/core/base/index.ts";
 import { type HostRecovery, initialState } from "../../src/core/host/index.ts";
 import { createGuard } from "../../src/io/files/index.ts";
 import type { BlobStore } from "../../src/io/ports/index.ts";
@@ -100,21 +100,23 @@ describe("a host's disk and what it says of what was signed", () => {
     assert.equal((await opened()).found.maySign, true);
   });
 
-  test("blocks are given to others for one more horizon, and then no more", async () => {
-    const { store } = await opened();
+  test("blocks are given to others however old they are, after restarts too", async () => {
+    let { store } = await opened();
     const config = configOf(ruleOf("three", 4, 1));
     const [block] = fullRounds(config, 1)[0] ?? [];
     assert.ok(block !== undefined);
     store.appendBlock(block);
     await store.sync();
-    for (const [horizon, given] of [
-      [1, 1],
-      [limits.gcRounds, 1],
-      [limits.gcRounds + 1, 0],
-    ] as const) {
+    const old = { ...block.ref, digest: Digest("ab".repeat(32)) };
+    for (const horizon of [1, limits.gcRounds, limits.gcRounds + 1, 1000]) {
       store.writeState([], initialState(network), horizon);
-      const wires = await store.blocks([block.ref], () => undefined);
-      assert.equal(wires.length, given, `at horizon ${horizon}`);
+      const wires = await store.blocks([block.ref, old], () => undefined);
+      assert.deepEqual(
+        wires.map((wire) => Buffer.from(wire).equals(block.wire)),
+        [true],
+        `at horizon ${horizon}`,
+      );
+      ({ store } = await opened());
     }
   });
 });

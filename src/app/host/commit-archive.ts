@@ -1,7 +1,9 @@
 import {
+  type AcceptedBatch,
   blockFromWire,
   type CommitCertificate,
   type CommitRange,
+  commitDigest,
   commitShape,
   type RangeCommit,
   signedHeaderShape,
@@ -19,6 +21,7 @@ import {
   type Shape,
   type Value,
 } from "../../core/codec/index.ts";
+import { batchOf } from "../../core/host/index.ts";
 import { padded } from "../../core/mirror/index.ts";
 import type { Position, RecordLog, StateStore } from "../../io/ports/index.ts";
 
@@ -181,6 +184,22 @@ export class CommitArchive {
     if (value === undefined) return undefined;
     const entry = read(value, commitEntryShape, commitKey(index));
     return entry.ok ? entry.value : undefined;
+  }
+
+  /** What was accepted after a commit, up to another one, as far as it is here and as one answer takes it. */
+  async batches(after: number, until: number): Promise<AcceptedBatch[]> {
+    const batches: AcceptedBatch[] = [];
+    let bytes = 0;
+    for (let index = after + 1; index <= until && bytes <= limits.syncBytesMax; index++) {
+      const entry = this.commit(index);
+      const record = entry && (await this.#log.read(entry.record)).bytes;
+      const commit = record && read(record, commitShape, "commit");
+      if (record === undefined || !commit?.ok) break;
+      const blocks = await this.blocksOf(index);
+      for (const { wire } of blocks) bytes += wire.length;
+      batches.push(batchOf({ commit: commit.value, digest: commitDigest(record) }, blocks));
+    }
+    return batches;
   }
 
   /** The blocks of a commit, in their order. */

@@ -43,6 +43,7 @@ import {
   type StateStore,
   StorageError,
 } from "../../io/ports/index.ts";
+import { oldPosition, roundEntry } from "./block-index.ts";
 import { CommitArchive, commitEntry } from "./commit-archive.ts";
 import { fractionWrites } from "./fraction-writes.ts";
 import { readJoin, writeJoin } from "./join-file.ts";
@@ -54,10 +55,7 @@ const metaKeys = {
   group: "meta/group",
 } as const;
 
-/**
- * Rounds below the own horizon whose blocks are still given to others: a host that is a commit behind has a lower
- * horizon, and this one may be the only honest one that has what a cheater showed to nobody else.
- */
+/** Rounds below the own horizon whose places are still in memory: a host that is a commit behind asks for them. */
 const servedRounds = limits.gcRounds;
 
 /** A file that a storage error leaves behind. */
@@ -94,13 +92,17 @@ export class HostStore {
   readonly #files: FileSystem;
   readonly #directory: string;
   #guard: Guard;
-  /** round → where its blocks stand; down to {@link servedRounds} below the horizon. */
-  readonly #rounds = new Map<number, Map<string, Position>>();
+  /** round → where its blocks stand; down to {@link servedRounds} below the horizon, older ones on disk. */
+  readonly #rounds = new Map<
+    number,
+    Map<string, { readonly ref: Ref; readonly position: Position }>
+  >();
   /** Commits that the state has not executed, with the first position that they need. */
   #unexecuted: { readonly index: number; readonly from: Position }[] = [];
   #commitEntries: [string, Uint8Array][] = [];
   #guardChanged = false;
   #joinChanged = false;
+  #isWriter = false;
   /** It may have signed more than its disk knows of, and has not signed again since. */
   #isReturning = false;
   /** An earlier run of this host ended with a storage error. */
@@ -136,12 +138,13 @@ export class HostStore {
   }
 
   #remember(ref: Ref, position: Position): void {
-    const round = this.#rounds.get(ref.round) ?? new Map<string, Position>();
-    this.#rounds.set(ref.round, round.set(refKey(ref), position));
+    const round =
+      this.#rounds.get(ref.round) ?? new Map<string, { ref: Ref; position: Position }>();
+    this.#rounds.set(ref.round, round.set(refKey(ref), { ref, position }));
   }
 
   #positionOf(ref: Ref): Position | undefined {
-    return this.#rounds.get(ref.round)?.get(refKey(ref));
+    return this.#rounds.get(ref.round)?.get(refKey(ref))?.position;
   }
 
   appendCommit(commit: Commit, bytes: Uint8Array): void {
@@ -233,14 +236,20 @@ export class HostStore {
     horizon: number,
   ): void {
     this.#unexecuted = this.#unexecuted.filter(({ index }) => index > state.commit.index);
-    for (const round of this.#rounds.keys())
-      if (round <= horizon - servedRounds) this.#rounds.delete(round);
+    const forgotten: [string, Uint8Array][] = [];
+    for (const [round, blocks] of this.#rounds) {
+      if (round > horizon - servedRounds) continue;
+      // A reader is asked for commits only.
+      if (this.#isWriter) forgotten.push(roundEntry(this.state, round, blocks.values()));
+      this.#rounds.delete(round);
+    }
     let from = this.#oldestBlock() ?? this.#log.end;
     for (const commit of this.#unexecuted) if (isBefore(commit.from, from)) from = commit.from;
     const commits = this.#commitEntries;
     this.#commitEntries = [];
     this.state.write([
       ...commits,
+      ...forgotten,
       ...writes,
       [stateKeys.mirror, encodeState(state)],
       [metaKeys.replayFrom, positionBytes(from)],
@@ -251,7 +260,7 @@ export class HostStore {
   /** Rounds and blocks are remembered in the order of the log: the first one is the oldest. */
   #oldestBlock(): Position | undefined {
     for (const round of this.#rounds.values())
-      for (const position of round.values()) return position;
+      for (const { position } of round.values()) return position;
     return undefined;
   }
 
@@ -266,7 +275,7 @@ export class HostStore {
     let bytes = 0;
     for (const ref of refs) {
       const block = live(ref);
-      const position = this.#positionOf(ref);
+      const position = this.#positionOf(ref) ?? oldPosition(this.state, ref);
       const wire =
         block !== undefined ? block.wire : position && (await this.#log.read(position)).bytes;
       if (wire === undefined) continue;
@@ -296,6 +305,7 @@ export class HostStore {
       readonly genesisFile: string;
     },
   ): Promise<HostRecovery> {
+    this.#isWriter = about.self !== undefined;
     const hasMigrated = await this.#bindTo(network, about.genesisFile);
     const joined = await readJoin(this.#files, this.#directory);
     this.#guard = { ...this.#guard, joined: joined?.group === network.group ? joined : undefined };

@@ -1,4 +1,4 @@
-import { commitRangeValue, type Segment } from "../../core/acceptance/index.ts";
+import { type AcceptedBatch, commitRangeValue, type Segment } from "../../core/acceptance/index.ts";
 import {
   bigEndian,
   type Digest,
@@ -383,6 +383,20 @@ export class NodeCore {
     signal: AbortSignal,
   ): AsyncGenerator<{ first: number; segments: readonly Segment[] }> {
     return this.feed.tail(from, signal);
+  }
+
+  /** What execution left in the log; nothing where it cannot be read: it is asked for again. */
+  async batches(range: {
+    readonly after: number;
+    readonly until: number;
+  }): Promise<readonly AcceptedBatch[]> {
+    try {
+      return await this.store.commits.batches(range.after, range.until);
+    } catch (error) {
+      this.metrics.dropped.inc({ code: "STORAGE_LOG_CORRUPT" });
+      this.log.error({ reason: String(error) }, "cannot read back what is to be executed");
+      return [];
+    }
   }
 
   /** Commits after `after.commit` and a checkpoint above `after.size`, as soon as there is one of the two. */

@@ -145,11 +145,20 @@ export class ReaderNode implements NodeRole {
     if (violation?.type === "violation") throw new Error(`safety violation: ${violation.detail}`);
     if (persist(this.#core.store, effects)) await this.#core.store.sync();
     writeState(this.#core.store, this, effects);
-    for (const effect of effects) this.#core.perform(effect as Parameters<NodeCore["perform"]>[0]);
+    for (const effect of effects) {
+      if (effect.type === "batches-needed") this.#readBack(effect);
+      else this.#core.perform(effect as Parameters<NodeCore["perform"]>[0]);
+    }
     if (effects.some(({ type }) => type === "certified")) void this.#showOlder();
     if (!this.#host.isAtEnd || this.#stop.signal.aborted) return;
     this.#stop.abort();
     this.#onFatal(new SplitReachedError());
+  }
+
+  #readBack(range: { readonly after: number; readonly until: number }): void {
+    void this.#core
+      .batches(range)
+      .then((batches) => this.#enqueue(() => this.#perform(this.#host.onBatches(batches))));
   }
 
   // ── following ──

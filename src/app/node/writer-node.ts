@@ -189,6 +189,10 @@ export class WriterNode implements NodeRole, DeskWriter {
       case "serve-blocks":
       case "serve-range":
         return void this.#serve(effect);
+      case "batches-needed":
+        return void this.#core
+          .batches(effect)
+          .then((batches) => this.push({ type: "batches", batches }));
       case "split":
         return this.#onSplit(effect.wire, effect.isMine);
       case "disconnect":

@@ -23,6 +23,8 @@ export type HostInput =
   | { readonly type: "submit"; readonly ticket: number; readonly segment: Segment }
   /** Every byte of these accepted updates is here and durable. */
   | { readonly type: "held"; readonly updates: readonly Digest[] }
+  /** Batches that execution had left in the log, read back. */
+  | { readonly type: "batches"; readonly batches: readonly AcceptedBatch[] }
   /** A change list arrived for which execution waited. */
   | { readonly type: "changes-here" }
   /** The operator's opinion on another writer; `undefined` leaves it to the detector again. */
@@ -52,6 +54,8 @@ export type HostEffect =
   // After the sync, in order:
   | { readonly type: "state"; readonly writes: Writes }
   | { readonly type: "accepted"; readonly batch: AcceptedBatch }
+  /** These batches are to be read back from the log: what waits for a change list has no room in memory. */
+  | { readonly type: "batches-needed"; readonly after: number; readonly until: number }
   | { readonly type: "executed"; readonly commit: number; readonly firstMessage: number }
   | { readonly type: "mirror"; readonly event: MirrorEvent }
   | { readonly type: "changes-needed"; readonly changes: Digest; readonly update: Digest }

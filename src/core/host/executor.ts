@@ -1,4 +1,4 @@
-import { type AcceptedBatch, messageCount, messagesOf } from "../acceptance/index.ts";
+import { type AcceptedBatch, messageCount, messagesOf, segmentBytes } from "../acceptance/index.ts";
 import { type Digest, limits } from "../base/index.ts";
 import {
   type DueRecord,
@@ -15,7 +15,14 @@ import {
   type Writes,
 } from "../mirror/index.ts";
 
+/** Batches, and bytes of them, that wait in memory for a change list. The others are read back from the log. */
+const waitingMax = { batches: 256, bytes: 32 * 1024 * 1024 };
+
 export type ExecutorEffect =
+  /** It takes this batch now; what it deferred before is told later, in its turn. */
+  | { readonly type: "accepted"; readonly batch: AcceptedBatch }
+  /** There is room again: these batches, which are in the log, are to be accepted once more. */
+  | { readonly type: "batches-needed"; readonly after: number; readonly until: number }
   | { readonly type: "state"; readonly writes: Writes }
   /** A commit is executed; its first application message, if it has any, has this index. */
   | { readonly type: "executed"; readonly commit: number; readonly firstMessage: number }
@@ -27,7 +34,10 @@ export function certifiedWrites(state: MirrorState): ExecutorEffect {
   return { type: "state", writes: new Map([[stateKeys.certifiedState, encodeState(state)]]) };
 }
 
-/** Feeds accepted batches to the mirror, in order, and waits where a change list is still to come. */
+/**
+ * Feeds accepted batches to the mirror, in order, and waits where a change list is still to come. The order goes on
+ * meanwhile: what has no room in memory is left in the log, and asked for again.
+ */
 export class Executor {
   readonly #config: MirrorConfig;
   readonly #view: MirrorView;
@@ -35,7 +45,12 @@ export class Executor {
   readonly #unwritten = new Map<string, Uint8Array | undefined>();
   /** States at checkpoints that are due and not certified yet. */
   readonly #dueStates = new Map<number, MirrorState>();
-  #queue: OrderedBatch[] = [];
+  #queue: { readonly batch: OrderedBatch; readonly bytes: number }[] = [];
+  #queuedBytes = 0;
+  /** The newest batch that was left in the log, and this host's own tickets in those: batch → payload → tickets. */
+  #deferredTo = 0;
+  readonly #tickets = new Map<number, ReadonlyMap<number, readonly number[]>>();
+  #isAsking = false;
   #state: MirrorState;
 
   constructor(state: MirrorState, config: MirrorConfig, view: MirrorView) {
@@ -71,19 +86,76 @@ export class Executor {
     if (this.#state.commit.index === commit) this.#dueStates.set(size, this.#state);
   }
 
-  /** Batches that wait for a change list. */
+  /** Batches that wait for a change list, in memory and in the log. */
   get backlog(): number {
-    return this.#queue.length;
+    return Math.max(this.#lastQueued, this.#deferredTo) - this.#state.commit.index;
+  }
+
+  /** Bytes of batches that wait in memory. */
+  get backlogBytes(): number {
+    return this.#queuedBytes;
+  }
+
+  get #lastQueued(): number {
+    return this.#queue.at(-1)?.batch.index ?? this.#state.commit.index;
+  }
+
+  get #isFull(): boolean {
+    return this.#queue.length >= waitingMax.batches || this.#queuedBytes >= waitingMax.bytes;
   }
 
   accept(batch: AcceptedBatch): readonly ExecutorEffect[] {
-    const last = this.#queue.at(-1)?.index ?? this.#state.commit.index;
     // After a restart the order may repeat what the state has already.
-    if (batch.index <= last) return [];
+    if (batch.index <= Math.max(this.#lastQueued, this.#deferredTo)) return [];
+    if (this.#isFull || this.#deferredTo > 0) return this.#defer(batch);
+    return this.#take(batch);
+  }
+
+  /** Batches from the log, in their order; others than those that are due are nothing to it. */
+  acceptAgain(batches: readonly AcceptedBatch[]): readonly ExecutorEffect[] {
+    this.#isAsking = false;
+    const effects: ExecutorEffect[] = [];
+    for (const batch of batches) {
+      if (batch.index !== this.#lastQueued + 1 || this.#isFull) continue;
+      const tickets = this.#tickets.get(batch.index);
+      this.#tickets.delete(batch.index);
+      const payloads = batch.payloads.map((payload, i) => ({
+        ...payload,
+        tickets: tickets?.get(i) ?? payload.tickets,
+      }));
+      effects.push(...this.#take({ ...batch, payloads }));
+    }
+    if (this.#lastQueued >= this.#deferredTo) this.#deferredTo = 0;
+    // What could not be read now is asked for when something happens again.
+    return effects.length === 0 ? [] : [...effects, ...this.#ask()];
+  }
+
+  #defer({ index, payloads }: AcceptedBatch): readonly ExecutorEffect[] {
+    this.#deferredTo = index;
+    const own = payloads.flatMap(({ tickets }, i) =>
+      tickets.some((ticket) => ticket !== 0) ? [[i, tickets] as const] : [],
+    );
+    if (own.length > 0) this.#tickets.set(index, new Map(own));
+    return this.#ask();
+  }
+
+  #ask(): readonly ExecutorEffect[] {
+    if (this.#deferredTo === 0 || this.#isAsking || this.#queue.length > waitingMax.batches / 2)
+      return [];
+    if (this.#queuedBytes > waitingMax.bytes / 2) return [];
+    this.#isAsking = true;
+    const after = this.#lastQueued;
+    const until = Math.min(this.#deferredTo, after + waitingMax.batches / 2);
+    return [{ type: "batches-needed", after, until }];
+  }
+
+  #take(batch: AcceptedBatch): readonly ExecutorEffect[] {
     const isWaiting = this.#queue.length > 0;
-    this.#queue.push(orderedBatch(batch));
+    const bytes = bytesOf(batch);
+    this.#queue.push({ batch: orderedBatch(batch), bytes });
+    this.#queuedBytes += bytes;
     // What the first one waits for was asked for already.
-    return isWaiting ? [] : this.run();
+    return [{ type: "accepted", batch }, ...(isWaiting ? [] : this.#run())];
   }
 
   #keepDue(size: number): void {
@@ -95,14 +167,20 @@ export class Executor {
 
   /** Executes as far as it goes; to be called again when a change list has arrived. */
   run(): readonly ExecutorEffect[] {
+    return [...this.#run(), ...this.#ask()];
+  }
+
+  #run(): readonly ExecutorEffect[] {
     const effects: ExecutorEffect[] = [];
-    for (let batch = this.#queue[0]; batch !== undefined; batch = this.#queue[0]) {
+    for (let first = this.#queue[0]; first !== undefined; first = this.#queue[0]) {
+      const { batch, bytes } = first;
       const done = execute(this.#state, batch, { view: this.#view, config: this.#config });
       if (done.kind === "needs") {
         effects.push({ type: "changes-needed", changes: done.changes, update: done.update });
         return effects;
       }
       this.#queue.shift();
+      this.#queuedBytes -= bytes;
       effects.push({ type: "executed", commit: batch.index, firstMessage: this.#state.messages });
       this.#state = done.state;
       for (const [key, value] of done.writes) this.#unwritten.set(key, value);
@@ -114,6 +192,13 @@ export class Executor {
     }
     return effects;
   }
+}
+
+function bytesOf({ payloads }: AcceptedBatch): number {
+  let bytes = 0;
+  for (const { segments } of payloads)
+    for (const segment of segments) bytes += segmentBytes(segment);
+  return bytes;
 }
 
 /** What the mirror sees of a batch: application messages are only counted. */

@@ -1,4 +1,5 @@
 import {
+  type AcceptedBatch,
   type CertifiedCommit,
   type CommitRange,
   type DagConfig,
@@ -12,7 +13,7 @@ import type { DueRecord, MirrorState, MirrorView } from "../mirror/index.ts";
 import type { HostEffect } from "./effects.ts";
 import { certifiedWrites, Executor, type ExecutorEffect } from "./executor.ts";
 import { mirrorConfigOf } from "./network-config.ts";
-import { batchesToReplay, type HostRecovery } from "./recovery.ts";
+import { batchesToReplay, batchOf, type HostRecovery } from "./recovery.ts";
 
 export interface FollowerOptions {
   readonly network: Network;
@@ -87,7 +88,7 @@ export class FollowerHost {
   start(): readonly HostEffect[] {
     const effects: HostEffect[] = [];
     for (const batch of batchesToReplay(this.#recovery)) {
-      effects.push({ type: "accepted", batch }, ...this.#run(this.#executor.accept(batch)));
+      effects.push(...this.#run(this.#executor.accept(batch)));
     }
     return effects;
   }
@@ -120,13 +121,14 @@ export class FollowerHost {
     this.#last = { index: commit.index, digest };
     const effects: HostEffect[] = blocks.map((block) => ({ type: "persist-block", block }));
     effects.push({ type: "persist-commit", commit, bytes });
-    const payloads = blocks
-      .filter((block) => block.segments.length > 0)
-      .map((block) => ({ author: block.ref.author, segments: block.segments, tickets: [] }));
-    const batch = { index: commit.index, digest, tsMs: commit.tsMs, payloads };
-    effects.push({ type: "accepted", batch });
+    const batch = batchOf({ commit, digest }, blocks);
     effects.push(...this.#run(this.#executor.accept(batch)));
     return effects;
+  }
+
+  /** Batches that were left in the log. */
+  onBatches(batches: readonly AcceptedBatch[]): readonly HostEffect[] {
+    return this.#run(this.#executor.acceptAgain(batches));
   }
 
   /** A change list arrived for which execution waited. */

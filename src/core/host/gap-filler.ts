@@ -44,7 +44,11 @@ export class GapFiller {
     }
     const refs = new Map(missing.map((ref) => [refKey(ref), ref]));
     for (const key of this.#namedBy.keys()) if (!refs.has(key)) this.#namedBy.delete(key);
-    const wanted = [...refs.keys()].map((key, rank) => ({ key, rank, hint: this.#namedBy.get(key) }));
+    const wanted = [...refs.keys()].map((key, rank) => ({
+      key,
+      rank,
+      hint: this.#namedBy.get(key),
+    }));
     return this.#fetcher
       .requests(wanted, reachable, nowMs)
       .map(({ peer, keys }) => ({ peer, refs: keys.flatMap((key) => refs.get(key) ?? []) }));

@@ -5,7 +5,7 @@ export { FollowerHost, type FollowerOptions } from "./follower.ts";
 export { decodeMessage, encodeMessage, type PeerMessage } from "./messages.ts";
 export { initialState, mirrorConfigOf } from "./network-config.ts";
 export type { OpinionView } from "./opinions.ts";
-export type { Guard, HostRecovery, RecoveredCommit } from "./recovery.ts";
+export { batchOf, type Guard, type HostRecovery, type RecoveredCommit } from "./recovery.ts";
 export {
   type CertifiedPoint,
   certifiedPointOf,

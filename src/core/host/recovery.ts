@@ -39,13 +39,21 @@ export function batchesToReplay(recovery: HostRecovery): AcceptedBatch[] {
   const batches: AcceptedBatch[] = [];
   for (const { commit, digest } of recovery.commits) {
     if (commit.index <= recovery.state.commit.index) continue;
-    const payloads = commit.blocks
-      .map((ref) =>
-        defined(blocks.get(refKey(ref)), "a committed block is in the log before its commit"),
-      )
-      .filter((block) => block.segments.length > 0)
-      .map((block) => ({ author: block.ref.author, segments: block.segments, tickets: [] }));
-    batches.push({ index: commit.index, digest, tsMs: commit.tsMs, payloads });
+    const ordered = commit.blocks.map((ref) =>
+      defined(blocks.get(refKey(ref)), "a committed block is in the log before its commit"),
+    );
+    batches.push(batchOf({ commit, digest }, ordered));
   }
   return batches;
+}
+
+/** What a commit orders, from its blocks in their order; without tickets, since nobody waits for what is read back. */
+export function batchOf(
+  { commit, digest }: RecoveredCommit,
+  blocks: readonly VerifiedBlock[],
+): AcceptedBatch {
+  const payloads = blocks
+    .filter((block) => block.segments.length > 0)
+    .map((block) => ({ author: block.ref.author, segments: block.segments, tickets: [] }));
+  return { index: commit.index, digest, tsMs: commit.tsMs, payloads };
 }

@@ -87,13 +87,18 @@ export class Replica {
     if (due !== undefined) this.#executor.rememberDue(due);
     const effects = due === undefined ? [] : this.#fromCosigning(this.#cosigning.onDue(due, nowMs));
     for (const batch of batchesToReplay(this.#recovery)) {
-      effects.push({ type: "accepted", batch }, ...this.accept(batch, nowMs));
+      effects.push(...this.accept(batch, nowMs));
     }
     return effects;
   }
 
   accept(batch: AcceptedBatch, nowMs: number): ReplicaEffect[] {
     return this.#fromExecutor(this.#executor.accept(batch), nowMs);
+  }
+
+  /** Batches that were left in the log. */
+  acceptAgain(batches: readonly AcceptedBatch[], nowMs: number): ReplicaEffect[] {
+    return this.#fromExecutor(this.#executor.acceptAgain(batches), nowMs);
   }
 
   changesHere(nowMs: number): ReplicaEffect[] {

@@ -96,7 +96,9 @@ export class WriterHost {
   }
 
   get #hasLeft(): boolean {
-    return this.#repute?.splitting.hasLeft === true || this.#options.recovery.guard.joined !== undefined;
+    return (
+      this.#repute?.splitting.hasLeft === true || this.#options.recovery.guard.joined !== undefined
+    );
   }
 
   /** For status pages and metrics. */
@@ -166,6 +168,8 @@ export class WriterHost {
         );
       case "held":
         return this.#submitHeld(input.updates, nowMs);
+      case "batches":
+        return this.#follow(this.#replica.acceptAgain(input.batches, nowMs));
       case "changes-here":
         return this.#follow(this.#replica.changesHere(nowMs));
       case "operator-says":
@@ -393,7 +397,6 @@ export class WriterHost {
       case "missing":
         return this.#gaps.named(effect.refs, effect.from);
       case "accept":
-        this.#effects.push({ type: "accepted", batch: effect.batch });
         return this.#follow(this.#replica.accept(effect.batch, nowMs));
       case "equivocation":
         return this.#saw(equivocationEvidence(effect, this.#config));
