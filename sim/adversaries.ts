@@ -1,67 +1,17 @@
-import { type Block, blockFromWire, type VerifiedBlock } from "../src/core/acceptance/index.ts";
-import { type Author, Digest, Round } from "../src/core/base/index.ts";
-import { sha256 } from "../src/core/crypto/index.ts";
+import type { Block, VerifiedBlock } from "../src/core/acceptance/index.ts";
+import { type Author, Round } from "../src/core/base/index.ts";
 import { decodeMessage, encodeMessage } from "../src/core/host/index.ts";
+import {
+  type Adversary,
+  frameOf,
+  ownBlock,
+  perBlock,
+  perFrame,
+  randomDigest,
+  through,
+} from "./adversary.ts";
 import { forged, recosigned } from "./forge.ts";
-import type { SimWriter } from "./host.ts";
-import type { Outgoing } from "./outgoing.ts";
-import type { AdversaryName } from "./plan.ts";
-import type { Realm } from "./realm.ts";
-
-/** How one writer cheats. Everything else about it is the unmodified host. */
-export interface Adversary {
-  readonly name: AdversaryName;
-  /** What it does in a sentence, for people. */
-  readonly says: string;
-  /** Turns a writer into this cheater; called once it is made, before it starts. */
-  readonly corrupt: (writer: SimWriter, world: Realm) => void;
-}
-
-type Sent = ReturnType<Outgoing>;
-
-/** The block in a frame, if it is one of this writer's own. */
-function ownBlock(writer: SimWriter, frame: Uint8Array): VerifiedBlock | undefined {
-  const message = decodeMessage(frame);
-  if (!message.ok || message.value.type !== "block") return undefined;
-  const block = blockFromWire(message.value.wire);
-  return block.ok && block.value.ref.author === writer.author ? block.value : undefined;
-}
-
-function frameOf(block: Block): Uint8Array {
-  return encodeMessage({ type: "block", wire: block.wire });
-}
-
-/** What a cheater does to a frame on its way to a peer; undefined leaves it as it is. */
-type Change<T> = (
-  what: T,
-  at: { readonly world: Realm; readonly writer: SimWriter; readonly peer: Author },
-) => Sent | undefined;
-
-function perFrame(name: AdversaryName, says: string, change: Change<Uint8Array>): Adversary {
-  return {
-    name,
-    says,
-    corrupt: (writer, world) => {
-      writer.outgoing = (frame, peer) => {
-        const changed = change(frame, { world, writer, peer });
-        if (changed === undefined) return [{ frame }];
-        world.misdeed(name);
-        return changed;
-      };
-    },
-  };
-}
-
-/** An adversary that changes own blocks on their way to some peers. */
-function perBlock(name: AdversaryName, says: string, change: Change<VerifiedBlock>): Adversary {
-  return perFrame(name, says, (frame, at) => {
-    const block = ownBlock(at.writer, frame);
-    return block && change(block, at);
-  });
-}
-
-const randomDigest = (world: Realm): Digest =>
-  Digest(sha256(Buffer.from(`${world.random.next()}`)));
+import { withholders } from "./withholders.ts";
 
 export const equivocator: Adversary = perBlock(
   "equivocator",
@@ -150,7 +100,7 @@ const impostor: Adversary = {
       const parents = block.header.parents.map((ref) => (ref === victim ? fake.ref : ref));
       return forged({ world, writer }, block, { parents });
     };
-    writer.outgoing = (frame) => {
+    through(writer, (frame) => {
       const message = decodeMessage(frame);
       if (message.ok && message.value.type === "blocks") {
         const wires = [...message.value.wires, ...made.slice(-20).map(({ wire }) => wire)];
@@ -160,7 +110,7 @@ const impostor: Adversary = {
       if (block === undefined || !world.random.chance(0.1)) return [{ frame }];
       world.misdeed("impostor");
       return [{ frame: frameOf(imitate(block)) }];
-    };
+    });
   },
 };
 
@@ -195,13 +145,13 @@ const replayer: Adversary = {
   says: "says again what it said long ago",
   corrupt: (writer, world) => {
     const kept: Uint8Array[] = [];
-    writer.outgoing = (frame) => {
+    through(writer, (frame) => {
       if (kept.length < 500) kept.push(frame);
       else kept[world.random.below(500)] = frame;
       if (!world.random.chance(0.2)) return [{ frame }];
       world.misdeed("replayer");
       return [{ frame }, { frame: kept[world.random.below(kept.length)] ?? frame }];
-    };
+    });
   },
 };
 
@@ -260,9 +210,10 @@ export const twins: Adversary = {
   corrupt: (writer, world) => {
     const twin = world.addTwin(writer);
     const { far } = world;
-    const isTwin = (peer: Author): boolean => world.plan.corrupt.get(peer) === "twins";
-    writer.outgoing = (frame, peer) => (far.has(peer) && !isTwin(peer) ? [] : [{ frame }]);
-    twin.outgoing = (frame, peer) => (far.has(peer) || isTwin(peer) ? [{ frame }] : []);
+    const isTwin = (peer: Author): boolean =>
+      world.plan.corrupt.get(peer)?.startsWith("twins") === true;
+    through(writer, (frame, peer) => (far.has(peer) && !isTwin(peer) ? [] : [{ frame }]));
+    through(twin, (frame, peer) => (far.has(peer) || isTwin(peer) ? [{ frame }] : []));
     const divide = (): void => {
       const honest = world.writers.filter(({ isHonest }) => isHonest);
       for (const { author } of world.random
@@ -301,4 +252,5 @@ export const adversaries: readonly Adversary[] = [
   falseHolder,
   clockLiar,
   amnesiac,
+  ...withholders,
 ];

@@ -46,7 +46,9 @@ export class Clients {
   append(via: SimWriter): string | undefined {
     const text = `m${this.#count++} via ${via.id}`;
     this.#world.submitted.set(text, via.id);
-    return via.append(Buffer.from(text)) === undefined ? undefined : text;
+    if (via.append(Buffer.from(text)) === undefined) return undefined;
+    if (via.isHonest) this.#world.submittedMs.set(text, this.#world.scheduler.nowMs);
+    return text;
   }
 
   /** A signed update; its id once the writer has it, or undefined where the writer does not take any. */

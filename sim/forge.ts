@@ -6,7 +6,7 @@ import {
   headerDigest,
   wireOf,
 } from "../src/core/acceptance/index.ts";
-import { cosign } from "../src/core/crypto/index.ts";
+import { cosign, sha256 } from "../src/core/crypto/index.ts";
 import { encodeMessage, type PeerMessage } from "../src/core/host/index.ts";
 import type { SimWriter } from "./host.ts";
 import type { Realm } from "./realm.ts";
@@ -44,4 +44,16 @@ export function recosigned(
   const { cosign: signer } = world.signersOf(writer.author);
   const { signature } = cosign(checkpoint, { name, signer, timeS: told.timeS });
   return encodeMessage({ ...told, root, signature });
+}
+
+/** A block with other bytes in the place of its payload, as its header says. */
+export function withPayload(
+  by: { readonly world: Realm; readonly writer: SimWriter },
+  block: Block,
+  payload: Uint8Array,
+): Block {
+  const { segments } = block.header.payload;
+  const named = { digest: sha256(payload), bytes: payload.length, segments };
+  const { header, ref, signed } = forged(by, block, { payload: named });
+  return { ...block, header, ref, signed, payload, wire: wireOf(signed, payload) };
 }

@@ -7,6 +7,7 @@ import { messageKinds, type SignedUpdate } from "../src/core/mirror/index.ts";
 import { type DetectorChoice, defaultDetector, type Opinion } from "../src/core/opinion/index.ts";
 import { createGuard } from "../src/io/files/index.ts";
 import type { Outgoing } from "./outgoing.ts";
+import type { Puppet } from "./puppet.ts";
 import type { Realm } from "./realm.ts";
 import { home, SimHost } from "./sim-host.ts";
 
@@ -20,6 +21,8 @@ export class SimWriter extends SimHost {
   readonly #saidHeld = new Set<Digest>();
   /** How it sends; adversaries replace it. */
   outgoing: Outgoing = (frame) => [{ frame }];
+  /** What sits in the place of the host: a cheater that only pretends to be one. */
+  puppet: Puppet | undefined;
   /** Another copy of this identity, behind the same links: it hears all that this one hears. */
   twin: SimWriter | undefined;
   /** The copy whose links these are, if they are not its own. */
@@ -57,6 +60,7 @@ export class SimWriter extends SimHost {
   }
 
   protected async start(life: number): Promise<void> {
+    if (this.puppet !== undefined) return this.#attach(life);
     const { network } = this.world;
     const { store, isGuardWhole } = await this.open();
     const recovery = await store.recover(network, {
@@ -132,7 +136,8 @@ export class SimWriter extends SimHost {
 
   /** Both copies hear everybody; only in a divided network each hears its own side. */
   #hear(input: HostInput, isFromTwin = false): void {
-    const { twin } = this;
+    const { twin, puppet } = this;
+    if (puppet !== undefined) return puppet.hear(input);
     if (twin === undefined) return this.#push(input);
     if (input.type === "message" && this.world.isDivided) {
       const isFar = this.world.far.has(input.peer) || isFromTwin;

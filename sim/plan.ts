@@ -46,7 +46,18 @@ export const adversaryNames = [
   "false-holder",
   "clock-liar",
   "amnesiac",
+  "abstainer",
+  "divider",
+  "hoarder",
+  "sniper",
+  "reticent",
+  "numerologist",
+  "filler",
+  "flooder",
+  "boaster",
 ] as const;
+/** Cheats that go with any other one: a cheater has up to two of them beside its own. */
+export const besideNames = ["reticent", "numerologist", "filler", "flooder", "boaster"] as const;
 export type AdversaryName = (typeof adversaryNames)[number];
 
 /** Everything that a seed decides before the first event. */
@@ -56,8 +67,10 @@ export interface Plan {
   readonly rule: { readonly name: RuleName; readonly budget: FaultBudget };
   readonly leaders: number;
   readonly readers: number;
-  /** Writer → how it cheats. */
+  /** Writer → how it cheats: names, with `+` between them. */
   readonly corrupt: ReadonlyMap<number, string>;
+  /** Nothing troubles this world but its cheaters: then it must go on all the time. */
+  readonly isCalm: boolean;
   /** Readers that lie, and how. */
   readonly liars: ReadonlyMap<number, string>;
   readonly troubles: ReadonlySet<Trouble>;
@@ -132,11 +145,17 @@ export function planOf(seed: number, options: PlanOptions = {}): Plan {
   const drawn = pick(random, drawnSizes);
   const n = options.n ?? drawn;
   const rule = drawRule(random, n);
-  const corrupt = drawCheaters(random, rule.budget, options);
+  const plain = drawCheaters(random, rule.budget, options);
+  // Drawn by a hand of its own, so that the rest of a seed is what it was.
+  const beside = new Prng(seed ^ 0xadd);
+  const corrupt = new Map(
+    [...plain].map(([author, name]) => [author, withBeside(name, beside, options)]),
+  );
+  const isCalm = corrupt.size > 0 && beside.chance(0.25);
   const drawnReaders = random.below(3);
   const readers = options.readers ?? drawnReaders;
   const liars = drawLiars(random, readers);
-  const drawnTroubles = troubles.filter(() => random.chance(0.3));
+  const drawnTroubles = troubles.filter(() => random.chance(0.3) && !isCalm);
   const on = new Set(drawnTroubles.filter((trouble) => !options.off?.includes(trouble)));
   const isLarge = n > 7;
   return {
@@ -146,6 +165,7 @@ export function planOf(seed: number, options: PlanOptions = {}): Plan {
     leaders: 1 + random.below(Math.min(n, 4)),
     readers,
     corrupt,
+    isCalm: isCalm || (corrupt.size > 0 && on.size === 0),
     liars,
     troubles: on,
     weather: drawWeather(random, on),
@@ -179,6 +199,12 @@ function drawCheaters(
   const count = cheats ?? Math.min(f, adversary === undefined ? drawn : Math.max(1, drawn));
   const authors = random.shuffled(Array.from({ length: n }, (_, i) => i)).slice(0, count);
   return new Map(authors.map((author) => [author, adversary ?? pick(random, adversaryNames)]));
+}
+
+function withBeside(name: string, random: Prng, { adversary }: PlanOptions): string {
+  const drawn = random.shuffled(besideNames).slice(0, random.below(3));
+  // Who asks for one cheat by name wants to see that one.
+  return adversary === undefined ? [...new Set([name, ...drawn])].join("+") : name;
 }
 
 function drawLiars(random: Prng, readers: number): Map<number, string> {

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { limits, Prng } from "../src/core/base/index.ts";
 import { Clients } from "./clients.ts";
 import type { SimWriter } from "./host.ts";
+import { Liveness } from "./liveness.ts";
 import { Nemesis } from "./nemesis.ts";
 import type { Plan } from "./plan.ts";
 import { World } from "./world.ts";
@@ -18,6 +19,10 @@ export interface Outcome {
   readonly heights: number;
   /** The longest time from the sight of a misdeed to its proof at all, milliseconds. */
   readonly slowestProofMs: number;
+  /** Where nothing but cheaters troubles the world: the longest time from a request to its place in the order. */
+  readonly slowestOrderMs: number;
+  /** The most that an honest writer sent in one simulated second. */
+  readonly busiest: { readonly frames: number; readonly bytes: number };
   readonly reached: ReadonlyMap<string, number>;
   readonly misdeeds: ReadonlyMap<string, number>;
   readonly culprits: readonly number[];
@@ -34,7 +39,7 @@ const nearCommits = 200;
 /** In which a host that is well gets hold of what is certified, milliseconds. */
 const catchUpMs = 4000;
 const limitsOfQueues = {
-  waitingBlocks: 13 * limits.suspendedBlocksMax,
+  waitingBlocks: 13 * (limits.suspendedBlocksMax + 8 * 13),
   graphBlocks: 20_000,
   pendingBytes: limits.pendingPayloadBytesMax,
 };
@@ -64,8 +69,10 @@ export async function runPlan(plan: Plan, watch?: (world: World) => void): Promi
   await world.start();
   nemesis.start();
   clients.start(plan.everyMs, plan.stormMs);
+  const liveness = new Liveness(world);
   const goesOn = (): boolean => {
     boundsHold(world);
+    liveness.look();
     return check.failure === undefined || isControl;
   };
   await scheduler.run(plan.stormMs, goesOn);
@@ -84,6 +91,8 @@ export async function runPlan(plan: Plan, watch?: (world: World) => void): Promi
     messages: check.messages.length,
     heights: check.heights,
     slowestProofMs: check.slowestProofMs,
+    slowestOrderMs: liveness.slowestMs,
+    busiest: liveness.busiest,
     reached: world.reached,
     misdeeds: world.misdeeds,
     culprits: [...check.culprits].sort((a, b) => a - b),
@@ -113,7 +122,10 @@ function boundsHold(world: World): void {
   for (const writer of world.honestWriters) {
     const vitals = writer.machine?.vitals;
     if (vitals === undefined) continue;
-    const { waitingBlocks, graphBlocks, pendingBytes } = vitals;
+    const { waitingBlocks, graphBlocks, pendingBytes, bounds } = vitals;
+    for (const [name, { size, most }] of Object.entries(bounds))
+      if (size > most)
+        world.check.fail("I17", `${writer.id} holds ${size} of ${name}, not ${most}`);
     const holds = { waitingBlocks, graphBlocks, pendingBytes };
     for (const [name, most] of Object.entries(limitsOfQueues))
       if (holds[name as keyof typeof holds] > most)

@@ -70,7 +70,7 @@ export class SimStateStore implements StateStore {
 
   /** Everything that every host must have alike at the same place of the order, as one text. */
   image(): string {
-    const isShared = (key: string): boolean => !/^(meta\/|[bcv]\/)/.test(key);
+    const isShared = (key: string): boolean => !/^(meta\/|[bcrv]\/)/.test(key);
     const keys = [...this.#entries.keys()].filter(isShared).sort(compareText);
     return keys
       .map((key) => `${key}=${Buffer.from(this.#entries.get(key) ?? []).toString("hex")}`)

@@ -37,6 +37,8 @@ export class World implements Realm {
   readonly epochMs = 1_700_000_000_000;
   /** Messages that clients sent, and through whom. */
   readonly submitted = new Map<string, string>();
+  /** Those that an honest writer took, and when, until they are ordered. */
+  readonly submittedMs = new Map<string, number>();
   onFinished: (host: Named, event: Extract<MirrorEvent, { type: "finished" }>) => void = () =>
     undefined;
   onAcknowledged: (host: Named, text: string) => void = () => undefined;
@@ -62,12 +64,14 @@ export class World implements Realm {
       this.writers.push(this.#makeWriter(`w${i}`, i, !plan.corrupt.has(i)));
     for (let i = 0; i < plan.readers; i++)
       this.readers.push(new SimReader(this, `r${i}`, !plan.liars.has(i)));
-    for (const [author, name] of plan.corrupt) {
-      const adversary = adversaries.find((one) => one.name === name);
-      const writer = this.writers[author];
-      if (adversary === undefined || writer === undefined) throw new Error(`no adversary ${name}`);
-      adversary.corrupt(writer, this);
-    }
+    for (const [author, names] of plan.corrupt)
+      for (const name of names.split("+")) {
+        const adversary = adversaries.find((one) => one.name === name);
+        const writer = this.writers[author];
+        if (adversary === undefined || writer === undefined)
+          throw new Error(`no adversary ${name}`);
+        adversary.corrupt(writer, this);
+      }
   }
 
   #makeNetwork(): Network {

@@ -101,7 +101,7 @@ describe("a host's disk and what it says of what was signed", () => {
   });
 
   test("blocks are given to others however old they are, after restarts too", async () => {
-    let { store } = await opened();
+    let store: HostStore = (await opened()).store;
     const config = configOf(ruleOf("three", 4, 1));
     const [block] = fullRounds(config, 1)[0] ?? [];
     assert.ok(block !== undefined);
@@ -110,7 +110,7 @@ describe("a host's disk and what it says of what was signed", () => {
     const old = { ...block.ref, digest: Digest("ab".repeat(32)) };
     for (const horizon of [1, limits.gcRounds, limits.gcRounds + 1, 1000]) {
       store.writeState([], initialState(network), horizon);
-      const wires = await store.blocks([block.ref, old], () => undefined);
+      const wires: readonly Uint8Array[] = await store.blocks([block.ref, old], () => undefined);
       assert.deepEqual(
         wires.map((wire) => Buffer.from(wire).equals(block.wire)),
         [true],

@@ -4,6 +4,7 @@ export {
   blockFromWire,
   blockParts,
   blockSigningBytes,
+  type CommitVote,
   type DagConfig,
   encodeHeader,
   genesisRef,

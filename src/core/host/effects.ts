@@ -94,6 +94,8 @@ export interface WriterVitals {
   readonly waitingBlocks: number;
   readonly graphBlocks: number;
   readonly backlog: number;
+  /** What each collection holds that others can fill, and the most that it may. */
+  readonly bounds: Readonly<Record<string, { readonly size: number; readonly most: number }>>;
   readonly peers: readonly Author[];
   /** What this host thinks of the others now. */
   readonly opinions: readonly OpinionView[];

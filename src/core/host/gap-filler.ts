@@ -15,6 +15,11 @@ export class GapFiller {
     this.#fetcher = new Fetcher(random);
   }
 
+  /** Blocks of which it is known who named them. */
+  get size(): number {
+    return this.#namedBy.size;
+  }
+
   /** Whether {@link requests} has anything to do: something new is missing, or a peer has kept us waiting. */
   isDue(nowMs: number): boolean {
     return this.#isNews || (this.#fetcher.nextAtMs ?? Number.POSITIVE_INFINITY) <= nowMs;

@@ -49,6 +49,11 @@ export class Replica {
     return this.#executor.backlog;
   }
 
+  /** Bytes of batches that wait in memory for a change list. */
+  get backlogBytes(): number {
+    return this.#executor.backlogBytes;
+  }
+
   /** The last own cosignature: told to every peer that comes. */
   get cosignature(): SizedCosignature | undefined {
     return this.#cosigning.mine;

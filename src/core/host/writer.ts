@@ -115,8 +115,25 @@ export class WriterHost {
       waitingBlocks: waiting,
       graphBlocks: graph,
       backlog: this.#replica.backlog,
+      bounds: this.#bounds,
       peers: [...this.#peers.greeted],
       opinions: this.#repute?.views ?? [],
+    };
+  }
+
+  get #bounds(): WriterVitals["bounds"] {
+    const { fullness, votes } = this.#dag.sizes;
+    const n = this.#config.keys.length;
+    return {
+      waitingRoom: { size: fullness, most: 1 },
+      commitVotes: { size: votes, most: n * 2000 },
+      namers: { size: this.#gaps.size, most: (n + 1) * 4 * limits.fetchRefsMax + n },
+      proofs: {
+        size: this.#repute?.proofs.found.length ?? 0,
+        most: n * limits.evidencePerHostMax + (n + 1) * limits.strangerProofsMax,
+      },
+      plans: { size: this.#repute?.splitting.plans.length ?? 0, most: 4 * (n + 1) },
+      backlogBytes: { size: this.#replica.backlogBytes, most: 2 * limits.commitBytesMax },
     };
   }
 

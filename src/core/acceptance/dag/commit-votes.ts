@@ -37,6 +37,11 @@ export class CommitVotes {
     return this.#endorsedIndex;
   }
 
+  /** Indexes beyond the newest certificate that were voted for. */
+  get size(): number {
+    return this.#votes.size;
+  }
+
   /** The newest commit with f+1 votes on one digest. */
   get certified(): CommitCertificate | undefined {
     return this.#certified;

@@ -131,12 +131,20 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
     return this.#votes.certified;
   }
 
-  /** Sizes of the bounded collections, for metrics and for the limits' tests. */
-  get sizes(): { readonly graph: number; readonly waiting: number; readonly pendingBytes: number } {
+  /** Sizes of the bounded collections, for metrics and for the limits' tests; `fullness` of the room: 1 is full. */
+  get sizes(): {
+    readonly graph: number;
+    readonly waiting: number;
+    readonly fullness: number;
+    readonly pendingBytes: number;
+    readonly votes: number;
+  } {
     return {
       graph: this.#graph.size,
       waiting: this.#waiting.size,
+      fullness: this.#waiting.fullness,
       pendingBytes: this.#queue.bytes,
+      votes: this.#votes.size,
     };
   }
 
