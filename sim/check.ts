@@ -8,16 +8,23 @@ import {
 import type { Author, Digest } from "../src/core/base/index.ts";
 import { verifyNote } from "../src/core/crypto/index.ts";
 import { dagConfigOf, decodeMessage, type HostRecovery } from "../src/core/host/index.ts";
-import { type DueRecord, type MirrorEvent, messageKinds } from "../src/core/mirror/index.ts";
+import {
+  type Appended,
+  appendOf,
+  type DueRecord,
+  type MirrorEvent,
+  messageKinds,
+} from "../src/core/mirror/index.ts";
 import { StorageError } from "../src/io/ports/index.ts";
 import type { Checks, Named, NamedWriter, Proof, Realm } from "./realm.ts";
 
 type Finished = Extract<MirrorEvent, { type: "finished" }>;
 type Height = Extract<MirrorEvent, { type: "height" }>["record"];
 
-/** Application messages of a batch, as text, with the ticket of each. */
+/** Application messages of a batch, as text, with the ticket of each: plain ones first, then what clients numbered. */
 function* messagesIn(
   batch: AcceptedBatch,
+  appends: readonly (Appended | undefined)[],
 ): Generator<{ text: string; ticket: number; author: Author }> {
   for (const { author, segments, tickets } of batch.payloads) {
     for (const [i, segment] of segments.entries()) {
@@ -26,6 +33,14 @@ function* messagesIn(
         yield { text: Buffer.from(bytes).toString(), ticket: tickets[i] ?? 0, author };
     }
   }
+  let nth = 0;
+  for (const { author, segments } of batch.payloads)
+    for (const segment of segments.filter(({ kind }) => kind === messageKinds.append))
+      for (const wire of messagesOf(segment)) {
+        const record = appendOf(wire);
+        if (appends[nth++]?.isNew === true && record !== undefined)
+          yield { text: Buffer.from(record.data).toString(), ticket: 0, author };
+      }
 }
 
 /** How far honest clocks are off at most, milliseconds, and how fast they get farther. */
@@ -104,10 +119,14 @@ export class Check implements Checks {
   }
 
   /** I8, I10: the same messages at the same places; each once. I9: the same state at the same commit. */
-  executed(host: Named, batch: AcceptedBatch, firstMessage: number): void {
+  executed(
+    host: Named,
+    batch: AcceptedBatch,
+    at: { readonly firstMessage: number; readonly appends: readonly (Appended | undefined)[] },
+  ): void {
     if (!host.isHonest) return;
-    let index = firstMessage;
-    for (const { text, ticket } of messagesIn(batch)) {
+    let index = at.firstMessage;
+    for (const { text, ticket } of messagesIn(batch, at.appends)) {
       if (index === this.messages.length) this.#place(text, index);
       else if (this.messages[index] !== text)
         this.fail("I2", `${host.id} has "${text}" at ${index}, others "${this.messages[index]}"`);

@@ -1,6 +1,6 @@
 import type { Digest, Prng } from "../src/core/base/index.ts";
 import { sha256 } from "../src/core/crypto/index.ts";
-import { changesDigest, encodeChanges, signUpdate } from "../src/core/mirror/index.ts";
+import { changesDigest, encodeChanges, signAppend, signUpdate } from "../src/core/mirror/index.ts";
 import type { SimWriter } from "./host.ts";
 import { type File, Registers } from "./registers.ts";
 import type { World } from "./world.ts";
@@ -34,6 +34,7 @@ export class Clients {
     const what = this.#random.below(10);
     if (what < 2) void this.publish(via, this.#someFiles());
     else if (what < 5) this.registers.operate(via);
+    else if (what < 7) this.#appendOnce();
     else this.append(via);
   }
 
@@ -49,6 +50,25 @@ export class Clients {
     if (via.append(Buffer.from(text)) === undefined) return undefined;
     if (via.isHonest) this.#world.submittedMs.set(text, this.#world.scheduler.nowMs);
     return text;
+  }
+
+  /** A numbered message, given to all that take it, honest or not: it is ordered once all the same. */
+  #appendOnce(): void {
+    const { signatures, network, submitted, submittedMs, scheduler, writers } = this.#world;
+    const signer = signatures.signer("appender");
+    const text = `once ${this.#count}`;
+    const data = Buffer.from(text);
+    const lengths = Buffer.alloc(4);
+    lengths.writeUInt32LE(data.length);
+    const { group } = network;
+    const record = { group, client: signer.publicKey, sequence: this.#count++, lengths, data };
+    const { wire } = signAppend(record, signer);
+    const takers = writers.filter((writer) => writer.takes && writer.appendOnce(wire));
+    const [first] = takers;
+    if (first === undefined) return;
+    // Nobody in particular answers for it: it stands once, whoever cheats.
+    submitted.set(text, "");
+    if (takers.some(({ isHonest }) => isHonest)) submittedMs.set(text, scheduler.nowMs);
   }
 
   /** A signed update; its id once the writer has it, or undefined where the writer does not take any. */

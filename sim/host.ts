@@ -264,6 +264,11 @@ export class SimWriter extends SimHost {
     return this.#submit(segmentOf(messageKinds.application, [bytes]));
   }
 
+  /** A client's numbered record; false where it is not taken. */
+  appendOnce(wire: Uint8Array): boolean {
+    return this.#submit(segmentOf(messageKinds.append, [wire])) !== undefined;
+  }
+
   /** A signed update; undefined where it is not taken. */
   order(update: SignedUpdate): number | undefined {
     return this.#submit(segmentOf(messageKinds.update, [update.wire]));

@@ -4,7 +4,7 @@ import type { Signer } from "../src/core/crypto/index.ts";
 import type { Verdict } from "../src/core/evidence/index.ts";
 import type { HostRecovery } from "../src/core/host/index.ts";
 import type { Network } from "../src/core/membership/index.ts";
-import type { DueRecord, MirrorEvent } from "../src/core/mirror/index.ts";
+import type { Appended, DueRecord, MirrorEvent } from "../src/core/mirror/index.ts";
 import type { Signatures } from "./crypto.ts";
 import type { SimNetwork } from "./network.ts";
 import type { Outgoing } from "./outgoing.ts";
@@ -38,7 +38,11 @@ export type Proof = Pick<Verdict, "author" | "offence" | "detail">;
 /** What every host tells the checks. */
 export interface Checks {
   accepted(host: Named, batch: AcceptedBatch): void;
-  executed(host: Named, batch: AcceptedBatch, firstMessage: number): void;
+  executed(
+    host: Named,
+    batch: AcceptedBatch,
+    at: { readonly firstMessage: number; readonly appends: readonly (Appended | undefined)[] },
+  ): void;
   certified(host: Named, due: DueRecord, note: string): void;
   height(host: Named, record: Extract<MirrorEvent, { type: "height" }>["record"]): void;
   finished(host: Named, event: Extract<MirrorEvent, { type: "finished" }>): void;

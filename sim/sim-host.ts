@@ -198,7 +198,7 @@ export abstract class SimHost {
       case "executed": {
         const batch = this.#accepted.get(effect.commit);
         this.#accepted.delete(effect.commit);
-        if (batch !== undefined) check.executed(this, batch, effect.firstMessage);
+        if (batch !== undefined) check.executed(this, batch, effect);
         return true;
       }
       case "certified":

@@ -178,7 +178,7 @@ const numerologist = perFrame(
 function refsOf(world: Realm, count: number, round: number): Ref[] {
   const { n } = world.network.rule;
   return Array.from({ length: count }, (_, i) => ({
-    round: Round(round + (i % 8)),
+    round: Round(Math.min(round + (i % 8), 2 ** 32 - 1)),
     author: authorOf(i % n),
     digest: randomDigest(world),
   }));

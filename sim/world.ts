@@ -170,6 +170,7 @@ export class World implements Realm {
 
   /** A message that a cheater took may stand in the order twice: it signs what it likes. */
   mayRepeat(text: string): boolean {
+    if (text.startsWith("once ")) return false;
     const via = this.writers.find(({ id }) => id === this.submitted.get(text));
     return via === undefined || !via.isHonest;
   }

@@ -5,6 +5,7 @@
  */
 export {
   AbsentError,
+  Appender,
   appendMessages,
   ConflictError,
   changePublisher,

@@ -1,12 +1,15 @@
 import { createInterface } from "node:readline";
 import type { Command } from "commander";
-import { appendMessages, tailMessages } from "../app/client/index.ts";
+import { Appender, tailMessages } from "../app/client/index.ts";
 import { ConfigError } from "../app/config/index.ts";
+import { loadKeyFile, newKey } from "../io/files/index.ts";
 import { type CommonOptions, serversOf, trustOf, withOutput, withTrust } from "./context.ts";
 import { printable, say, sayJson } from "./output.ts";
 
 /** Lines that are appended in one batch. */
 const batchLines = 1000;
+
+type AppendOptions = CommonOptions & { readonly key?: string; readonly sequence: number };
 
 function indexFlag(text: string): number {
   if (!/^\d{1,15}$/.test(text)) throw new ConfigError("USAGE", `${text} is not an index`);
@@ -23,29 +26,34 @@ export function logCommands(program: Command): void {
     withTrust(
       log
         .command("append [messages...]")
-        .description("order messages (or the lines of standard input)"),
+        .description("order messages (or the lines of standard input), each exactly once"),
     ),
-  ).action(async (messages: string[], options: CommonOptions) => {
-    const trust = await trustOf(options);
-    const [writer = ""] = serversOf(options, trust);
-    const append = async (texts: readonly string[]): Promise<void> => {
-      const placed = await appendMessages(
-        writer,
-        texts.map((text) => Buffer.from(text)),
-      );
-      if (options.output === "json") sayJson(placed);
-      else say(`${placed.index}${placed.count > 1 ? `…${placed.index + placed.count - 1}` : ""}`);
-    };
-    if (messages.length > 0) return append(messages);
-    let batch: string[] = [];
-    for await (const line of createInterface({ input: process.stdin })) {
-      batch.push(line);
-      if (batch.length < batchLines) continue;
-      await append(batch);
-      batch = [];
-    }
-    if (batch.length > 0) await append(batch);
-  });
+  )
+    .option("--key <file>", "the client's key, to go on with its numbers (default: a new one)")
+    .option("--sequence <n>", "the number of the first batch under that key", indexFlag, 0)
+    .action(async (messages: string[], options: AppendOptions) => {
+      const trust = await trustOf(options);
+      const { key, sequence } = options;
+      const { signer } = key === undefined ? newKey() : await loadKeyFile(key, "publisher");
+      const writers = serversOf(options, trust);
+      const appender = new Appender({ writers, group: trust.network.group, signer, sequence });
+      const append = async (texts: readonly string[]): Promise<void> => {
+        for (const placed of await appender.append(texts.map((text) => Buffer.from(text)))) {
+          if (options.output === "json") sayJson(placed);
+          else
+            say(`${placed.index}${placed.count > 1 ? `…${placed.index + placed.count - 1}` : ""}`);
+        }
+      };
+      if (messages.length > 0) return append(messages);
+      let batch: string[] = [];
+      for await (const line of createInterface({ input: process.stdin })) {
+        batch.push(line);
+        if (batch.length < batchLines) continue;
+        await append(batch);
+        batch = [];
+      }
+      if (batch.length > 0) await append(batch);
+    });
   withOutput(withTrust(log.command("tail").description("messages in their total order, for ever")))
     .option("--index <i>", "from this index on", indexFlag, 0)
     .option("--count <n>", "end after so many", indexFlag)

@@ -1,8 +1,10 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Segment } from "../../core/acceptance/index.ts";
 import { messagesOf, segmentOf, segmentShape, segmentValue } from "../../core/acceptance/index.ts";
-import { limits } from "../../core/base/index.ts";
+import { type Digest, limits } from "../../core/base/index.ts";
 import { encode, fields, list, natural, read, type Shape } from "../../core/codec/index.ts";
-import { messageKinds } from "../../core/mirror/index.ts";
+import type { Signer } from "../../core/crypto/index.ts";
+import { messageKinds, signAppend } from "../../core/mirror/index.ts";
 import { ask, askJson, readFrames, ServerError } from "./transfer.ts";
 
 /** One message of the total order. */
@@ -14,8 +16,8 @@ export interface LoggedMessage {
 
 /**
  * Appends messages (each up to 64 KiB) through one writer, in one batch that stays together. Resolves once they are
- * ordered, with the index of the first. After an error the batch may or may not be ordered: put an id of your
- * own into messages that must not be doubled.
+ * ordered, with the index of the first: at least once, not exactly once. A writer that cheats may order them again, and
+ * after an error they may or may not be ordered. For messages that must not be doubled use {@link Appender}.
  */
 export async function appendMessages(
   writer: string,
@@ -25,6 +27,108 @@ export async function appendMessages(
   const body = encode(segmentValue(segment));
   const headers = { "content-type": "application/octet-stream" };
   return askJson(`${writer}/.smalti/v1/log`, { method: "POST", body, headers, patienceMs: 60_000 });
+}
+
+/** Bytes of messages that go under one number. */
+const numberedBytesMax = 48 * 1024;
+/** A writer that says nothing for so long is left for the next one; all together have so long, milliseconds. */
+const writerPatienceMs = 10_000;
+const allPatienceMs = 120_000;
+
+/**
+ * Appends messages exactly once: each batch goes under a number of this client, signed, to one writer after the other
+ * until one says where it stands. The order takes a number once, whoever brings it and however often; so what is
+ * acknowledged is ordered, once, though the writer that took it cheats. Of a client the last 64 numbers are remembered.
+ */
+export class Appender {
+  readonly #options: {
+    readonly writers: readonly string[];
+    readonly group: Digest;
+    readonly signer: Signer;
+  };
+  #sequence: number;
+  #next = 0;
+
+  /** `sequence`: the first number to use, 0 for a key that is new. */
+  constructor(options: {
+    readonly writers: readonly string[];
+    readonly group: Digest;
+    readonly signer: Signer;
+    readonly sequence?: number;
+  }) {
+    this.#options = options;
+    this.#sequence = options.sequence ?? 0;
+  }
+
+  /** The number that the next batch will have. */
+  get sequence(): number {
+    return this.#sequence;
+  }
+
+  /**
+   * Resolves once all are ordered, with the place of each batch they were sent in. Throws `ServerError` where no writer
+   * took one in two minutes: asking again with the same number is safe.
+   */
+  async append(
+    messages: readonly Uint8Array[],
+  ): Promise<readonly { readonly index: number; readonly count: number }[]> {
+    const places: { index: number; count: number }[] = [];
+    for (const batch of batchesOf(messages)) places.push(await this.#appendBatch(batch));
+    return places;
+  }
+
+  async #appendBatch(messages: readonly Uint8Array[]): Promise<{ index: number; count: number }> {
+    const { group, signer } = this.#options;
+    const { lengths, data } = segmentOf(messageKinds.application, messages);
+    const sequence = this.#sequence;
+    const record = { group, client: signer.publicKey, sequence, lengths, data };
+    const place = await this.#throughAny(signAppend(record, signer).wire);
+    this.#sequence = sequence + 1;
+    return place;
+  }
+
+  async #throughAny(wire: Uint8Array): Promise<{ index: number; count: number }> {
+    const { writers } = this.#options;
+    const headers = { "content-type": "application/octet-stream" };
+    const endMs = performance.now() + allPatienceMs;
+    for (let tries = 1; ; tries++) {
+      const writer = writers[this.#next % writers.length] ?? "";
+      const patienceMs = writerPatienceMs;
+      try {
+        const url = `${writer}/.smalti/v1/log/once`;
+        return await askJson(url, { method: "POST", body: wire, headers, patienceMs });
+      } catch (error) {
+        const isFinal = error instanceof ServerError && finalCodes.has(error.code);
+        if (isFinal || performance.now() > endMs) throw error;
+        this.#next++;
+        // All were asked: a moment later one may sign again.
+        if (tries % writers.length === 0) await sleep(500);
+      }
+    }
+  }
+}
+
+/** What another writer would not take either. */
+const finalCodes = new Set([
+  "BAD_SIGNATURE",
+  "WRONG_GROUP",
+  "BAD_LENGTHS",
+  "OLD_SEQUENCE",
+  "TOO_LARGE",
+]);
+
+function* batchesOf(messages: readonly Uint8Array[]): Generator<readonly Uint8Array[]> {
+  let batch: Uint8Array[] = [];
+  let bytes = 0;
+  for (const message of messages) {
+    if (batch.length > 0 && bytes + message.length + 4 > numberedBytesMax) {
+      yield batch;
+      [batch, bytes] = [[], 0];
+    }
+    batch.push(message);
+    bytes += message.length + 4;
+  }
+  if (batch.length > 0) yield batch;
 }
 
 interface TailFrame {

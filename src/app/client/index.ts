@@ -1,5 +1,6 @@
 export { type AuditReport, auditMirror, type Sampled } from "./audit.ts";
 export {
+  Appender,
   appendMessages,
   type LoggedMessage,
   tailBatches,

@@ -159,16 +159,18 @@ function isLoopback(request: FastifyRequest): boolean {
   return /^(127\.|::1$|::ffff:127\.)/.test(request.ip);
 }
 
+function mayAppend(host: GatewayHost, request: FastifyRequest): boolean {
+  return host.appendBy === "anybody" || (host.appendBy === "loopback" && isLoopback(request));
+}
+
+function refuseAppend(reply: FastifyReply): unknown {
+  const why = "this host does not take messages from here (config: [log] append)";
+  return refuseCode(reply, "NOT_PERMITTED", why);
+}
+
 function messageRoutes(server: FastifyInstance, host: GatewayHost, waiters: Waiters): void {
   server.post("/.smalti/v1/log", { bodyLimit: limits.appendBytesMax }, async (request, reply) => {
-    const isAllowed =
-      host.appendBy === "anybody" || (host.appendBy === "loopback" && isLoopback(request));
-    if (!isAllowed)
-      return refuseCode(
-        reply,
-        "NOT_PERMITTED",
-        "this host does not take messages from here (config: [log] append)",
-      );
+    if (!mayAppend(host, request)) return refuseAppend(reply);
     const segment = read(request.body as Buffer, segmentShape, "segment");
     if (!segment.ok) return answer(reply, segment);
     if (segment.value.kind !== messageKinds.application)
@@ -176,6 +178,14 @@ function messageRoutes(server: FastifyInstance, host: GatewayHost, waiters: Wait
     if (messageCount(segment.value) === 0) return refuseCode(reply, "BAD_REQUEST", "no message");
     return answer(reply, await host.append(segment.value));
   });
+  server.post(
+    "/.smalti/v1/log/once",
+    { bodyLimit: limits.messageBytesMax },
+    async (request, reply) => {
+      if (!mayAppend(host, request)) return refuseAppend(reply);
+      return answer(reply, await host.appendOnce(request.body as Buffer));
+    },
+  );
   server.get("/.smalti/v1/log", async (request, reply) => {
     const { from } = request.query as { from?: string };
     const start = natural(from ?? "0");

@@ -225,6 +225,11 @@ export class Archive {
   }
 
   /** The commit that holds application message `index`, with the index of the first message in it. */
+  /** One byte a client's record of a commit: 1 where it was ordered anew. */
+  appended(commit: number): Uint8Array {
+    return this.#state.get(stateKeys.appended(commit)) ?? new Uint8Array(0);
+  }
+
   messageCommit(index: number): { readonly commit: number; readonly first: number } | undefined {
     const range = {
       start: stateKeys.messages(0),

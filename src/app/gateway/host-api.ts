@@ -147,6 +147,8 @@ export interface GatewayHost extends TreeHost {
   nextHead(height: number, waitMs: number): Promise<void>;
   /** Orders application messages; resolves with the index of the first once they are accepted. */
   append(segment: Segment): Promise<Result<{ readonly index: number; readonly count: number }>>;
+  /** A client's numbered record, which is ordered once. Faults: those of the record, OLD_SEQUENCE. */
+  appendOnce(wire: Uint8Array): Promise<Result<{ readonly index: number; readonly count: number }>>;
   /** Accepted application messages from an index on, batch by batch, live at the end. */
   tail(
     from: number,

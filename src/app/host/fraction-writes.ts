@@ -64,6 +64,10 @@ function* removals(store: StateStore, state: MirrorState): Generator<string> {
     ["u", (_, value) => leafOf(decodeOutcome(value)) >= log.size],
     // Whom the old group convicted is not the new one's matter: what some members knew after the checkpoint, others did not.
     ["x", () => true],
+    ["y", () => true],
+    // Likewise what is remembered of clients of the broadcast.
+    ["z", () => true],
+    ["j", () => true],
     ["p", (key) => Number.parseInt(key.slice(key.lastIndexOf("/") + 1), 16) > height],
     // What a path changed last is then found anew from its history.
     ["q", (_, value) => readBigEndian(value) > tsMs],

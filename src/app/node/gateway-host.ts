@@ -85,6 +85,8 @@ export function hostOf(
     nextHead: async (height, waitMs) => {
       await core.news.until(() => (core.heads.served?.due.height ?? 0) > height, waitMs);
     },
+    appendOnce: (wire) =>
+      writer?.appendOnce(wire) ?? Promise.resolve(fail("NOT_A_WRITER", "this host is a reader")),
     append: (segment) =>
       writer?.append(segment) ?? Promise.resolve(fail("NOT_A_WRITER", "this host is a reader")),
     tail: (from, signal) => core.tail(from, signal),

@@ -5,7 +5,7 @@ import {
   type Segment,
   segmentOf,
 } from "../../core/acceptance/index.ts";
-import { messageKinds } from "../../core/mirror/index.ts";
+import { type Appended, appendOf, messageKinds } from "../../core/mirror/index.ts";
 import type { Archive } from "../gateway/index.ts";
 import type { HostStore } from "../host/index.ts";
 import type { Signal } from "./signal.ts";
@@ -15,6 +15,12 @@ const recentBytesMax = 16 * 1024 * 1024;
 
 /** Time after which a quiet stream says that it lives, milliseconds. */
 const heartbeatMs = 15_000;
+
+/** Where messages stand in the order. */
+export interface Place {
+  readonly index: number;
+  readonly count: number;
+}
 
 /** The application messages of one commit. */
 interface Piece {
@@ -61,25 +67,35 @@ export class MessageFeed {
   executed(
     commit: number,
     first: number,
-  ): ReadonlyMap<number, { readonly index: number; readonly count: number }> {
-    const own = new Map<number, { index: number; count: number }>();
+    appends: readonly (Appended | undefined)[],
+  ): ReadonlyMap<number, Place | undefined> {
+    const own = new Map<number, Place | undefined>();
     const batch = this.#accepted.get(commit);
     this.#accepted.delete(commit);
     if (batch === undefined) return own;
-    const segments: Segment[] = [];
     let index = first;
+    let append = 0;
+    const segments: Segment[] = [];
+    const numbered: Segment[] = [];
     for (const payload of batch.payloads) {
       for (const [i, segment] of payload.segments.entries()) {
-        if (segment.kind !== messageKinds.application) continue;
-        const count = messageCount(segment);
-        const ticket = payload.tickets[i];
-        if (ticket !== undefined && ticket !== 0) own.set(ticket, { index, count });
-        segments.push(segment);
-        index += count;
+        const ticket = payload.tickets[i] ?? 0;
+        if (segment.kind === messageKinds.application) {
+          if (ticket !== 0) own.set(ticket, { index, count: messageCount(segment) });
+          segments.push(segment);
+          index += messageCount(segment);
+        } else if (segment.kind === messageKinds.append) {
+          const places = appends.slice(append, append + messageCount(segment));
+          append += places.length;
+          const [place] = places;
+          if (ticket !== 0) own.set(ticket, place && { index: place.first, count: place.count });
+          numbered.push(...newMessages(segment, (nth) => places[nth]?.isNew === true));
+        }
       }
     }
-    if (index > first)
-      this.#keep({ commit, first, count: index - first, segments, bytes: bytesOf(segments) });
+    segments.push(...numbered);
+    const count = segments.reduce((sum, segment) => sum + messageCount(segment), 0);
+    if (count > 0) this.#keep({ commit, first, count, segments, bytes: bytesOf(segments) });
     return own;
   }
 
@@ -127,12 +143,26 @@ export class MessageFeed {
     const place = this.#archive.messageCommit(index);
     if (place === undefined) return undefined;
     const blocks = await this.#store.commits.blocksOf(place.commit);
-    const segments = blocks.flatMap((block) =>
-      block.segments.filter((s) => s.kind === messageKinds.application),
-    );
+    const all = blocks.flatMap((block) => block.segments);
+    const isNew = this.#archive.appended(place.commit);
+    let append = 0;
+    const numbered = all
+      .filter(({ kind }) => kind === messageKinds.append)
+      .flatMap((segment) => newMessages(segment, () => isNew[append++] === 1));
+    const segments = [...all.filter(({ kind }) => kind === messageKinds.application), ...numbered];
     const count = segments.reduce((sum, segment) => sum + messageCount(segment), 0);
     return { commit: place.commit, first: place.first, count, segments, bytes: 0 };
   }
+}
+
+/** The messages of clients' records that were ordered anew, as plain ones. */
+function newMessages(segment: Segment, isNew: (nth: number) => boolean): Segment[] {
+  return [...messagesOf(segment)].flatMap((wire, nth) => {
+    const record = isNew(nth) ? appendOf(wire) : undefined;
+    if (record === undefined) return [];
+    const { lengths, data } = record;
+    return [{ kind: messageKinds.application, lengths, data }];
+  });
 }
 
 function bytesOf(segments: readonly Segment[]): number {

@@ -177,8 +177,7 @@ export class NodeCore {
         this.feed.accepted(effect.batch);
         return true;
       case "executed":
-        for (const [ticket, place] of this.feed.executed(effect.commit, effect.firstMessage))
-          this.#settle(ticket, ok(place));
+        this.#executed(effect);
         this.news.notify();
         return true;
       case "mirror":
@@ -209,6 +208,19 @@ export class NodeCore {
       default:
         return false;
     }
+  }
+
+  #executed({ commit, firstMessage, appends }: Extract<LaterEffect, { type: "executed" }>): void {
+    for (const [ticket, place] of this.feed.executed(commit, firstMessage, appends))
+      this.#settle(
+        ticket,
+        place === undefined
+          ? fail(
+              "OLD_SEQUENCE",
+              "this number of the client is not remembered any more, or no number",
+            )
+          : ok(place),
+      );
   }
 
   #onOpinion({ about, opinion, reason }: OpinionView): void {

@@ -21,6 +21,7 @@ import {
   type MirrorEvent,
   type MirrorState,
   messageKinds,
+  readAppend,
   readUpdate,
   type SignedUpdate,
 } from "../../core/mirror/index.ts";
@@ -348,6 +349,12 @@ export class WriterNode implements NodeRole, DeskWriter {
 
   #submit(segment: Segment, ticket: number): void {
     this.push({ type: "submit", ticket, segment });
+  }
+
+  async appendOnce(wire: Uint8Array): Promise<Result<{ index: number; count: number }>> {
+    const record = readAppend(wire, this.#core.network.group, this.#verifier);
+    if (!record.ok) return record;
+    return this.append(segmentOf(messageKinds.append, [wire]));
   }
 
   async append(segment: Segment): Promise<Result<{ index: number; count: number }>> {

@@ -19,6 +19,8 @@ export const limits = {
   messageBytesMax: 65_536,
   /** One message of any other kind. A payload with a larger one is invalid. */
   protocolMessageBytesMax: 262_144,
+  /** Clients of the broadcast whose numbers are remembered. Who was taken longest ago makes room. */
+  appendersMax: 65_536,
   /** Encoded header. A larger one is invalid. */
   headerBytesMax: 16_384,
   /** Commit votes in one header. The newest are kept. */

@@ -47,6 +47,7 @@ export type Kind =
   | "opinion"
   | "evidence"
   | "possession"
+  | "append"
   | "pardon"
   | "split"
   | "split-group";

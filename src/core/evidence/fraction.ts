@@ -74,6 +74,8 @@ export function fractionState(
       opinions: new Map(),
       convicted: new Set(),
       readerProofs: new Map(),
+      // What members remember of clients may differ beyond the checkpoint: the new group begins with nothing.
+      appends: 0,
     },
   };
 }

@@ -8,7 +8,7 @@ import type {
 } from "../acceptance/index.ts";
 import type { Author, Digest, LinkName } from "../base/index.ts";
 import type { Verdict } from "../evidence/index.ts";
-import type { DueRecord, MirrorEvent, Writes } from "../mirror/index.ts";
+import type { Appended, DueRecord, MirrorEvent, Writes } from "../mirror/index.ts";
 import type { Opinion } from "../opinion/index.ts";
 import type { CosignGuard } from "./cosigning.ts";
 import type { OpinionView } from "./opinions.ts";
@@ -56,7 +56,12 @@ export type HostEffect =
   | { readonly type: "accepted"; readonly batch: AcceptedBatch }
   /** These batches are to be read back from the log: what waits for a change list has no room in memory. */
   | { readonly type: "batches-needed"; readonly after: number; readonly until: number }
-  | { readonly type: "executed"; readonly commit: number; readonly firstMessage: number }
+  | {
+      readonly type: "executed";
+      readonly commit: number;
+      readonly firstMessage: number;
+      readonly appends: readonly (Appended | undefined)[];
+    }
   | { readonly type: "mirror"; readonly event: MirrorEvent }
   | { readonly type: "changes-needed"; readonly changes: Digest; readonly update: Digest }
   | { readonly type: "certified"; readonly due: DueRecord; readonly note: string }

@@ -1,6 +1,7 @@
 import { type AcceptedBatch, messageCount, messagesOf, segmentBytes } from "../acceptance/index.ts";
 import { type Digest, limits } from "../base/index.ts";
 import {
+  type Appended,
   type DueRecord,
   encodeState,
   execute,
@@ -25,7 +26,12 @@ export type ExecutorEffect =
   | { readonly type: "batches-needed"; readonly after: number; readonly until: number }
   | { readonly type: "state"; readonly writes: Writes }
   /** A commit is executed; its first application message, if it has any, has this index. */
-  | { readonly type: "executed"; readonly commit: number; readonly firstMessage: number }
+  | {
+      readonly type: "executed";
+      readonly commit: number;
+      readonly firstMessage: number;
+      readonly appends: readonly (Appended | undefined)[];
+    }
   | { readonly type: "mirror"; readonly event: MirrorEvent }
   | { readonly type: "changes-needed"; readonly changes: Digest; readonly update: Digest };
 
@@ -181,7 +187,9 @@ export class Executor {
       }
       this.#queue.shift();
       this.#queuedBytes -= bytes;
-      effects.push({ type: "executed", commit: batch.index, firstMessage: this.#state.messages });
+      const firstMessage = this.#state.messages;
+      const { appends } = done;
+      effects.push({ type: "executed", commit: batch.index, firstMessage, appends });
       this.#state = done.state;
       for (const [key, value] of done.writes) this.#unwritten.set(key, value);
       if (done.writes.size > 0) effects.push({ type: "state", writes: done.writes });

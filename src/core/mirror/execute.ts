@@ -18,6 +18,7 @@ import {
   onOrigin,
   onPardon,
 } from "./about-hosts.ts";
+import { type Appended, onAppend, readAppend } from "./append.ts";
 import { type ChangeList, decodeChanges } from "./changes.ts";
 import { DirectoryStore, type NodeReader } from "./directory.ts";
 import { hashedPath, stateKeys } from "./keys.ts";
@@ -102,6 +103,8 @@ export type Executed =
       readonly state: MirrorState;
       readonly writes: Writes;
       readonly events: readonly MirrorEvent[];
+      /** Of the clients' records in this batch, in their order: where each stands; `undefined` for what is none. */
+      readonly appends: readonly (Appended | undefined)[];
     }
   /** The batch needs a change list that is not here; nothing was changed. */
   | { readonly kind: "needs"; readonly changes: Digest; readonly update: Digest };
@@ -142,6 +145,7 @@ class Execution {
   readonly #config: MirrorConfig;
   readonly #writes = new Map<string, Uint8Array | undefined>();
   readonly #events: MirrorEvent[] = [];
+  readonly #appends: (Appended | undefined)[] = [];
   readonly #store: DirectoryStore;
   readonly #pending: Map<Digest, PendingUpdate>;
   /** Kind of the last leaf that this batch appended. */
@@ -168,7 +172,13 @@ class Execution {
     const { index, digest, tsMs, applications, messages } = this.#batch;
     this.#state = { ...this.#state, commit: { index, digest }, tsMs };
     if (applications > 0 || messages.length > 0) this.#executeContent();
-    return { kind: "executed", state: this.#state, writes: this.#writes, events: this.#events };
+    const [state, writes, events, appends] = [
+      this.#state,
+      this.#writes,
+      this.#events,
+      this.#appends,
+    ];
+    return { kind: "executed", state, writes, events, appends };
   }
 
   /**
@@ -178,13 +188,15 @@ class Execution {
   #executeContent(): void {
     const { index, digest, tsMs, applications, messages } = this.#batch;
     this.#append({ kind: "commit", index, digest, tsMs });
-    if (applications > 0)
-      this.#writes.set(stateKeys.messages(this.#state.messages), bigEndian(index, 6));
-    const count = this.#state.messages + applications;
-    this.#state = { ...this.#state, messages: count };
+    const before = this.#state.messages;
+    // Plain messages of a commit come first, then what clients number.
+    this.#state = { ...this.#state, messages: before + applications };
     // First, since the network may have been quiet for long: what is too old is not completed any more.
     this.#expire();
     for (const message of messages) this.#onMessage(message);
+    if (this.#state.messages > before)
+      this.#writes.set(stateKeys.messages(before), bigEndian(index, 6));
+    if (this.#appends.length > 0) this.#writes.set(stateKeys.appended(index), this.#newAppends());
     this.#checkpoint();
     this.#state = { ...this.#state, pending: this.#pending };
   }
@@ -207,8 +219,10 @@ class Execution {
 
   #onMessage(message: OrderedMessage): void {
     // Proofs alone may be longer: what else is ordered is kept whole, and asked for.
-    if (message.kind !== messageKinds.evidence && message.bytes.length > limits.messageBytesMax)
+    if (message.kind !== messageKinds.evidence && message.bytes.length > limits.messageBytesMax) {
+      if (message.kind === messageKinds.append) this.#appends.push(undefined);
       return this.#ignore("MESSAGE_TOO_LONG", message.author);
+    }
     switch (message.kind) {
       case messageKinds.update:
         return this.#onUpdate(message);
@@ -224,9 +238,30 @@ class Execution {
         return this.#onHost(message, onPardon(message.bytes, this.#config, this.#around));
       case messageKinds.origin:
         return this.#onHost(message, onOrigin(message.bytes, this.#around));
+      case messageKinds.append:
+        return this.#onAppend(message);
       default:
         return this.#ignore("UNKNOWN_MESSAGE", message.author);
     }
+  }
+
+  #onAppend({ bytes, author }: OrderedMessage): void {
+    const read = readAppend(bytes, this.#config.group, this.#config.verifier);
+    const { messages: next, appends: turn } = this.#state;
+    const done = read.ok
+      ? onAppend(read.value.record, { get: (key) => this.#get(key), next, turn })
+      : read;
+    this.#appends.push(done.ok ? done.value.place : undefined);
+    if (!done.ok) return this.#ignore(done.error.code, author);
+    const { place, writes } = done.value;
+    if (!place.isNew) return this.#ignore("REPEATED_APPEND", author);
+    for (const [key, value] of writes) this.#writes.set(key, value);
+    this.#state = { ...this.#state, messages: next + place.count, appends: turn + 1 };
+  }
+
+  /** One byte a record of a client: 1 where it was ordered anew. */
+  #newAppends(): Uint8Array {
+    return Uint8Array.from(this.#appends, (place) => Number(place?.isNew === true));
   }
 
   get #around(): Parameters<typeof onEvidence>[2] {

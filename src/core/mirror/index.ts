@@ -1,5 +1,13 @@
 export { type Conviction, type Court, type HostEvent, offenceKey } from "./about-hosts.ts";
 export {
+  type Appended,
+  type AppendRecord,
+  appendOf,
+  readAppend,
+  type SignedAppend,
+  signAppend,
+} from "./append.ts";
+export {
   blobsOf,
   type Change,
   type ChangeList,

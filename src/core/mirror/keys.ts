@@ -46,6 +46,11 @@ export const stateKeys = {
   /** Places for proofs against hosts that are no writers, by the writer that brought them: see {@link ReaderProof}. */
   readerProof: (reporter: number, place: number): string =>
     `y/${padded(reporter)}/${padded(place)}`,
+  /** What is remembered of a client of the broadcast, and who was taken at which turn. */
+  appender: (client: PublicKey): string => `z/${client}`,
+  appenderTurn: (turn: number): string => `j/${padded(turn)}`,
+  /** Which records of clients a commit ordered anew: for those that read it back. */
+  appended: (commit: number): string => `d/${padded(commit)}`,
   /** First index of application messages → the commit that holds it. */
   messages: (index: number): string => `a/${padded(index)}`,
 } as const;

@@ -41,6 +41,8 @@ export interface MirrorState {
   readonly tsMs: number;
   /** Application messages ordered so far. */
   readonly messages: number;
+  /** Clients' records taken so far. */
+  readonly appends: number;
   readonly log: Frontier;
   /** Who thinks what of whom, as ordered. */
   readonly opinions: OpinionMatrix;
@@ -70,6 +72,7 @@ export function genesisState({ policy, commit, timeMs }: MirrorGenesis): MirrorS
     commit: { index: 0, digest: commit },
     tsMs: timeMs,
     messages: 0,
+    appends: 0,
     log: emptyFrontier,
     opinions: new Map(),
     convicted: new Set(),
@@ -91,7 +94,7 @@ export function encodeState(state: MirrorState): Uint8Array {
     policyValue(state.policy),
     [state.commit.index, fromHex(state.commit.digest)],
     state.tsMs,
-    state.messages,
+    [state.messages, state.appends],
     [state.log.size, state.log.hashes],
     [...state.opinions.values()].map(statementValue),
     [...state.convicted].sort((a, b) => a - b),
@@ -120,6 +123,7 @@ const readerProofsShape: Shape<readonly [Author, number]> = (value, what) => {
 const stateShape: Shape<MirrorState> = (value, what) => {
   const [height, trees, policy, commit, tsMs, messages, log, ...more] = fields(13)(value, what);
   const [opinions, convicted, readerProofs, origins, pending, checkpointMs] = more;
+  const [messageCount, appends] = fields(2)(messages, `${what}.messages`);
   const [index, hash] = fields(2)(commit, `${what}.commit`);
   const [size, hashes] = fields(2)(log, `${what}.log`);
   return {
@@ -128,7 +132,8 @@ const stateShape: Shape<MirrorState> = (value, what) => {
     policy: policyStateShape(policy, `${what}.policy`),
     commit: { index: natural()(index, `${what}.index`), digest: digest(hash, `${what}.digest`) },
     tsMs: natural()(tsMs, `${what}.tsMs`),
-    messages: natural()(messages, `${what}.messages`),
+    messages: natural()(messageCount, `${what}.messages`),
+    appends: natural()(appends, `${what}.appends`),
     log: {
       size: natural()(size, `${what}.size`),
       hashes: list(exactBytes(32), 64)(hashes, `${what}.hashes`),

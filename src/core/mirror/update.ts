@@ -1,15 +1,5 @@
+import { type Digest, fromHex, limits, type PublicKey, type Result, toHex } from "../base/index.ts";
 import {
-  type Digest,
-  fail,
-  fromHex,
-  limits,
-  ok,
-  type PublicKey,
-  type Result,
-  toHex,
-} from "../base/index.ts";
-import {
-  bytes,
   digest,
   encode,
   exactBytes,
@@ -22,13 +12,8 @@ import {
   type Shape,
   text,
 } from "../codec/index.ts";
-import {
-  type Kind,
-  type Signer,
-  signingBytes,
-  taggedDigest,
-  type Verifier,
-} from "../crypto/index.ts";
+import type { Signer, Verifier } from "../crypto/index.ts";
+import { readSigned, type Signed, signBody } from "./signed.ts";
 
 /** What the kinds of segments in the order carry. */
 export const messageKinds = {
@@ -48,6 +33,8 @@ export const messageKinds = {
   pardon: 6,
   /** A group of the same past, whose publishers' records count here from now on. */
   origin: 7,
+  /** A client's {@link AppendRecord}: messages of the broadcast that are ordered once. */
+  append: 8,
 } as const;
 
 /** A publisher's signed announcement of one change list; the list itself never travels in blocks. */
@@ -78,13 +65,6 @@ const sourceShape: Shape<UpdateSource> = (value, what) => {
     observers: natural(limits.committeeWritersMax)(observers, `${what}.observers`),
   };
 };
-
-/** A record with its identity and signature. */
-export interface Signed<T> {
-  readonly id: Digest;
-  readonly record: T;
-  readonly wire: Uint8Array;
-}
 
 export type SignedUpdate = Signed<UpdateRecord>;
 
@@ -226,51 +206,6 @@ export function readPardon(
     verifier,
     by: (record) => record.administrator,
   });
-}
-
-function signBody<T>(
-  kind: Kind,
-  {
-    record,
-    body,
-    signer,
-  }: { readonly record: T; readonly body: Uint8Array; readonly signer: Signer },
-): Signed<T> {
-  const id = taggedDigest(kind, body);
-  const signature = signer.sign(signingBytes(kind, id));
-  return { id, record, wire: encode([body, signature]) };
-}
-
-const envelopeShape: Shape<{ body: Uint8Array; signature: Uint8Array }> = (value, what) => {
-  const [body, signature] = fields(2)(value, what);
-  return {
-    body: bytes(limits.messageBytesMax)(body, `${what}.body`),
-    signature: exactBytes(64)(signature, `${what}.signature`),
-  };
-};
-
-function readSigned<T extends { readonly group: Digest }>(
-  wire: Uint8Array,
-  how: {
-    readonly kind: Kind;
-    readonly shape: Shape<T>;
-    readonly groups: ReadonlySet<Digest> | undefined;
-    readonly verifier: Verifier;
-    readonly by: (record: T) => PublicKey;
-  },
-): Result<Signed<T>> {
-  const envelope = read(wire, envelopeShape, how.kind);
-  if (!envelope.ok) return envelope;
-  const { body, signature } = envelope.value;
-  const record = read(body, how.shape, how.kind);
-  if (!record.ok) return record;
-  if (how.groups?.has(record.value.group) === false)
-    return fail("WRONG_GROUP", "the record is for another network");
-  const id = taggedDigest(how.kind, body);
-  if (!how.verifier.verify(how.by(record.value), signingBytes(how.kind, id), signature)) {
-    return fail("BAD_SIGNATURE", "the record is not signed by the key it names");
-  }
-  return ok({ id, record: record.value, wire });
 }
 
 const heldShape: Shape<readonly Digest[]> = list(digest, 1024);

@@ -7,4 +7,4 @@ export {
   openGuard,
 } from "./guard-file.ts";
 export { lockIdentity } from "./identity-lock.ts";
-export { createKeyFile, type KeyRole, type LoadedKey, loadKeyFile } from "./key-files.ts";
+export { createKeyFile, type KeyRole, type LoadedKey, loadKeyFile, newKey } from "./key-files.ts";

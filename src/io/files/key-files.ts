@@ -22,10 +22,7 @@ export interface LoadedKey {
 export async function createKeyFile(path: string, role: KeyRole): Promise<LoadedKey> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   await chmod(dirname(path), 0o700);
-  const { privateKey } = generateKeyPairSync("ed25519");
-  const { d = "", x = "" } = privateKey.export({ format: "jwk" });
-  const seed = Buffer.from(d, "base64url");
-  const publicKey = Buffer.from(x, "base64url").toString("hex") as PublicKey;
+  const { publicKey, seed, signer } = newKey();
   const content = `${JSON.stringify({ version: 1, role, publicKey, seed: seed.toString("hex") }, null, 2)}\n`;
   const handle = await openExclusively(path);
   try {
@@ -35,7 +32,16 @@ export async function createKeyFile(path: string, role: KeyRole): Promise<Loaded
     await handle.close();
   }
   await syncDirectory(dirname(path));
-  return { role, publicKey, seed, signer: ed25519Signer(seed, publicKey) };
+  return { role, publicKey, seed, signer };
+}
+
+/** A key of no role, in memory only. */
+export function newKey(): Pick<LoadedKey, "publicKey" | "signer"> & { readonly seed: Buffer } {
+  const { privateKey } = generateKeyPairSync("ed25519");
+  const { d = "", x = "" } = privateKey.export({ format: "jwk" });
+  const seed = Buffer.from(d, "base64url");
+  const publicKey = Buffer.from(x, "base64url").toString("hex") as PublicKey;
+  return { publicKey, seed, signer: ed25519Signer(seed, publicKey) };
 }
 
 async function openExclusively(path: string): Promise<FileHandle> {
