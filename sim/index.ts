@@ -1,7 +1,9 @@
 export { adversaries } from "./adversaries.ts";
 export { type CampaignResult, campaign, type Job, type SeedResult, seedsFrom } from "./campaign.ts";
+export { Clients } from "./clients.ts";
 export { diskFaults, SimDisk } from "./disk.ts";
 export { isLinearizable, type Operation } from "./linearizable.ts";
+export { Liveness } from "./liveness.ts";
 export { SimNetwork } from "./network.ts";
 export {
   type AdversaryName,

@@ -20,11 +20,12 @@ import {
   stateKeys,
 } from "../../src/core/mirror/index.ts";
 import { type Opinion, opinionIn, signStatement } from "../../src/core/opinion/index.ts";
-import { blockOf, castOf, halfOf } from "../support/evidence-cast.ts";
+import { blockOf, castOf, digestOf, halfOf, published, served } from "../support/evidence-cast.ts";
 import { misdeeds } from "../support/evidence-deeds.ts";
 
 const cast = castOf();
 const { network, verifier, signer } = cast;
+const proofOfCast = published(cast);
 
 /** A host's replica of the mirror, with the court that hosts really have. */
 class Replica {
@@ -124,6 +125,41 @@ describe("evidence in the order", () => {
       assert.deepEqual(one.news(), ["convicted"]);
       assert.deepEqual([...one.state.convicted], [1]);
     }
+  });
+
+  test("proofs against invented readers push out the same reporter's oldest, and nobody else's", () => {
+    const most = limits.readerProofsPerWriterMax;
+    const against = (reader: number): Uint8Array =>
+      wireOf({
+        kind: "wrong-answer",
+        receipt: served(cast, { content: digestOf("something else") }, `reader ${reader}`),
+        proof: proofOfCast,
+      });
+    const isConvicted = (reader: number): boolean =>
+      replica.data.has(stateKeys.conviction(signer(`reader ${reader}`).publicKey));
+    replica.run(report(against(0), 1), report(against(1), 3));
+    for (let i = 2; i <= most; i++) replica.run(report(against(i), 3));
+    assert.ok(isConvicted(0) && isConvicted(1));
+    // The cheater's room is full: what it brings takes the place of what it brought.
+    const keys = replica.data.size;
+    replica.run(report(against(most + 1), 3));
+    assert.ok(isConvicted(0), "another reporter's stays");
+    assert.equal(isConvicted(1), false);
+    assert.ok(isConvicted(most + 1));
+    replica.run(report(against(most + 2), 1));
+    assert.ok(isConvicted(most + 2), "a reader can be convicted at any time");
+    assert.ok(replica.data.size < keys + 100, "what left is gone");
+    const decoded = decodeState(encodeState(replica.state));
+    assert.deepEqual(decoded.ok && decoded.value.readerProofs, replica.state.readerProofs);
+    replica.run(report(against(1), 1));
+    assert.ok(isConvicted(1), "and again, if its proof comes again");
+  });
+
+  test("a proof that is longer than a plain message is ordered", () => {
+    const payload = new Uint8Array(200_000).fill(0xff);
+    const { signed } = blockOf(cast, { author: 1, round: 5, payload });
+    replica.run(report(wireOf({ kind: "invalid-block", signed, payload })));
+    assert.deepEqual(replica.news(), ["convicted"]);
   });
 
   test("what proves nothing, is of another network, or is too long, is ignored", () => {
