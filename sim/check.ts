@@ -26,21 +26,24 @@ function* messagesIn(
   batch: AcceptedBatch,
   appends: readonly (Appended | undefined)[],
 ): Generator<{ text: string; ticket: number; author: Author }> {
-  for (const { author, segments, tickets } of batch.payloads) {
-    for (const [i, segment] of segments.entries()) {
-      if (segment.kind !== messageKinds.application) continue;
-      for (const bytes of messagesOf(segment))
-        yield { text: Buffer.from(bytes).toString(), ticket: tickets[i] ?? 0, author };
-    }
-  }
+  for (const { bytes, ticket, author } of messagesOfKind(batch, messageKinds.application))
+    yield { text: Buffer.from(bytes).toString(), ticket, author };
   let nth = 0;
-  for (const { author, segments } of batch.payloads)
-    for (const segment of segments.filter(({ kind }) => kind === messageKinds.append))
-      for (const wire of messagesOf(segment)) {
-        const record = appendOf(wire);
-        if (appends[nth++]?.isNew === true && record !== undefined)
-          yield { text: Buffer.from(record.data).toString(), ticket: 0, author };
-      }
+  for (const { bytes, author } of messagesOfKind(batch, messageKinds.append)) {
+    const record = appendOf(bytes);
+    if (appends[nth++]?.isNew === true && record !== undefined)
+      yield { text: Buffer.from(record.data).toString(), ticket: 0, author };
+  }
+}
+
+function* messagesOfKind(
+  batch: AcceptedBatch,
+  kind: number,
+): Generator<{ bytes: Uint8Array; ticket: number; author: Author }> {
+  for (const { author, segments, tickets } of batch.payloads)
+    for (const [i, segment] of segments.entries())
+      if (segment.kind === kind)
+        for (const bytes of messagesOf(segment)) yield { bytes, ticket: tickets[i] ?? 0, author };
 }
 
 /** How far honest clocks are off at most, milliseconds, and how fast they get farther. */

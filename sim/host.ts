@@ -7,7 +7,6 @@ import { messageKinds, type SignedUpdate } from "../src/core/mirror/index.ts";
 import { type DetectorChoice, defaultDetector, type Opinion } from "../src/core/opinion/index.ts";
 import { createGuard } from "../src/io/files/index.ts";
 import type { Outgoing } from "./outgoing.ts";
-import type { Puppet } from "./puppet.ts";
 import type { Realm } from "./realm.ts";
 import { home, SimHost } from "./sim-host.ts";
 
@@ -22,7 +21,7 @@ export class SimWriter extends SimHost {
   /** How it sends; adversaries replace it. */
   outgoing: Outgoing = (frame) => [{ frame }];
   /** What sits in the place of the host: a cheater that only pretends to be one. */
-  puppet: Puppet | undefined;
+  puppet: { hear(input: HostInput): void } | undefined;
   /** Another copy of this identity, behind the same links: it hears all that this one hears. */
   twin: SimWriter | undefined;
   /** The copy whose links these are, if they are not its own. */

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { limits, Prng } from "../src/core/base/index.ts";
+import type { WriterVitals } from "../src/core/host/index.ts";
 import { Clients } from "./clients.ts";
 import type { SimWriter } from "./host.ts";
 import { Liveness } from "./liveness.ts";
@@ -122,15 +123,21 @@ function boundsHold(world: World): void {
   for (const writer of world.honestWriters) {
     const vitals = writer.machine?.vitals;
     if (vitals === undefined) continue;
-    const { waitingBlocks, graphBlocks, pendingBytes, bounds } = vitals;
-    for (const [name, { size, most }] of Object.entries(bounds))
-      if (size > most)
-        world.check.fail("I17", `${writer.id} holds ${size} of ${name}, not ${most}`);
-    const holds = { waitingBlocks, graphBlocks, pendingBytes };
-    for (const [name, most] of Object.entries(limitsOfQueues))
-      if (holds[name as keyof typeof holds] > most)
-        world.check.fail("I17", `${writer.id} holds ${JSON.stringify(holds)}`);
+    const broken = brokenBound(vitals);
+    if (broken !== undefined) world.check.fail("I17", `${writer.id} holds ${broken}`);
   }
+}
+
+function brokenBound(vitals: WriterVitals): string | undefined {
+  const rows = Object.entries(vitals.bounds).map(([name, { size, most }]) => ({
+    name,
+    size,
+    most,
+  }));
+  for (const name of ["waitingBlocks", "graphBlocks", "pendingBytes"] as const)
+    rows.push({ name, size: vitals[name], most: limitsOfQueues[name] });
+  const row = rows.find(({ size, most }) => size > most);
+  return row && `${row.size} of ${row.name}, not ${row.most}`;
 }
 
 /** Who is well again, and what is looked at after every event. */

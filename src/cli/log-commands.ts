@@ -11,6 +11,14 @@ const batchLines = 1000;
 
 type AppendOptions = CommonOptions & { readonly key?: string; readonly sequence: number };
 
+function sayPlace(
+  placed: { readonly index: number; readonly count: number },
+  options: CommonOptions,
+): void {
+  if (options.output === "json") return sayJson(placed);
+  say(`${placed.index}${placed.count > 1 ? `…${placed.index + placed.count - 1}` : ""}`);
+}
+
 function indexFlag(text: string): number {
   if (!/^\d{1,15}$/.test(text)) throw new ConfigError("USAGE", `${text} is not an index`);
   return Number(text);
@@ -38,11 +46,8 @@ export function logCommands(program: Command): void {
       const writers = serversOf(options, trust);
       const appender = new Appender({ writers, group: trust.network.group, signer, sequence });
       const append = async (texts: readonly string[]): Promise<void> => {
-        for (const placed of await appender.append(texts.map((text) => Buffer.from(text)))) {
-          if (options.output === "json") sayJson(placed);
-          else
-            say(`${placed.index}${placed.count > 1 ? `…${placed.index + placed.count - 1}` : ""}`);
-        }
+        const places = await appender.append(texts.map((text) => Buffer.from(text)));
+        for (const placed of places) sayPlace(placed, options);
       };
       if (messages.length > 0) return append(messages);
       let batch: string[] = [];

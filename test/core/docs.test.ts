@@ -115,3 +115,13 @@ test("links between the documents lead somewhere", () => {
     }
   }
 });
+
+test("every test that docs/protocol/liveness.md cites is there, by file and by name", () => {
+  const page = readFileSync(join(root, "docs/protocol/liveness.md"), "utf8");
+  const cited = [...page.matchAll(/`(test\/[\w/-]+\.test\.ts)`(?:, "([^"]+)")?/g)];
+  assert.ok(cited.length >= 15, "it cites tests");
+  for (const [, file = "", name] of cited) {
+    const source = readFileSync(join(root, file), "utf8");
+    if (name !== undefined) assert.ok(source.includes(name), `${file} has a test "${name}"`);
+  }
+});

@@ -109,13 +109,7 @@ export class Appender {
 }
 
 /** What another writer would not take either. */
-const finalCodes = new Set([
-  "BAD_SIGNATURE",
-  "WRONG_GROUP",
-  "BAD_LENGTHS",
-  "OLD_SEQUENCE",
-  "TOO_LARGE",
-]);
+const finalCodes = new Set(["BAD_SIGNATURE", "WRONG_GROUP", "BAD_LENGTHS", "OLD_SEQUENCE"]);
 
 function* batchesOf(messages: readonly Uint8Array[]): Generator<readonly Uint8Array[]> {
   let batch: Uint8Array[] = [];

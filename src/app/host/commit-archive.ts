@@ -144,19 +144,25 @@ export class CommitArchive {
     const isEnd = end !== undefined && end <= certificate.index;
     const last = isEnd ? end : certificate.index;
     if (last - after > limits.syncCommitsMax) return nothing;
+    const commits = await this.#between(after, last);
+    if (commits === undefined) return nothing;
+    return { commits, voters: isEnd ? [] : certificate.voters };
+  }
+
+  async #between(after: number, last: number): Promise<RangeCommit[] | undefined> {
     const commits: RangeCommit[] = [];
     let bytes = 0;
     for (let index = after + 1; index <= last; index++) {
       const entry = this.commit(index);
-      if (entry === undefined) return nothing;
+      if (entry === undefined) return undefined;
       const commit = read((await this.#log.read(entry.record)).bytes, commitShape, "commit");
-      if (!commit.ok) return nothing;
+      if (!commit.ok) return undefined;
       const isFull = commits.length > 0 && bytes > limits.syncBytesMax;
       const blocks = isFull ? undefined : await this.#wiresOf(entry);
       for (const wire of blocks ?? []) bytes += wire.length;
       commits.push({ commit: commit.value, blocks });
     }
-    return { commits, voters: isEnd ? [] : certificate.voters };
+    return commits;
   }
 
   async #wiresOf(entry: CommitEntry): Promise<Uint8Array[]> {

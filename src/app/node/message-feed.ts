@@ -5,6 +5,7 @@ import {
   type Segment,
   segmentOf,
 } from "../../core/acceptance/index.ts";
+import { fail, ok, type Result } from "../../core/base/index.ts";
 import { type Appended, appendOf, messageKinds } from "../../core/mirror/index.ts";
 import type { Archive } from "../gateway/index.ts";
 import type { HostStore } from "../host/index.ts";
@@ -68,32 +69,26 @@ export class MessageFeed {
     commit: number,
     first: number,
     appends: readonly (Appended | undefined)[],
-  ): ReadonlyMap<number, Place | undefined> {
-    const own = new Map<number, Place | undefined>();
+  ): ReadonlyMap<number, Result<Place>> {
+    const own = new Map<number, Result<Place>>();
     const batch = this.#accepted.get(commit);
     this.#accepted.delete(commit);
     if (batch === undefined) return own;
+    const plain = entriesOf(batch, messageKinds.application);
     let index = first;
-    let append = 0;
-    const segments: Segment[] = [];
-    const numbered: Segment[] = [];
-    for (const payload of batch.payloads) {
-      for (const [i, segment] of payload.segments.entries()) {
-        const ticket = payload.tickets[i] ?? 0;
-        if (segment.kind === messageKinds.application) {
-          if (ticket !== 0) own.set(ticket, { index, count: messageCount(segment) });
-          segments.push(segment);
-          index += messageCount(segment);
-        } else if (segment.kind === messageKinds.append) {
-          const places = appends.slice(append, append + messageCount(segment));
-          append += places.length;
-          const [place] = places;
-          if (ticket !== 0) own.set(ticket, place && { index: place.first, count: place.count });
-          numbered.push(...newMessages(segment, (nth) => places[nth]?.isNew === true));
-        }
-      }
+    for (const { segment, ticket } of plain) {
+      if (ticket !== 0) own.set(ticket, ok({ index, count: messageCount(segment) }));
+      index += messageCount(segment);
     }
-    segments.push(...numbered);
+    const segments = plain.map(({ segment }) => segment);
+    let append = 0;
+    for (const { segment, ticket } of entriesOf(batch, messageKinds.append)) {
+      const places = appends.slice(append, append + messageCount(segment));
+      append += places.length;
+      const [place] = places;
+      if (ticket !== 0) own.set(ticket, placeOf(place));
+      segments.push(...newMessages(segment, (nth) => places[nth]?.isNew === true));
+    }
     const count = segments.reduce((sum, segment) => sum + messageCount(segment), 0);
     if (count > 0) this.#keep({ commit, first, count, segments, bytes: bytesOf(segments) });
     return own;
@@ -153,6 +148,24 @@ export class MessageFeed {
     const count = segments.reduce((sum, segment) => sum + messageCount(segment), 0);
     return { commit: place.commit, first: place.first, count, segments, bytes: 0 };
   }
+}
+
+function placeOf(place: Appended | undefined): Result<Place> {
+  return place === undefined
+    ? fail("OLD_SEQUENCE", "this number of the client is not remembered any more")
+    : ok({ index: place.first, count: place.count });
+}
+
+/** Segments of a kind in their order, with the tickets of this host's own. */
+function entriesOf(
+  { payloads }: AcceptedBatch,
+  kind: number,
+): { readonly segment: Segment; readonly ticket: number }[] {
+  return payloads.flatMap(({ segments, tickets }) =>
+    segments
+      .map((segment, i) => ({ segment, ticket: tickets[i] ?? 0 }))
+      .filter(({ segment }) => segment.kind === kind),
+  );
 }
 
 /** The messages of clients' records that were ordered anew, as plain ones. */

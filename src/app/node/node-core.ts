@@ -1,4 +1,4 @@
-import { type AcceptedBatch, commitRangeValue, type Segment } from "../../core/acceptance/index.ts";
+import { commitRangeValue, type Segment } from "../../core/acceptance/index.ts";
 import {
   bigEndian,
   type Digest,
@@ -37,13 +37,12 @@ import { Heads } from "./heads.ts";
 import type { Log } from "./log.ts";
 import { MessageFeed } from "./message-feed.ts";
 import type { Metrics } from "./metrics.ts";
+import { Offences } from "./offences.ts";
 import { Retainer } from "./retainer.ts";
 import { Signal } from "./signal.ts";
 
 /** A source that did not say who it is is asked again after so long, milliseconds. */
 const learnAgainMs = 10_000;
-/** Misdeeds that are remembered as counted. */
-const offencesMax = 10_000;
 
 /** What the two kinds of hosts do differently. */
 export interface NodeRole {
@@ -78,7 +77,7 @@ export class NodeCore {
   readonly #onFatal: (error: unknown) => void;
   readonly #tickets = new Map<number, (place: Result<{ index: number; count: number }>) => void>();
   /** Misdeeds that were counted. */
-  readonly #offences = new Set<string>();
+  readonly #offences = new Offences();
   /** Keys of sources that are not in the genesis, as they say: whoever lies about his own is no worse than a stranger. */
   readonly #keys = new Map<string, PublicKey>();
   readonly #asking = new Set<string>();
@@ -212,15 +211,7 @@ export class NodeCore {
 
   #executed({ commit, firstMessage, appends }: Extract<LaterEffect, { type: "executed" }>): void {
     for (const [ticket, place] of this.feed.executed(commit, firstMessage, appends))
-      this.#settle(
-        ticket,
-        place === undefined
-          ? fail(
-              "OLD_SEQUENCE",
-              "this number of the client is not remembered any more, or no number",
-            )
-          : ok(place),
-      );
+      this.#settle(ticket, place);
   }
 
   #onOpinion({ about, opinion, reason }: OpinionView): void {
@@ -397,20 +388,6 @@ export class NodeCore {
     return this.feed.tail(from, signal);
   }
 
-  /** What execution left in the log; nothing where it cannot be read: it is asked for again. */
-  async batches(range: {
-    readonly after: number;
-    readonly until: number;
-  }): Promise<readonly AcceptedBatch[]> {
-    try {
-      return await this.store.commits.batches(range.after, range.until);
-    } catch (error) {
-      this.metrics.dropped.inc({ code: "STORAGE_LOG_CORRUPT" });
-      this.log.error({ reason: String(error) }, "cannot read back what is to be executed");
-      return [];
-    }
-  }
-
   /** Commits after `after.commit` and a checkpoint above `after.size`, as soon as there is one of the two. */
   async follow(after: FollowedSoFar, waitMs: number): Promise<Result<Uint8Array>> {
     const { group = this.network.group } = after;
@@ -481,12 +458,7 @@ export class NodeCore {
   #onProof(
     proof: Pick<Verdict, "offence" | "culprit" | "detail"> & { readonly kind: string },
   ): void {
-    if (this.#offences.has(proof.offence)) return;
-    this.#offences.add(proof.offence);
-    for (const oldest of this.#offences) {
-      if (this.#offences.size <= offencesMax) break;
-      this.#offences.delete(oldest);
-    }
+    if (!this.#offences.isNew(proof.offence)) return;
     const writer = this.network.writers.find(({ nodeKey }) => nodeKey === proof.culprit);
     const offender = writer?.name ?? proof.culprit.slice(0, 16);
     // Anybody can invent a reader: their names would make metrics without end.

@@ -14,6 +14,7 @@ import type { OpinionRow } from "../gateway/index.ts";
 import { persist, writeState } from "../host/index.ts";
 import type { NodeCore, NodeRole } from "./node-core.ts";
 import { olderHead } from "./older-head.ts";
+import { readBack } from "./read-back.ts";
 import { SplitReachedError } from "./split-reached.ts";
 
 /** Sources that are asked at once: one that lies by silence cannot hold the others up. */
@@ -156,9 +157,9 @@ export class ReaderNode implements NodeRole {
   }
 
   #readBack(range: { readonly after: number; readonly until: number }): void {
-    void this.#core
-      .batches(range)
-      .then((batches) => this.#enqueue(() => this.#perform(this.#host.onBatches(batches))));
+    void readBack(this.#core, range).then((batches) =>
+      this.#enqueue(() => this.#perform(this.#host.onBatches(batches))),
+    );
   }
 
   // ── following ──

@@ -33,6 +33,7 @@ import { HostLoop, type LaterEffect, type LoopClock } from "../host/index.ts";
 import type { Challenger } from "./challenger.ts";
 import type { NodeCore, NodeRole } from "./node-core.ts";
 import type { DeskWriter } from "./publish-desk.ts";
+import { readBack } from "./read-back.ts";
 import type { Bend } from "./unsafe-writer.ts";
 import type { Witness } from "./witness.ts";
 
@@ -191,9 +192,9 @@ export class WriterNode implements NodeRole, DeskWriter {
       case "serve-range":
         return void this.#serve(effect);
       case "batches-needed":
-        return void this.#core
-          .batches(effect)
-          .then((batches) => this.push({ type: "batches", batches }));
+        return void readBack(this.#core, effect).then((batches) =>
+          this.push({ type: "batches", batches }),
+        );
       case "split":
         return this.#onSplit(effect.wire, effect.isMine);
       case "disconnect":

@@ -48,6 +48,9 @@ export type ReputeEffect =
   | { readonly type: "state"; readonly writes: Writes }
   | Exclude<SplitEffect, { type: "saw" | "say" | "tell" }>;
 
+/** What peers say of other hosts. */
+export type SaidOfHosts = Extract<PeerMessage, { type: "opinion" | "evidence" | "split" }>;
+
 /** What goes on around. */
 export interface Surroundings {
   /** Blocks of the round before this one are owed. */
@@ -124,11 +127,7 @@ export class Repute {
   }
 
   /** What a peer says. A fault is the peer's. */
-  hearFrom(
-    peer: Author,
-    { type, wire }: Extract<PeerMessage, { type: "opinion" | "evidence" | "split" }>,
-    atMs: number,
-  ): Result<unknown> {
+  hearFrom(peer: Author, { type, wire }: SaidOfHosts, atMs: number): Result<unknown> {
     if (type === "opinion") return this.opinions.hear(wire);
     if (type === "split") return this.splitting.hear(peer, wire, atMs);
     return this.hear(wire, { teller: peer, atMs });

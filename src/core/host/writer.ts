@@ -1,6 +1,6 @@
 import {
   type CommitCertificate,
-  DagAcceptance,
+  type DagAcceptance,
   type DagConfig,
   type DagEffect,
   type DagInput,
@@ -8,33 +8,25 @@ import {
   segmentOf,
   type VerifiedBlock,
 } from "../acceptance/index.ts";
-import {
-  type Author,
-  type Digest,
-  type Fault,
-  limits,
-  MonotonicClock,
-  Prng,
-  unreachable,
-} from "../base/index.ts";
+import { type Author, limits, MonotonicClock, Prng, unreachable } from "../base/index.ts";
 import { dagConfigOf, type Evidence } from "../evidence/index.ts";
 import { encodeHeld, type MirrorState, messageKinds } from "../mirror/index.ts";
 import { Allowance } from "./allowance.ts";
-import { AntiEntropy } from "./anti-entropy.ts";
-import { CatchUp } from "./catch-up.ts";
+import { Asking } from "./asking.ts";
 import type { HostEffect, HostInput, WriterVitals } from "./effects.ts";
-import { GapFiller } from "./gap-filler.ts";
 import { helloOf } from "./hello.ts";
 import { Intake, type Taken } from "./intake.ts";
 import { decodeMessage, encodeMessage, type PeerMessage } from "./messages.ts";
 import { type Peer, Peers } from "./peers.ts";
 import { Replica, type ReplicaEffect } from "./replica.ts";
-import { equivocationEvidence, Repute, type ReputeEffect } from "./repute.ts";
+import { equivocationEvidence, Repute, type ReputeEffect, type SaidOfHosts } from "./repute.ts";
 import { SafeReturn } from "./safe-return.ts";
-import type { WriterOptions } from "./writer-options.ts";
+import { vitalsOf } from "./vitals.ts";
+import { acceptanceOf, type WriterOptions } from "./writer-options.ts";
 
 /** Small questions that a peer may ask: each costs an answer, or a round. */
 const questions = { everyMs: 50, atOnce: 32 };
+const questionTypes: ReadonlySet<string> = new Set(["probe", "nudge", "seen", "inventory-wanted"]);
 
 /** A writer: acceptance, mirror, cosigning and what writers say to one another, as one synchronous machine. */
 export class WriterHost {
@@ -42,10 +34,8 @@ export class WriterHost {
   readonly #config: DagConfig;
   readonly #dag: DagAcceptance;
   readonly #replica: Replica;
-  readonly #gaps: GapFiller;
   readonly #time = new MonotonicClock();
-  readonly #catchUp: CatchUp;
-  readonly #antiEntropy = new AntiEntropy();
+  readonly #asking: Asking;
   readonly #safeReturn: SafeReturn;
   readonly #intake: Intake;
   readonly #peers = new Peers();
@@ -58,31 +48,19 @@ export class WriterHost {
   #effects: HostEffect[] = [];
 
   constructor(options: WriterOptions) {
-    const { network, recovery, author } = options;
-    const random = new Prng(options.seed);
+    const { network, recovery } = options;
     this.#options = options;
     this.#config = dagConfigOf(network);
-    this.#dag = new DagAcceptance({
-      config: this.#config,
-      pacing: options.pacing,
-      signer: { author, sign: (message) => options.blockSigner.sign(message) },
-      recovery: {
-        blocks: recovery.blocks,
-        commits: recovery.commits.map(({ commit }) => commit),
-        signedRound: recovery.guard.round,
-        maySign: recovery.maySign && recovery.guard.joined === undefined,
-      },
-    });
+    this.#dag = acceptanceOf(options);
     this.#replica = new Replica(options);
-    this.#gaps = new GapFiller(random);
-    this.#catchUp = new CatchUp(random);
+    this.#asking = new Asking(new Prng(options.seed));
     this.#safeReturn = new SafeReturn(network.rule.parentQuorum, !recovery.maySign);
     this.#intake = new Intake({
       config: this.#config,
       verifier: options.verifier,
       dag: this.#dag,
-      catchUp: this.#catchUp,
-      gaps: this.#gaps,
+      catchUp: this.#asking.catchUp,
+      gaps: this.#asking.gaps,
     });
   }
 
@@ -95,46 +73,17 @@ export class WriterHost {
     this.#replica.stateWritten();
   }
 
-  get #hasLeft(): boolean {
-    return (
-      this.#repute?.splitting.hasLeft === true || this.#options.recovery.guard.joined !== undefined
-    );
-  }
-
   /** For status pages and metrics. */
   get vitals(): WriterVitals {
-    const { waiting, graph, pendingBytes } = this.#dag.sizes;
-    return {
-      round: this.#dag.round,
-      lastCommit: this.#dag.lastCommit.index,
-      quorumCommit: this.#dag.endorsedIndex,
-      isSigning: this.#dag.isSigning,
-      isHeld: this.#dag.isHeld,
-      returning: this.#safeReturn.isOpen ? this.#safeReturn.progress : undefined,
-      pendingBytes,
-      waitingBlocks: waiting,
-      graphBlocks: graph,
-      backlog: this.#replica.backlog,
-      bounds: this.#bounds,
-      peers: [...this.#peers.greeted],
-      opinions: this.#repute?.views ?? [],
-    };
-  }
-
-  get #bounds(): WriterVitals["bounds"] {
-    const { fullness, votes } = this.#dag.sizes;
-    const n = this.#config.keys.length;
-    return {
-      waitingRoom: { size: fullness, most: 1 },
-      commitVotes: { size: votes, most: n * 2000 },
-      namers: { size: this.#gaps.size, most: (n + 1) * 4 * limits.fetchRefsMax + n },
-      proofs: {
-        size: this.#repute?.proofs.found.length ?? 0,
-        most: n * limits.evidencePerHostMax + (n + 1) * limits.strangerProofsMax,
-      },
-      plans: { size: this.#repute?.splitting.plans.length ?? 0, most: 4 * (n + 1) },
-      backlogBytes: { size: this.#replica.backlogBytes, most: 2 * limits.commitBytesMax },
-    };
+    return vitalsOf({
+      n: this.#config.keys.length,
+      dag: this.#dag,
+      replica: this.#replica,
+      asking: this.#asking,
+      safeReturn: this.#safeReturn,
+      peers: this.#peers,
+      repute: this.#repute,
+    });
   }
 
   /** What it thinks and can prove; from the start on. */
@@ -173,8 +122,7 @@ export class WriterHost {
         );
       case "peer-down":
         this.#peers.down(input.peer);
-        this.#catchUp.forget(input.peer);
-        this.#antiEntropy.forget(input.peer);
+        this.#asking.forget(input.peer);
         return this.#reachableChanged(nowMs);
       case "message":
         return this.#onFrame(input.peer, input.frame, nowMs);
@@ -184,7 +132,14 @@ export class WriterHost {
           nowMs,
         );
       case "held":
-        return this.#submitHeld(input.updates, nowMs);
+        return this.#accept(
+          {
+            type: "submit",
+            ticket: 0,
+            segment: segmentOf(messageKinds.held, [encodeHeld(input.updates)]),
+          },
+          nowMs,
+        );
       case "batches":
         return this.#follow(this.#replica.acceptAgain(input.batches, nowMs));
       case "changes-here":
@@ -236,11 +191,6 @@ export class WriterHost {
     this.#effects.push({ type: "broadcast", links, frame: encodeMessage(message) });
   }
 
-  #submitHeld(updates: readonly Digest[], nowMs: number): void {
-    const segment = segmentOf(messageKinds.held, [encodeHeld(updates)]);
-    this.#accept({ type: "submit", ticket: 0, segment }, nowMs);
-  }
-
   // ── peers ──
 
   #reachableChanged(nowMs: number): void {
@@ -277,17 +227,18 @@ export class WriterHost {
   }
 
   #onMessage(peer: Peer, message: PeerMessage, nowMs: number): void {
-    if (isQuestion(message) && !this.#questions.take(peer.author, this.#time.read(nowMs)))
+    if (
+      questionTypes.has(message.type) &&
+      !this.#questions.take(peer.author, this.#time.read(nowMs))
+    )
       return void this.#effects.push({ type: "dropped", code: "TOO_OFTEN", peer: peer.author });
     switch (message.type) {
       case "hello":
         return this.#onHello(peer, message, nowMs);
       case "block":
         return this.#takeAll(peer, this.#intake.pushed(peer, message.wire), nowMs);
-      case "fetch": {
-        const { refs } = message;
-        return void this.#effects.push({ type: "serve-blocks", link: peer.link, refs });
-      }
+      case "fetch":
+        return this.#serve({ type: "serve-blocks", link: peer.link, refs: message.refs });
       case "blocks":
         return this.#takeAll(peer, this.#intake.fetched(peer, message.wires), nowMs);
       case "nudge":
@@ -295,18 +246,12 @@ export class WriterHost {
       case "seen":
         return this.#takeAll(peer, this.#intake.seen(message.refs), nowMs);
       case "inventory-wanted":
-        if (!this.#antiEntropy.mayTell(peer.author, this.#time.read(nowMs))) return;
-        return this.#send(peer.author, {
-          type: "inventory",
-          refs: this.#dag.inventory(message.fromRound),
-        });
+        return this.#tellInventory(peer, message.fromRound, nowMs);
       case "inventory":
-        if (!this.#antiEntropy.answered(peer.author)) return this.#fault(peer, "NOT_ASKED");
+        if (!this.#asking.antiEntropy.answered(peer.author)) return this.#fault(peer, "NOT_ASKED");
         return this.#accept({ type: "inventory", refs: message.refs, from: peer.author }, nowMs);
-      case "sync": {
-        const { after } = message;
-        return void this.#effects.push({ type: "serve-range", link: peer.link, after });
-      }
+      case "sync":
+        return this.#serve({ type: "serve-range", link: peer.link, after: message.after });
       case "range":
         return this.#takeAll(peer, this.#intake.range(peer, message.range), nowMs);
       case "cosignature":
@@ -317,19 +262,28 @@ export class WriterHost {
         return;
       case "opinion":
       case "evidence":
-      case "split": {
-        const heard = this.#repute?.hearFrom(peer.author, message, this.#time.read(nowMs));
-        if (heard?.ok === false) this.#onUnheard(peer, heard.error);
-        return;
-      }
+      case "split":
+        return this.#hear(peer, message, nowMs);
     }
   }
 
+  #serve(effect: Extract<HostEffect, { type: "serve-blocks" | "serve-range" }>): void {
+    this.#effects.push(effect);
+  }
+
+  #tellInventory({ author }: Peer, fromRound: number, nowMs: number): void {
+    if (this.#asking.antiEntropy.mayTell(author, this.#time.read(nowMs)))
+      this.#send(author, { type: "inventory", refs: this.#dag.inventory(fromRound) });
+  }
+
   /** No room for what it says is not the peer's fault: it may only pass on what others invented. */
-  #onUnheard(peer: Peer, { code, detail }: Fault): void {
-    if (code === "TOO_MANY_STRANGERS" || code === "TOO_MANY_PLANS")
-      this.#effects.push({ type: "dropped", code, peer: peer.author });
-    else this.#fault(peer, code, detail);
+  #hear(peer: Peer, message: SaidOfHosts, nowMs: number): void {
+    const heard = this.#repute?.hearFrom(peer.author, message, this.#time.read(nowMs));
+    if (heard === undefined || heard.ok) return;
+    const { code, detail } = heard.error;
+    if (code !== "TOO_MANY_STRANGERS" && code !== "TOO_MANY_PLANS")
+      return this.#fault(peer, code, detail);
+    this.#effects.push({ type: "dropped", code, peer: peer.author });
   }
 
   /** This host holds both halves of a misdeed. */
@@ -347,8 +301,8 @@ export class WriterHost {
     }
     if (peer.greeted) return this.#fault(peer, "SECOND_HELLO");
     peer.greeted = true;
-    this.#gaps.lookAgain();
-    this.#catchUp.hint(peer.author, hello.lastCommit);
+    this.#asking.gaps.lookAgain();
+    this.#asking.catchUp.hint(peer.author, hello.lastCommit);
     this.#hold(nowMs);
     this.#learnOfSelf(peer, hello, nowMs);
     for (const block of this.#dag.ownBlocksAbove(hello.fromRound)) {
@@ -362,7 +316,7 @@ export class WriterHost {
 
   /** Until this process has signed something, it may stand on an old copy of its disk. */
   #hold(nowMs: number): void {
-    const isHeld = !this.#hasSigned && this.#catchUp.isFarBehind(this.#dag.lastCommit.index);
+    const isHeld = !this.#hasSigned && this.#asking.catchUp.isFarBehind(this.#dag.lastCommit.index);
     if (isHeld !== this.#dag.isHeld) this.#accept({ type: "hold", isHeld }, nowMs);
   }
 
@@ -412,7 +366,7 @@ export class WriterHost {
       case "broadcast":
         return this.#broadcast({ type: "block", wire: effect.block.wire });
       case "missing":
-        return this.#gaps.named(effect.refs, effect.from);
+        return this.#asking.gaps.named(effect.refs, effect.from);
       case "accept":
         return this.#follow(this.#replica.accept(effect.batch, nowMs));
       case "equivocation":
@@ -434,16 +388,15 @@ export class WriterHost {
     const hasSeen = (ref: Ref): boolean =>
       ref.round <= this.#dag.horizon || this.#dag.block(ref) !== undefined;
     // Who has joined a group that splits off signs nothing of this one any more, whatever it learns of itself.
-    const minRound = this.#hasLeft ? undefined : this.#safeReturn.resume(hasSeen);
+    const hasLeft = this.#repute?.splitting.hasLeft === true;
+    const minRound = hasLeft ? undefined : this.#safeReturn.resume(hasSeen);
     if (minRound !== undefined) this.#accept({ type: "resume", minRound }, nowMs);
     const paceMs = this.#time.read(nowMs);
-    this.#fetch(paceMs);
-    this.#sync(paceMs);
-    this.#compare(paceMs);
+    this.#ask(paceMs);
     this.#hold(nowMs);
     this.#judge(nowMs);
     // Never while the disk may be an older copy: then what it has is not the newest that it saw.
-    const mayVouch = !this.#safeReturn.isOpen && !this.#dag.isHeld && !this.#hasLeft;
+    const mayVouch = !this.#safeReturn.isOpen && !this.#dag.isHeld && !hasLeft;
     if (mayVouch) this.#follow(this.#replica.renew(nowMs));
     const certified: CommitCertificate | undefined = this.#dag.certified;
     if (certified === undefined || certified.index <= this.#certifiedIndex) return;
@@ -488,42 +441,14 @@ export class WriterHost {
     }
   }
 
-  #fetch(paceMs: number): void {
-    if (this.#gaps.isDue(paceMs)) {
-      const requests = this.#gaps.requests(this.#dag.missing(), this.#peers.greeted, paceMs);
-      for (const { peer, refs } of requests) this.#send(peer, { type: "fetch", refs });
-    }
-    // Named at every step: the loop keeps the earliest wake-up only, and what it keeps may be another's.
-    this.#wakeAt(this.#gaps.wakeAtMs(paceMs));
-  }
-
-  #sync(paceMs: number): void {
-    const reachable = this.#peers.greeted;
-    const lastIndex = this.#dag.lastCommit.index;
-    const { endorsedIndex } = this.#dag;
-    const peer = this.#catchUp.next({ lastIndex, endorsedIndex, reachable }, paceMs);
-    if (peer !== undefined) this.#send(peer, { type: "sync", after: lastIndex });
-    this.#wakeAt(this.#catchUp.wakeAtMs(paceMs));
-  }
-
-  /** Where nothing goes on, the others may have what is missing here by no name. */
-  #compare(paceMs: number): void {
-    const { lastCommit, wantsRound, sizes } = this.#dag;
-    const isWanted = wantsRound || sizes.waiting > 0;
-    const state = { lastCommit: lastCommit.index, isWanted, reachable: this.#peers.greeted };
-    const peer = this.#antiEntropy.next(state, paceMs);
-    const fromRound = this.#dag.decidedRound;
-    if (peer !== undefined) this.#send(peer, { type: "inventory-wanted", fromRound });
-    this.#wakeAt(this.#antiEntropy.wakeAtMs(paceMs));
+  #ask(paceMs: number): void {
+    const { questions, wakesAtMs } = this.#asking.look(this.#dag, this.#peers.greeted, paceMs);
+    for (const { peer, message } of questions) this.#send(peer, message);
+    for (const atMs of wakesAtMs) this.#wakeAt(atMs);
   }
 
   #wakeAt(paceMs: number | undefined): void {
     if (paceMs !== undefined && Number.isFinite(paceMs))
       this.#effects.push({ type: "wake", atMs: this.#time.toCaller(paceMs) });
   }
-}
-
-/** What is short to say and is answered with more, or has all make a round. */
-function isQuestion({ type }: PeerMessage): boolean {
-  return type === "probe" || type === "nudge" || type === "seen" || type === "inventory-wanted";
 }

@@ -83,9 +83,36 @@ export function verifyCommitRange(
     readonly known?: { readonly index: number; readonly digest: Digest };
   },
 ): Result<CertifiedRange> {
+  const chain = chainOf(range, after);
+  if (!chain.ok) return chain;
+  const last = chain.value.at(-1);
+  if (last === undefined) return fail("EMPTY_RANGE", "no commit in the answer");
+  const end = { index: last.commit.index, digest: last.digest };
+  const isKnown = end.index === by.known?.index && end.digest === by.known.digest;
+  const votes = isKnown ? 0 : countVoters(range.voters, end, by);
+  const needed = isKnown ? 0 : by.config.rule.f + 1;
+  if (votes < needed)
+    return fail("NO_QUORUM", `${votes} of the ${needed} commit votes needed are valid`);
+  const commits: CertifiedCommit[] = [];
+  for (const [i, { blocks: wires }] of range.commits.entries()) {
+    if (wires === undefined) break;
+    const one = defined(chain.value[i], "a commit of the chain");
+    const blocks = blocksOf(one.commit, wires, by);
+    if (!blocks.ok) return blocks;
+    commits.push({ ...one, blocks: blocks.value });
+  }
+  if (commits.length === 0) return fail("EMPTY_RANGE", "no commit in the answer has its blocks");
+  return ok({ commits, certificate: { ...end, voters: range.voters } });
+}
+
+/** The commits, each the one that follows. Faults: NOT_NEXT, BROKEN_CHAIN. */
+function chainOf(
+  { commits }: CommitRange,
+  after: { readonly index: number; readonly digest: Digest },
+): Result<readonly Omit<CertifiedCommit, "blocks">[]> {
   const chain: Omit<CertifiedCommit, "blocks">[] = [];
   let last = after;
-  for (const { commit } of range.commits) {
+  for (const { commit } of commits) {
     if (commit.index !== last.index + 1)
       return fail("NOT_NEXT", `commit ${commit.index} does not follow ${last.index}`);
     if (commit.prev !== last.digest)
@@ -94,22 +121,7 @@ export function verifyCommitRange(
     last = { index: commit.index, digest: commitDigest(bytes) };
     chain.push({ commit, bytes, digest: last.digest });
   }
-  if (chain.length === 0) return fail("EMPTY_RANGE", "no commit in the answer");
-  const isKnown = last.index === by.known?.index && last.digest === by.known.digest;
-  const votes = isKnown ? 0 : countVoters(range.voters, last, by);
-  const needed = isKnown ? 0 : by.config.rule.f + 1;
-  if (votes < needed)
-    return fail("NO_QUORUM", `${votes} of the ${needed} commit votes needed are valid`);
-  const commits: CertifiedCommit[] = [];
-  for (const [i, { blocks: wires }] of range.commits.entries()) {
-    if (wires === undefined) break;
-    const one = defined(chain[i], "a commit of the chain");
-    const blocks = blocksOf(one.commit, wires, by);
-    if (!blocks.ok) return blocks;
-    commits.push({ ...one, blocks: blocks.value });
-  }
-  if (commits.length === 0) return fail("EMPTY_RANGE", "no commit in the answer has its blocks");
-  return ok({ commits, certificate: { ...last, voters: range.voters } });
+  return ok(chain);
 }
 
 function blocksOf(

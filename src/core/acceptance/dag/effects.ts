@@ -83,3 +83,12 @@ export type DagEffect =
   | { readonly type: "needs-round" }
   | { readonly type: "wake"; readonly atMs: number }
   | { readonly type: "dropped"; readonly code: DropCode; readonly from: Author };
+
+/** Sizes of the bounded collections, for metrics and for the limits' tests; `fullness` of the waiting room: 1 is full. */
+export interface DagSizes {
+  readonly graph: number;
+  readonly waiting: number;
+  readonly fullness: number;
+  readonly pendingBytes: number;
+  readonly votes: number;
+}

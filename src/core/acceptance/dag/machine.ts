@@ -1,39 +1,22 @@
 import { Author, assert, type Digest, limits, MonotonicClock } from "../../base/index.ts";
 import type { AcceptanceMachine } from "../contract.ts";
 import { type DagConfig, type Ref, refKey, type VerifiedBlock } from "./block.ts";
-import type { Commit } from "./commit.ts";
 import type { CertifiedCommit, CertifiedRange } from "./commit-range.ts";
 import { type CommitCertificate, CommitVotes } from "./commit-votes.ts";
-import type { DagEffect, DagInput, DropCode } from "./effects.ts";
+import type { DagEffect, DagInput, DagSizes, DropCode } from "./effects.ts";
 import { type Entry, entryOf } from "./entry.ts";
 import { Graph } from "./graph.ts";
+import type { DagOptions, DagRecovery } from "./options.ts";
 import { Ordering, type OrderingOutcome } from "./ordering.ts";
-import { Absence, type Pacing, RoundClock } from "./pacing.ts";
+import { Absence, RoundClock } from "./pacing.ts";
 import { fitsPayload, PayloadQueue, type Submission } from "./payload-queue.ts";
-import { type DagSigner, Proposer } from "./proposer.ts";
+import { Proposer } from "./proposer.ts";
+import { Tips } from "./tips.ts";
 import { WaitingRoom } from "./waiting-room.ts";
 
 export type { DagEffect, DagInput, DropCode } from "./effects.ts";
+export type { DagOptions, DagRecovery } from "./options.ts";
 export type { DagSigner } from "./proposer.ts";
-
-/** What a restart found on disk. `blocks` in the order they were written, parents before children. */
-export interface DagRecovery {
-  readonly blocks: readonly VerifiedBlock[];
-  /** Commits whose leaders stand above the horizon, oldest first. */
-  readonly commits: readonly Commit[];
-  /** Highest round this identity ever signed, from the guard; 0 if none. */
-  readonly signedRound: number;
-  /** False where the guard or the log cannot vouch for what was signed (`dag.md` §12). */
-  readonly maySign: boolean;
-}
-
-export interface DagOptions {
-  readonly config: DagConfig;
-  readonly pacing: Pacing;
-  /** Absent for hosts that follow and never sign. */
-  readonly signer: DagSigner | undefined;
-  readonly recovery: DagRecovery;
-}
 
 /** Time after which a writer that needs a round asks again, milliseconds. */
 const stuckMs = 250;
@@ -56,8 +39,7 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
   readonly #queue = new PayloadQueue();
   readonly #ordering: Ordering;
   readonly #proposer: Proposer | undefined;
-  /** The newest block of each author that was dropped, since this host is behind or had no room: asked for later. */
-  readonly #droppedTips = new Map<Author, Ref>();
+  readonly #tips = new Tips();
   #isHeld = false;
   /** The graph has something that ordering has not looked at. */
   #isGrown = true;
@@ -70,7 +52,7 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
     assert(config.keys.length === config.rule.n, "the rule is of this committee");
     this.#config = config;
     this.#self = signer?.author;
-    this.#waiting = new WaitingRoom(config.rule.n, (ref) => this.#rememberTip(ref));
+    this.#waiting = new WaitingRoom(config.rule.n, (ref) => this.#tips.remember(ref));
     this.#clock = new RoundClock(config.rule.parentQuorum);
     this.#absence = new Absence(config.rule.n, config.rule.f + config.rule.c);
     this.#votes = new CommitVotes(config.rule.n, config.rule.f + 1);
@@ -131,14 +113,7 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
     return this.#votes.certified;
   }
 
-  /** Sizes of the bounded collections, for metrics and for the limits' tests; `fullness` of the room: 1 is full. */
-  get sizes(): {
-    readonly graph: number;
-    readonly waiting: number;
-    readonly fullness: number;
-    readonly pendingBytes: number;
-    readonly votes: number;
-  } {
+  get sizes(): DagSizes {
     return {
       graph: this.#graph.size,
       waiting: this.#waiting.size,
@@ -200,8 +175,7 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
 
   /** What must be fetched: parents that blocks wait for, and tips that were dropped while this host was behind. */
   missing(): Ref[] {
-    const tips = [...this.#droppedTips.values()].filter((ref) => this.#isTipWanted(ref));
-    return [...this.#waiting.missing(), ...tips];
+    return [...this.#waiting.missing(), ...this.#tips.all.filter((ref) => this.#isTipWanted(ref))];
   }
 
   isWanted(ref: Ref): boolean {
@@ -209,9 +183,7 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
   }
 
   #isTipWanted(ref: Ref): boolean {
-    const tip = this.#droppedTips.get(ref.author);
-    if (tip === undefined || refKey(tip) !== refKey(ref) || this.#lag > limits.commitLagMax)
-      return false;
+    if (!this.#tips.has(ref) || this.#lag > limits.commitLagMax) return false;
     return (
       ref.round > this.horizon &&
       this.#graph.get(refKey(ref)) === undefined &&
@@ -282,12 +254,7 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
     this.#effects.push({ type: "dropped", code, from });
     if (code === "TWIN_PUSHED" || code === "ON_REFUSED") this.#waiting.refuse(block.ref);
     if (code !== "COMMIT_LAG" && code !== "FAR_FUTURE") return;
-    this.#rememberTip(block.ref);
-  }
-
-  #rememberTip(ref: Ref): void {
-    const tip = this.#droppedTips.get(ref.author);
-    if (tip === undefined || ref.round > tip.round) this.#droppedTips.set(ref.author, ref);
+    this.#tips.remember(block.ref);
   }
 
   /** A block of this host that it does not know: it must not sign until it knows what else there is (§12). */

@@ -1,20 +1,7 @@
-import { type Author, defined, limits } from "../../base/index.ts";
+import { type Author, limits } from "../../base/index.ts";
 import { type Ref, refKey, type VerifiedBlock } from "./block.ts";
-
-interface Waiting {
-  readonly block: VerifiedBlock;
-  readonly key: string;
-  /** Keys of the parents it still waits for. */
-  readonly lacks: Set<string>;
-  /** For whose sake it waits: it stays while one of them has room for it. */
-  readonly causes: Set<Author>;
-}
-
-/** What waits for the sake of one author. */
-interface Share {
-  readonly blocks: Set<Waiting>;
-  bytes: number;
-}
+import { Inventories } from "./inventories.ts";
+import { type Waiting, WaitingShares } from "./waiting-shares.ts";
 
 /** Missing parents that are asked for at once, for the sake of one author. */
 const missingMax = 4 * limits.fetchRefsMax;
@@ -30,14 +17,12 @@ export class WaitingRoom {
   readonly #waiting = new Map<string, Waiting>();
   /** parent key → the blocks that wait for it */
   readonly #waiters = new Map<string, { readonly ref: Ref; readonly keys: Set<string> }>();
-  /** Blocks that a peer says it has, though nothing here names them: peer → key → ref. */
-  readonly #named = new Map<Author, Map<string, Ref>>();
-  readonly #shares = new Map<Author, Share>();
+  readonly #inventories = new Inventories();
+  readonly #shares: WaitingShares;
   readonly #slots = new Map<string, Set<Waiting>>();
   /** By author, what was refused, and what stood upon it; the oldest is forgotten when there is much. */
   readonly #refused = new Map<Author, Map<string, Ref>>();
   readonly #noRoomFor: (ref: Ref) => void;
-  readonly #most: { readonly blocks: number; readonly bytes: number };
 
   /**
    * For a committee of `n`: eight rounds of all fit for each cause, whatever its size. `noRoomFor` is told of blocks that
@@ -45,10 +30,10 @@ export class WaitingRoom {
    */
   constructor(n: number, noRoomFor: (ref: Ref) => void) {
     this.#noRoomFor = noRoomFor;
-    this.#most = {
+    this.#shares = new WaitingShares({
       blocks: limits.suspendedBlocksMax + 8 * n,
       bytes: limits.suspendedBytesMax + n * limits.payloadBytesMax,
-    };
+    });
   }
 
   get size(): number {
@@ -66,22 +51,13 @@ export class WaitingRoom {
 
   /** The fullest share, of the room that each cause has: 1 is full. For metrics and for the checks of the bound. */
   get fullness(): number {
-    let most = 0;
-    for (const { blocks, bytes } of this.#shares.values())
-      most = Math.max(most, blocks.size / this.#most.blocks, bytes / this.#most.bytes);
-    return most;
+    return this.#shares.fullness;
   }
 
   /** True while some block waits for `ref`, or a peer named it, and nobody has brought it. */
   isWanted(ref: Ref): boolean {
     const key = refKey(ref);
-    return this.#waiters.has(key) || this.#namers(key).length > 0;
-  }
-
-  #namers(key: string): Author[] {
-    const peers: Author[] = [];
-    for (const [peer, refs] of this.#named) if (refs.has(key)) peers.push(peer);
-    return peers;
+    return this.#waiters.has(key) || this.#inventories.namers(key).length > 0;
   }
 
   /**
@@ -89,9 +65,7 @@ export class WaitingRoom {
    * and nobody brought is forgotten.
    */
   name(refs: readonly Ref[], peer: Author): void {
-    const kept = refs.slice(0, limits.inventoryRefsMax);
-    this.#named.set(peer, new Map(kept.map((ref) => [refKey(ref), ref])));
-    for (const ref of kept) {
+    for (const ref of this.#inventories.name(refs, peer)) {
       const waiting = this.#waiting.get(refKey(ref));
       if (waiting !== undefined) this.#charge(waiting, new Set([peer]));
     }
@@ -103,18 +77,26 @@ export class WaitingRoom {
    * only says that it has one of these. An author's own blocks cannot vouch for its twins.
    */
   wantedByOthers(ref: Ref): "block" | "name" | undefined {
-    const stack = [refKey(ref)];
-    const seen = new Set(stack);
-    let isNamed = false;
+    const isOther = (author: Author | undefined): boolean => author !== ref.author;
+    const chain = this.#waitersAbove(refKey(ref));
+    if (chain.some(({ block }) => isOther(block.ref.author))) return "block";
+    const keys = [refKey(ref), ...chain.map(({ key }) => key)];
+    return keys.some((key) => this.#inventories.namers(key).some(isOther)) ? "name" : undefined;
+  }
+
+  /** All that wait for a block, and for those that wait for it. */
+  #waitersAbove(first: string): Waiting[] {
+    const seen = new Map<string, Waiting>();
+    const stack = [first];
     for (let key = stack.pop(); key !== undefined; key = stack.pop()) {
-      if (this.#namers(key).some((peer) => peer !== ref.author)) isNamed = true;
       for (const waiter of this.#waiters.get(key)?.keys ?? []) {
-        if (this.#waiting.get(waiter)?.block.ref.author !== ref.author) return "block";
-        if (!seen.has(waiter)) stack.push(waiter);
-        seen.add(waiter);
+        const waiting = this.#waiting.get(waiter);
+        if (waiting === undefined || seen.has(waiter)) continue;
+        seen.set(waiter, waiting);
+        stack.push(waiter);
       }
     }
-    return isNamed ? "name" : undefined;
+    return [...seen.values()];
   }
 
   /**
@@ -172,7 +154,7 @@ export class WaitingRoom {
 
   /** For whose sake something is here, or is to be brought: all for whose sake others wait for it. */
   #causesOf(key: string): Set<Author> {
-    const causes = new Set<Author>(this.#namers(key));
+    const causes = new Set<Author>(this.#inventories.namers(key));
     for (const waiter of this.#waiters.get(key)?.keys ?? [])
       for (const cause of this.#waiting.get(waiter)?.causes ?? []) causes.add(cause);
     return causes;
@@ -182,17 +164,7 @@ export class WaitingRoom {
   #charge(first: Waiting, causes: ReadonlySet<Author>): void {
     const stack = [first];
     for (let waiting = stack.pop(); waiting !== undefined; waiting = stack.pop()) {
-      let isNews = false;
-      for (const cause of causes) {
-        if (waiting.causes.has(cause)) continue;
-        isNews = true;
-        waiting.causes.add(cause);
-        const share = this.#shares.get(cause) ?? { blocks: new Set<Waiting>(), bytes: 0 };
-        share.blocks.add(waiting);
-        share.bytes += waiting.block.wire.length;
-        this.#shares.set(cause, share);
-      }
-      if (!isNews) continue;
+      if (!this.#shares.charge(waiting, causes)) continue;
       for (const parentKey of waiting.lacks) {
         const parent = this.#waiting.get(parentKey);
         if (parent !== undefined) stack.push(parent);
@@ -202,35 +174,22 @@ export class WaitingRoom {
 
   /** The highest rounds leave the share of a cause that has more than its room. */
   #bound(cause: Author): void {
-    const share = this.#shares.get(cause);
-    while (
-      share !== undefined &&
-      (share.blocks.size > this.#most.blocks || share.bytes > this.#most.bytes)
+    for (
+      let leaving = this.#shares.leaving(cause);
+      leaving !== undefined;
+      leaving = this.#shares.leaving(cause)
     ) {
-      let highest: Waiting | undefined;
-      for (const waiting of share.blocks)
-        if (highest === undefined || waiting.block.ref.round >= highest.block.ref.round)
-          highest = waiting;
-      const leaving = defined(highest, "a share that is too full has a block");
-      this.#uncharge(leaving, cause);
+      this.#shares.uncharge(leaving, cause);
       if (leaving.causes.size > 0) continue;
       this.#evict(leaving);
       this.#noRoomFor(leaving.block.ref);
     }
   }
 
-  #uncharge(waiting: Waiting, cause: Author): void {
-    const share = this.#shares.get(cause);
-    if (share === undefined || !waiting.causes.delete(cause)) return;
-    share.blocks.delete(waiting);
-    share.bytes -= waiting.block.wire.length;
-    if (share.blocks.size === 0) this.#shares.delete(cause);
-  }
-
   /** `key` has arrived (or counts as present): the blocks that now have all their parents. */
   arrived(key: string): VerifiedBlock[] {
     const ready: VerifiedBlock[] = [];
-    for (const refs of this.#named.values()) refs.delete(key);
+    this.#inventories.arrived(key);
     for (const waiterKey of this.#waiters.get(key)?.keys ?? []) {
       const waiting = this.#waiting.get(waiterKey);
       waiting?.lacks.delete(key);
@@ -244,8 +203,7 @@ export class WaitingRoom {
 
   /** The horizon moved: blocks at or below it leave, and parents at or below it count as present. */
   onHorizon(horizon: number): VerifiedBlock[] {
-    for (const refs of this.#named.values())
-      for (const [key, ref] of refs) if (ref.round <= horizon) refs.delete(key);
+    this.#inventories.onHorizon(horizon);
     for (const refused of this.#refused.values())
       for (const [key, ref] of refused) if (ref.round <= horizon) refused.delete(key);
     for (const waiting of [...this.#waiting.values()]) {
@@ -263,25 +221,29 @@ export class WaitingRoom {
    * lowest rounds first, and of each no more than can be asked for at once.
    */
   missing(): Ref[] {
-    const lists = new Map<Author, Ref[]>();
-    const miss = (cause: Author, ref: Ref): void => {
-      const list = lists.get(cause) ?? [];
-      list.push(ref);
-      lists.set(cause, list);
-    };
-    for (const [key, { ref }] of this.#waiters)
-      if (!this.#waiting.has(key)) for (const cause of this.#causesOf(key)) miss(cause, ref);
-    for (const [peer, refs] of this.#named)
-      for (const [key, ref] of refs)
-        if (!this.#waiting.has(key) && !this.#waiters.has(key)) miss(peer, ref);
-    for (const list of lists.values()) list.sort((a, b) => a.round - b.round);
+    const lists = this.#missingByCause();
+    for (const list of lists) list.sort((a, b) => a.round - b.round);
     const refs = new Map<string, Ref>();
     for (let i = 0; i < missingMax; i++)
-      for (const list of lists.values()) {
+      for (const list of lists) {
         const ref = list[i];
         if (ref !== undefined) refs.set(refKey(ref), ref);
       }
     return [...refs.values()];
+  }
+
+  #missingByCause(): Ref[][] {
+    const lists = new Map<Author, Ref[]>();
+    const miss = (cause: Author, ref: Ref): void => {
+      const list = lists.get(cause);
+      if (list === undefined) lists.set(cause, [ref]);
+      else list.push(ref);
+    };
+    for (const [key, { ref }] of this.#waiters)
+      if (!this.#waiting.has(key)) for (const cause of this.#causesOf(key)) miss(cause, ref);
+    for (const { peer, key, ref } of this.#inventories.entries())
+      if (!this.#waiting.has(key) && !this.#waiters.has(key)) miss(peer, ref);
+    return [...lists.values()];
   }
 
   remove(key: string): void {
@@ -304,6 +266,6 @@ export class WaitingRoom {
     const slot = this.#slots.get(`${round}:${author}`);
     slot?.delete(waiting);
     if (slot?.size === 0) this.#slots.delete(`${round}:${author}`);
-    for (const cause of [...waiting.causes]) this.#uncharge(waiting, cause);
+    for (const cause of [...waiting.causes]) this.#shares.uncharge(waiting, cause);
   }
 }

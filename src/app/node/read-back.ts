@@ -1,0 +1,16 @@
+import type { AcceptedBatch } from "../../core/acceptance/index.ts";
+import type { NodeCore } from "./node-core.ts";
+
+/** What execution left in the log; nothing where it cannot be read: it is asked for again. */
+export async function readBack(
+  { store, metrics, log }: Pick<NodeCore, "store" | "metrics" | "log">,
+  range: { readonly after: number; readonly until: number },
+): Promise<readonly AcceptedBatch[]> {
+  try {
+    return await store.commits.batches(range.after, range.until);
+  } catch (error) {
+    metrics.dropped.inc({ code: "STORAGE_LOG_CORRUPT" });
+    log.error({ reason: String(error) }, "cannot read back what is to be executed");
+    return [];
+  }
+}

@@ -1,0 +1,69 @@
+import type { DagAcceptance } from "../acceptance/index.ts";
+import type { Author, Prng } from "../base/index.ts";
+import { AntiEntropy } from "./anti-entropy.ts";
+import { CatchUp } from "./catch-up.ts";
+import { GapFiller } from "./gap-filler.ts";
+import type { PeerMessage } from "./messages.ts";
+
+interface Question {
+  readonly peer: Author;
+  readonly message: PeerMessage;
+}
+
+/** What a writer asks of whom: missing blocks by name, commits that it lags behind, and what the others have at all. */
+export class Asking {
+  readonly gaps: GapFiller;
+  readonly catchUp: CatchUp;
+  readonly antiEntropy: AntiEntropy = new AntiEntropy();
+
+  constructor(random: Prng) {
+    this.gaps = new GapFiller(random);
+    this.catchUp = new CatchUp(random);
+  }
+
+  /** The link to a peer is gone. */
+  forget(peer: Author): void {
+    this.catchUp.forget(peer);
+    this.antiEntropy.forget(peer);
+  }
+
+  /** After every input: the questions that are due, and when to look again. */
+  look(
+    dag: DagAcceptance,
+    reachable: ReadonlySet<Author>,
+    paceMs: number,
+  ): { readonly questions: readonly Question[]; readonly wakesAtMs: readonly number[] } {
+    const questions = [
+      ...this.#gaps(dag, reachable, paceMs),
+      ...this.#commits(dag, reachable, paceMs),
+      ...this.#inventory(dag, reachable, paceMs),
+    ];
+    // Named at every step: the loop keeps the earliest wake-up only, and what it keeps may be another's.
+    const wakes = [this.gaps, this.catchUp, this.antiEntropy].map((part) => part.wakeAtMs(paceMs));
+    return { questions, wakesAtMs: wakes.filter((atMs) => atMs !== undefined) };
+  }
+
+  #gaps(dag: DagAcceptance, reachable: ReadonlySet<Author>, paceMs: number): Question[] {
+    if (!this.gaps.isDue(paceMs)) return [];
+    return this.gaps
+      .requests(dag.missing(), reachable, paceMs)
+      .map(({ peer, refs }) => ({ peer, message: { type: "fetch", refs } }));
+  }
+
+  #commits(dag: DagAcceptance, reachable: ReadonlySet<Author>, paceMs: number): Question[] {
+    const lastIndex = dag.lastCommit.index;
+    const { endorsedIndex } = dag;
+    const peer = this.catchUp.next({ lastIndex, endorsedIndex, reachable }, paceMs);
+    return peer === undefined ? [] : [{ peer, message: { type: "sync", after: lastIndex } }];
+  }
+
+  /** Where nothing goes on, the others may have what is missing here by no name. */
+  #inventory(dag: DagAcceptance, reachable: ReadonlySet<Author>, paceMs: number): Question[] {
+    const { lastCommit, wantsRound, sizes } = dag;
+    const isWanted = wantsRound || sizes.waiting > 0;
+    const state = { lastCommit: lastCommit.index, isWanted, reachable };
+    const peer = this.antiEntropy.next(state, paceMs);
+    const message: PeerMessage = { type: "inventory-wanted", fromRound: dag.decidedRound };
+    return peer === undefined ? [] : [{ peer, message }];
+  }
+}
