@@ -76,8 +76,8 @@ export const mutants = [
   },
   {
     file: `${dag}/linearize.js`,
-    find: "return out.sort((a, b) => compareRefs(a.ref, b.ref));",
-    put: "return out;",
+    find: "out.sort((a, b) => compareRefs(a.ref, b.ref)).slice",
+    put: "out.slice",
     says: "the order depends on the way through the graph",
   },
   {
@@ -281,10 +281,10 @@ export const mutants = [
     says: "honest blocks upon a refused twin are refused",
   },
   {
-    file: "app/host/host-store.js",
-    find: "round <= horizon - servedRounds",
-    put: "round <= horizon",
-    says: "blocks at the horizon are served to nobody",
+    file: "app/host/block-index.js",
+    find: "return placesOf(state, ref.round).find((place) => place.prefix === prefix)?.position;",
+    put: "return undefined;",
+    says: "old blocks are served to nobody",
   },
   {
     file: "io/storage/record-log.js",
@@ -319,14 +319,14 @@ export const mutants = [
   // ── commits, certificates, catching up ──
   {
     file: `${dag}/commit-votes.js`,
-    find: "if (voters.size >= this.#quorum)",
-    put: "if (voters.size >= this.#quorum - 1)",
+    find: "if (voters.size >= this.#validity)",
+    put: "if (voters.size >= this.#validity - 1)",
     says: "certificates with a vote too few",
   },
   {
     file: `${dag}/commit-range.js`,
-    find: "if (votes < quorum)",
-    put: "if (votes < quorum - 1)",
+    find: "if (votes < needed)",
+    put: "if (votes < needed - 1)",
     says: "a range with a voter too few is taken",
   },
   {
@@ -361,7 +361,7 @@ export const mutants = [
   },
   {
     file: "core/host/intake.js",
-    find: 'if (!this.#catchUp.answered(peer.author))\n            return yield fault("NOT_ASKED");',
+    find: 'if (!this.#catchUp.takeOwed(peer.author))\n            return yield fault("NOT_ASKED");',
     put: "",
     says: "answers to no question are taken",
   },
@@ -373,8 +373,8 @@ export const mutants = [
   },
   {
     file: `${dag}/waiting-room.js`,
-    find: "if (this.#waiting.get(waiter)?.block.ref.author !== ref.author)",
-    put: "if (true)",
+    find: "if (chain.some(({ block }) => isOther(block.ref.author)))",
+    put: "if (chain.length > 0)",
     says: "an author vouches for its own twins",
   },
   {
@@ -433,7 +433,7 @@ export const mutants = [
   },
   {
     file: "core/host/executor.js",
-    find: "if (batch.index <= last)\n            return [];",
+    find: "if (batch.index <= Math.max(this.#lastQueued, this.#deferredTo))\n            return [];",
     put: "",
     says: "a batch may be executed twice after a restart",
   },
@@ -477,7 +477,7 @@ export const mutants = [
 
   {
     file: "core/host/writer.js",
-    find: "!this.#hasSigned && this.#catchUp.isFarBehind(this.#dag.lastCommit.index)",
+    find: "!this.#hasSigned && this.#asking.catchUp.isFarBehind(this.#dag.lastCommit.index)",
     put: "false",
     says: "a host on an old copy signs before it has caught up",
   },
@@ -742,5 +742,168 @@ export const mutants = [
     find: "headTimer = setTimeout(late, patienceMs);",
     put: "headTimer = undefined;",
     says: "a server that drips its head is waited for",
+  },
+  // ── what one cheater could do against the others' going on ──
+  {
+    file: `${dag}/graph.js`,
+    find: "const last = Math.min(below - 1, this.#highest);",
+    put: "const last = below - 1;",
+    says: "a loop over rounds that a cheater names",
+  },
+  {
+    file: `${dag}/machine.js`,
+    find: "if (this.#graph.get(key) === undefined && !this.#waiting.has(key))\n            return [];",
+    put: "",
+    says: "a block that was dropped says what its author passed over",
+  },
+  {
+    file: "core/host/proofs.js",
+    find: "if (!fitsPayload(segment))",
+    put: "if (false)",
+    says: "proofs are handed in together, however long",
+  },
+  {
+    file: `${dag}/payload-queue.js`,
+    find: "messages > limits.protocolMessagesMax ||\n",
+    put: "",
+    says: "own blocks count segments, not messages",
+  },
+  {
+    file: `${dag}/payload-queue.js`,
+    find: "if (item.isNewest === true)",
+    put: "if (false)",
+    says: "what is said again waits beside what was said before",
+  },
+  {
+    file: `${dag}/machine.js`,
+    find: "new CommitVotes(config.rule.n, config.rule.f + 1)",
+    put: "new CommitVotes(config.rule.n, config.rule.parentQuorum)",
+    says: "n − f votes where f + 1 must do",
+  },
+  {
+    file: `${dag}/commit-range.js`,
+    find: "by.config.rule.f + 1;",
+    put: "by.config.rule.parentQuorum;",
+    says: "n − f voters of a range where f + 1 must do",
+  },
+  {
+    file: `${dag}/commit-votes.js`,
+    find: "[this.#validity - 1] ?? 0",
+    put: "[0] ?? 0",
+    says: "one vote makes a host lag",
+  },
+  {
+    file: `${dag}/linearize.js`,
+    find: ".slice(0, limit.blocksMax)",
+    put: "",
+    says: "commits without bound",
+  },
+  {
+    file: `${dag}/waiting-room.js`,
+    find: "if (causes.size === 0)\n            causes.add(block.ref.author);",
+    put: "causes.clear();\n        causes.add(block.ref.author);",
+    says: "what others need is charged to its author",
+  },
+  {
+    file: `${dag}/waiting-shares.js`,
+    find: "waiting.block.ref.round >= highest.block.ref.round",
+    put: "waiting.block.ref.round < highest.block.ref.round",
+    says: "of a share the lowest rounds leave",
+  },
+  {
+    file: `${dag}/waiting-shares.js`,
+    find: "(share.blocks.size > this.#most.blocks || share.bytes > this.#most.bytes)",
+    put: "share.bytes > this.#most.bytes",
+    says: "no bound of blocks that wait",
+  },
+  {
+    file: `${dag}/inventories.js`,
+    find: "refs.slice(0, limits.inventoryRefsMax)",
+    put: "[]",
+    says: "an inventory brings nothing",
+  },
+  {
+    file: "app/host/inbox.js",
+    find: "limits.frameOverheadBytes + input.frame.length",
+    put: "input.frame.length",
+    says: "frames cost what they say",
+  },
+  {
+    file: "app/host/inbox.js",
+    find: 'if (!("peer" in input))',
+    put: "if (true)",
+    says: "one line for all peers",
+  },
+  {
+    file: "core/host/writer.js",
+    find: "for (const effect of this.#dag.step(input, nowMs))",
+    put: 'if (input.type === "block")\n            this.#repute?.observe(input.block.ref.author, { type: "block", round: input.block.ref.round }, this.#time.read(nowMs));\n        for (const effect of this.#dag.step(input, nowMs))',
+    says: "the detector is fed before admission",
+  },
+  {
+    file: "core/host/writer.js",
+    find: "questionTypes.has(message.type)",
+    put: "false",
+    says: "small questions are answered as often as they come",
+  },
+  {
+    file: "core/host/writer.js",
+    find: "const minRound = hasLeft ? undefined : ",
+    put: "const minRound = ",
+    says: "who has left a group may sign for it again",
+  },
+  {
+    file: "core/host/replica.js",
+    find: "if (recovery.guard.joined !== undefined)\n            this.leave();",
+    put: "",
+    says: "who has left a group vouches for it after a restart",
+  },
+  {
+    file: "core/host/catch-up.js",
+    find: "forget(peer) {",
+    put: "forget(peer) {\n        this.#strikes.delete(peer);",
+    says: "a liar is believed anew on each link",
+  },
+  {
+    file: "core/host/catch-up.js",
+    find: "const able = endorsedIndex > lastIndex ? [...reachable] : claiming;",
+    put: "const able = [...reachable];",
+    says: "others are asked for what one says",
+  },
+  {
+    file: "core/host/executor.js",
+    find: "if (this.#isFull || this.#deferredTo > 0)",
+    put: "if (false)",
+    says: "all that waits for a change list is kept in memory",
+  },
+  {
+    file: "core/host/proofs.js",
+    find: "if ((known?.size ?? 0) >= limits.evidencePerHostMax)\n            return false;",
+    put: "",
+    says: "proofs of one writer without bound",
+  },
+  {
+    file: "core/mirror/about-hosts.js",
+    find: "count % limits.readerProofsPerWriterMax",
+    put: "count",
+    says: "proofs against readers without bound",
+  },
+  {
+    file: "core/mirror/about-hosts.js",
+    find: "state.readerProofs.get(reporter) ?? 0",
+    put: "[...state.readerProofs.values()].reduce((sum, one) => sum + one, 0)",
+    says: "one room for all reporters of readers",
+  },
+  {
+    file: "core/mirror/append.js",
+    find: "if (before !== undefined) {",
+    put: "if (false) {",
+    says: "a number of a client is ordered again",
+  },
+  {
+    file: "core/mirror/append.js",
+    find: "sequence < oldest[0]",
+    put: "false",
+    says: "old numbers are taken for new ones",
   },
 ];

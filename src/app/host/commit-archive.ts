@@ -1,6 +1,7 @@
 import {
   type AcceptedBatch,
   blockFromWire,
+  type Commit,
   type CommitCertificate,
   type CommitRange,
   commitDigest,
@@ -27,6 +28,9 @@ import type { Position, RecordLog, StateStore } from "../../io/ports/index.ts";
 
 /** A certificate is kept after so many commits or payload bytes, so that every range that is asked for has one. */
 const certificateEvery = { commits: 50, bytes: 1 << 20 };
+
+/** Commits in one answer: a host that is behind catches up faster than the others go on. */
+const farMax = 500;
 
 const commitKey = (index: number): string => `c/${padded(index)}`;
 const certificateKey = (index: number): string => `v/${padded(index)}`;
@@ -136,33 +140,43 @@ export class CommitArchive {
    * chain to the certificate. Empty where nothing after it is certified here.
    */
   async range(after: number): Promise<CommitRange> {
-    const nothing = { commits: [], voters: [] };
-    const certificate = this.#certificateFor(after);
-    if (certificate === undefined) return nothing;
-    const end = this.#ends.find((index) => index > after);
-    // What ends a group is certified by the document that founds the next one.
-    const isEnd = end !== undefined && end <= certificate.index;
-    const last = isEnd ? end : certificate.index;
-    if (last - after > limits.syncCommitsMax) return nothing;
-    const commits = await this.#between(after, last);
-    if (commits === undefined) return nothing;
-    return { commits, voters: isEnd ? [] : certificate.voters };
+    for (const certificate of this.#certificatesFor(after)) {
+      const end = this.#ends.find((index) => index > after);
+      // What ends a group is certified by the document that founds the next one.
+      const isEnd = end !== undefined && end <= certificate.index;
+      const commits = await this.#between(after, isEnd ? end : certificate.index);
+      if (commits !== undefined) return { commits, voters: isEnd ? [] : certificate.voters };
+    }
+    return { commits: [], voters: [] };
   }
 
+  /** `undefined` where something is missing, or the chain is too long for an answer. */
   async #between(after: number, last: number): Promise<RangeCommit[] | undefined> {
     const commits: RangeCommit[] = [];
-    let bytes = 0;
+    let [bytes, chainBytes] = [0, 0];
+    if (last - after > limits.syncCommitsMax) return undefined;
     for (let index = after + 1; index <= last; index++) {
-      const entry = this.commit(index);
-      if (entry === undefined) return undefined;
-      const commit = read((await this.#log.read(entry.record)).bytes, commitShape, "commit");
-      if (!commit.ok) return undefined;
+      const found = await this.#recordOf(index);
+      chainBytes += found?.bytes ?? 0;
+      if (found === undefined || chainBytes > limits.syncBytesMax) return undefined;
       const isFull = commits.length > 0 && bytes > limits.syncBytesMax;
-      const blocks = isFull ? undefined : await this.#wiresOf(entry);
+      const blocks = isFull ? undefined : await this.#wiresOf(found.entry);
       for (const wire of blocks ?? []) bytes += wire.length;
-      commits.push({ commit: commit.value, blocks });
+      commits.push({ commit: found.commit, blocks });
     }
     return commits;
+  }
+
+  async #recordOf(
+    index: number,
+  ): Promise<
+    { readonly entry: CommitEntry; readonly commit: Commit; readonly bytes: number } | undefined
+  > {
+    const entry = this.commit(index);
+    if (entry === undefined) return undefined;
+    const { bytes } = await this.#log.read(entry.record);
+    const commit = read(bytes, commitShape, "commit");
+    return commit.ok ? { entry, commit: commit.value, bytes: bytes.length } : undefined;
   }
 
   async #wiresOf(entry: CommitEntry): Promise<Uint8Array[]> {
@@ -171,17 +185,28 @@ export class CommitArchive {
     return wires;
   }
 
-  /** The newest certificate, if it is near; else the next one that was kept. */
-  #certificateFor(after: number): CommitCertificate | undefined {
+  /** The farthest certificate that an answer reaches, and the next one, should the way to the first be too long. */
+  #certificatesFor(after: number): CommitCertificate[] {
     const { tip } = this;
-    if (tip !== undefined && tip.index > after && tip.index <= after + certificateEvery.commits)
-      return tip;
-    const range = { start: certificateKey(after + 1), end: certificateKey(2 ** 47), limit: 1 };
-    for (const [key, value] of this.#state.range(range)) {
+    const isNear = tip !== undefined && tip.index > after && tip.index <= after + farMax;
+    const farthest = isNear ? tip : this.#kept({ after, until: after + farMax, reverse: true });
+    const next = this.#kept({ after, until: 2 ** 47 - 1, reverse: false });
+    const last = tip !== undefined && tip.index > after ? tip : undefined;
+    return [farthest, next, last].filter((certificate) => certificate !== undefined);
+  }
+
+  #kept(of: {
+    readonly after: number;
+    readonly until: number;
+    readonly reverse: boolean;
+  }): CommitCertificate | undefined {
+    const { after, until, reverse } = of;
+    const between = { start: certificateKey(after + 1), end: certificateKey(until + 1) };
+    for (const [key, value] of this.#state.range({ ...between, reverse, limit: 1 })) {
       const certificate = read(value, certificateShape, key);
       if (certificate.ok && this.#has(certificate.value)) return certificate.value;
     }
-    return tip !== undefined && tip.index > after ? tip : undefined;
+    return undefined;
   }
 
   /** A commit with the places of its blocks. */

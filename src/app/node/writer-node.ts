@@ -318,7 +318,8 @@ export class WriterNode implements NodeRole, DeskWriter {
         code: "NOT_SIGNING",
         detail: "this writer has joined a group that splits off; use another writer",
       };
-    const { isSigning, isHeld, returning, pendingBytes } = this.#host.vitals;
+    const { isSigning, isHeld, returning, pendingBytes, lastCommit, quorumCommit } =
+      this.#host.vitals;
     if (!isSigning || isHeld) {
       const detail =
         returning !== undefined
@@ -328,6 +329,11 @@ export class WriterNode implements NodeRole, DeskWriter {
             : "this writer does not sign";
       return { code: "NOT_SIGNING", detail };
     }
+    if (quorumCommit - lastCommit > limits.commitLagMax)
+      return {
+        code: "NOT_SIGNING",
+        detail: "this writer was away and catches up with the others; use another writer",
+      };
     if (pendingBytes > limits.pendingPayloadBytesMax)
       return { code: "BUSY", detail: "too much waits to be ordered; try again" };
     return undefined;

@@ -5,6 +5,7 @@ export {
   blockParts,
   blockSigningBytes,
   type CommitVote,
+  claimedRef,
   type DagConfig,
   encodeHeader,
   genesisRef,

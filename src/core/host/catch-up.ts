@@ -8,6 +8,8 @@ const patientCommits = 30;
 const patienceMs = 500;
 /** Questions without use before what a peer says of itself is believed no more. */
 const strikesMax = 3;
+/** An answer that takes longer than this and brings no more than a few commits is no help to who is far behind. */
+const promptMs = 1000;
 /** Least time until the next question, milliseconds. */
 const leastWaitMs = 50;
 
@@ -15,6 +17,8 @@ interface Asked {
   readonly peer: Author;
   readonly after: number;
   readonly untilMs: number;
+  /** The others were far beyond. */
+  readonly isFar: boolean;
 }
 
 /**
@@ -73,10 +77,12 @@ export class CatchUp {
   }
 
   /** An answer that was owed came, and with it (or meanwhile) this host came to `lastIndex`. */
-  answered(peer: Author, lastIndex: number): void {
+  answered(peer: Author, lastIndex: number, nowMs?: number): void {
     const asked = this.#asked;
     if (asked?.peer !== peer) return;
-    if (lastIndex <= asked.after) return this.#strike();
+    const isSlow = nowMs !== undefined && nowMs > asked.untilMs - answerMs + promptMs;
+    const isDrip = isSlow && asked.isFar && lastIndex <= asked.after + patientCommits;
+    if (lastIndex <= asked.after || isDrip) return this.#strike();
     this.#asked = undefined;
     this.#strikes.delete(peer);
   }
@@ -111,7 +117,7 @@ export class CatchUp {
     const able = endorsedIndex > lastIndex ? [...reachable] : claiming;
     const peer = this.#choose(able.filter((one) => reachable.has(one)));
     if (!isUrgent || peer === undefined) return undefined;
-    this.#asked = { peer, after: lastIndex, untilMs: nowMs + answerMs };
+    this.#asked = { peer, after: lastIndex, untilMs: nowMs + answerMs, isFar };
     this.#owed.set(peer, (this.#owed.get(peer) ?? 0) + 1);
     return peer;
   }

@@ -9,6 +9,11 @@ const leastWaitMs = 20;
 export class GapFiller {
   readonly #fetcher: Fetcher;
   readonly #namedBy = new Map<string, Author>();
+  /** Answers that peers owe. */
+  readonly #owed = new Map<Author, number>();
+  /** Questions to all: each peer may answer each once. */
+  #askedOfAll = 0;
+  readonly #answeredOfAll = new Map<Author, number>();
   #isNews = false;
 
   constructor(random: Prng) {
@@ -54,9 +59,28 @@ export class GapFiller {
       rank,
       hint: this.#namedBy.get(key),
     }));
-    return this.#fetcher
-      .requests(wanted, reachable, nowMs)
-      .map(({ peer, keys }) => ({ peer, refs: keys.flatMap((key) => refs.get(key) ?? []) }));
+    const requests = this.#fetcher.requests(wanted, reachable, nowMs);
+    for (const { peer } of requests) this.#owed.set(peer, (this.#owed.get(peer) ?? 0) + 1);
+    return requests.map(({ peer, keys }) => ({
+      peer,
+      refs: keys.flatMap((key) => refs.get(key) ?? []),
+    }));
+  }
+
+  /** Something was asked of all peers. */
+  askedAll(): void {
+    this.#askedOfAll++;
+  }
+
+  /** Whether `peer` owes an answer; it owes one less now. */
+  takeOwed(peer: Author): boolean {
+    const owed = this.#owed.get(peer) ?? 0;
+    if (owed > 0) this.#owed.set(peer, owed - 1);
+    if (owed > 0) return true;
+    const answered = this.#answeredOfAll.get(peer) ?? 0;
+    if (answered >= this.#askedOfAll) return false;
+    this.#answeredOfAll.set(peer, answered + 1);
+    return true;
   }
 
   /** When {@link requests} should be asked again, if anything is missing. */

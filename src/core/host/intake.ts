@@ -1,5 +1,6 @@
 import {
   type CommitRange,
+  claimedRef,
   type DagAcceptance,
   type DagConfig,
   type DagInput,
@@ -70,20 +71,33 @@ export class Intake {
     yield { kind: "input", input: { type: "block", block, from: peer.author, how: "pushed" } };
     // An honest writer stands upon its own last block: one that passes it over may have shown others another one.
     const refs = this.#dag.passedOver(block).slice(0, limits.fetchRefsMax);
-    if (refs.length > 0) yield { kind: "seen", refs };
+    if (refs.length === 0) return;
+    this.#gaps.askedAll();
+    yield { kind: "seen", refs };
   }
 
   /** A peer has blocks whose author passed them over: it is shown what else is known of these slots. */
   *seen(refs: readonly Ref[]): Generator<Taken> {
-    const wires = refs.flatMap((ref) => this.#dag.rivalOf(ref)?.wire ?? []).slice(0, 4);
+    const wires = refs.flatMap((ref) => this.#dag.rivalOf(ref)?.wire ?? []).slice(0, 1);
     if (wires.length > 0) yield { kind: "reply", wires };
   }
 
+  /** An answer that was asked for; what is of no use costs a hash, and what is wrong ends it. */
   *fetched(peer: Peer, wires: readonly Uint8Array[]): Generator<Taken> {
+    if (!this.#gaps.takeOwed(peer.author)) return yield fault("NOT_ASKED");
     for (const wire of wires) {
+      const claimed = claimedRef(wire);
+      const isOfUse =
+        claimed === undefined ||
+        this.#dag.isWanted(claimed) ||
+        this.#dag.rivalOf(claimed) !== undefined;
+      if (!isOfUse) {
+        yield { kind: "dropped", code: "NOT_WANTED" };
+        continue;
+      }
       const verified = verifyBlock(wire, this.#by.config, this.#by.verifier);
-      if (!verified.ok) yield* invalid(wire, verified.error);
-      else if (!this.#dag.isWanted(verified.value.ref)) yield this.#unwanted(verified.value);
+      if (!verified.ok) return yield* invalid(wire, verified.error);
+      if (!this.#dag.isWanted(verified.value.ref)) yield this.#unwanted(verified.value);
       else
         yield {
           kind: "input",
@@ -101,7 +115,7 @@ export class Intake {
     return { kind: "evidence", evidence: equivocationEvidence(twins, this.#by.config) };
   }
 
-  *range(peer: Peer, range: CommitRange): Generator<Taken> {
+  *range(peer: Peer, range: CommitRange, paceMs: number): Generator<Taken> {
     if (!this.#catchUp.takeOwed(peer.author)) return yield fault("NOT_ASKED");
     const last = this.#dag.lastCommit;
     const commits = range.commits.filter(({ commit }) => commit.index > last.index);
@@ -115,7 +129,7 @@ export class Intake {
     // Tips that were dropped while this host was behind are asked for now.
     this.#gaps.lookAgain();
     yield { kind: "input", input: { type: "certified", ...verified.value } };
-    this.#catchUp.answered(peer.author, this.#dag.lastCommit.index);
+    this.#catchUp.answered(peer.author, this.#dag.lastCommit.index, paceMs);
   }
 }
 

@@ -30,6 +30,7 @@ const reporterStepMs = 400;
 const strangers = { everyMs: 10_000, atOnce: 4 };
 /** Proofs whose verdict is remembered, so that a repetition costs no signature check. */
 const judgedMax = 1024;
+const rememberedBytesMax = 16_384;
 
 /** Who brought a proof: a peer, or this host itself and its operator. */
 export type Teller = Author | "self";
@@ -107,7 +108,8 @@ export class Proofs {
     const before = this.#judged.get(id);
     if (before !== undefined) return before;
     const judged = judge(wire, this.#court);
-    this.#judged.set(id, judged);
+    // A long one is not kept for it: judging it again costs little more than its hash.
+    if (wire.length <= rememberedBytesMax) this.#judged.set(id, judged);
     for (const oldest of this.#judged.keys()) {
       if (this.#judged.size <= judgedMax) break;
       this.#judged.delete(oldest);

@@ -253,7 +253,11 @@ export class WriterHost {
       case "sync":
         return this.#serve({ type: "serve-range", link: peer.link, after: message.after });
       case "range":
-        return this.#takeAll(peer, this.#intake.range(peer, message.range), nowMs);
+        return this.#takeAll(
+          peer,
+          this.#intake.range(peer, message.range, this.#time.read(nowMs)),
+          nowMs,
+        );
       case "cosignature":
         return this.#follow(this.#replica.onCosignature(peer.author, message));
       case "probe":

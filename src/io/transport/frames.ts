@@ -1,5 +1,8 @@
 import { limits } from "../../core/base/index.ts";
 
+/** Pieces of one frame that are kept apart. */
+const chunksMax = 4096;
+
 /** Cuts a byte stream into frames: length u32 big-endian, then so many bytes. */
 export class FrameReader {
   #chunks: Buffer[] = [];
@@ -9,6 +12,8 @@ export class FrameReader {
   push(chunk: Buffer): { readonly frames: readonly Buffer[] } | { readonly fault: string } {
     this.#chunks.push(chunk);
     this.#buffered += chunk.length;
+    // Many small chunks cost more than they say.
+    if (this.#chunks.length > chunksMax) this.#chunks = [Buffer.concat(this.#chunks)];
     const frames: Buffer[] = [];
     while (this.#buffered >= 4) {
       const length = this.#peekLength();

@@ -24,7 +24,8 @@ export interface LinkEvents {
 
 const handshakeMs = 5000;
 const firstBackoffMs = 100;
-const longestBackoffMs = 5000;
+/** Writers that are started again find one another within a second and a half. */
+const longestBackoffMs = 1000;
 const strangersMax = 64;
 const protocol = "smalti/1";
 

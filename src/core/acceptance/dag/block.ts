@@ -301,6 +301,17 @@ function splitWire(wire: Uint8Array): Result<{ signed: SignedHeader; payload: Ui
   return ok({ signed, payload: wire.subarray(wire.length - payload.length) });
 }
 
+/** Which block the bytes claim to be; nothing is verified but the form of the header. */
+export function claimedRef(wire: Uint8Array): Ref | undefined {
+  const parts = splitWire(wire);
+  if (!parts.ok) return undefined;
+  const { signed } = parts.value;
+  const header = read(signed.bytes, headerShape, "header");
+  if (!header.ok) return undefined;
+  const { round, author } = header.value;
+  return { round, author, digest: headerDigest(header.value, signed.bytes) };
+}
+
 /** Signed header and payload of a block of any origin; nothing is verified. */
 export function blockParts(
   wire: Uint8Array,
