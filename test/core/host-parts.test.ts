@@ -103,6 +103,22 @@ describe("catching up (dag.md §11)", () => {
     assert.ok(catchUp.isFarBehind(10), "another peer is believed");
   });
 
+  test("who brings one commit after long, while the others are far beyond, is asked after the others", () => {
+    const catchUp = new CatchUp(new Prng(1));
+    let [lastIndex, nowMs] = [10, 1000];
+    const asked: number[] = [];
+    for (let i = 0; i < 30; i++, nowMs += 10) {
+      const now = { ...state([1, 2, 3]), lastIndex, endorsedIndex: 100_000 };
+      const peer = catchUp.next(now, nowMs);
+      if (peer === undefined || !catchUp.takeOwed(peer)) continue;
+      asked.push(peer);
+      nowMs += peer === 3 ? 2900 : 50;
+      lastIndex += peer === 3 ? 1 : 400;
+      catchUp.answered(peer, lastIndex, nowMs);
+    }
+    assert.ok(asked.length > 20 && asked.filter((peer) => peer === 3).length <= 1, `${asked}`);
+  });
+
   test("who is asked in vain is asked after the others; who helps is as good as new", () => {
     const catchUp = new CatchUp(new Prng(1));
     const asked: (number | undefined)[] = [];

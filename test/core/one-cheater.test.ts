@@ -253,6 +253,14 @@ describe("frames that a cheater sends", () => {
       );
   });
 
+  test("blocks that nobody asked for are a fault, and close the link", () => {
+    const driven = new Driven(0).meet();
+    const wires = [blockOf(cast, { author: 3, round: 900 }).wire];
+    for (let i = 0; i < 40; i++) driven.hear(3, { type: "blocks", wires });
+    assert.ok(driven.drops.every((code) => code === "NOT_ASKED"));
+    assert.ok(driven.effects.some(({ type }) => type === "disconnect"));
+  });
+
   test("small questions are answered so often, and no oftener", () => {
     const driven = new Driven(0).meet();
     for (let i = 0; i < 2000; i++) driven.hear(3, { type: "probe" });
