@@ -878,7 +878,7 @@ export const mutants = [
   },
   {
     file: "core/host/proofs.js",
-    find: "if ((known?.size ?? 0) >= limits.evidencePerHostMax)\n            return false;",
+    find: "if (author !== undefined && this.#pendingOf(culprit) >= limits.evidencePerHostMax)\n            return false;",
     put: "",
     says: "proofs of one writer without bound",
   },

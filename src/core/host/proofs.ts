@@ -30,6 +30,8 @@ const reporterStepMs = 400;
 const strangers = { everyMs: 10_000, atOnce: 4 };
 /** Proofs whose verdict is remembered, so that a repetition costs no signature check. */
 const judgedMax = 1024;
+/** Misdeeds of one writer that are remembered; of a cheater that goes on and on the oldest are forgotten. */
+const knownMax = 1024;
 const rememberedBytesMax = 16_384;
 
 /** Who brought a proof: a peer, or this host itself and its operator. */
@@ -95,7 +97,6 @@ export class Proofs {
         "TOO_MANY_STRANGERS",
         "too many proofs from there wait to be ordered; send it later",
       );
-    this.#knownOf(verdict)?.add(verdict.offence);
     const fromMs = from.atMs + reporterStepMs * this.#rankFor(verdict.author);
     const { teller } = from;
     this.#pending.set(verdict.offence, { verdict, teller, fromMs, submittedMs: undefined });
@@ -117,19 +118,30 @@ export class Proofs {
     return judged;
   }
 
-  #knownOf({ culprit, author }: Verdict): Set<string> | undefined {
-    if (author === undefined) return undefined;
+  /** True at the first sight of a misdeed of a writer; what is pardoned is no news either. */
+  #isFirst({ culprit, author, offence }: Verdict): boolean {
+    if (author === undefined) return true;
     const known = this.#known.get(culprit) ?? new Set<string>();
-    this.#known.set(culprit, known);
-    return known;
+    if (known.has(offence)) return false;
+    this.#known.set(culprit, known.add(offence));
+    for (const oldest of known) {
+      if (known.size <= knownMax) break;
+      known.delete(oldest);
+    }
+    return true;
   }
 
   #isNews(verdict: Verdict): boolean {
-    const { offence, culprit } = verdict;
-    const known = this.#knownOf(verdict);
-    if (known?.has(offence) || this.#pending.has(offence)) return false;
-    if ((known?.size ?? 0) >= limits.evidencePerHostMax) return false;
+    const { offence, culprit, author } = verdict;
+    if (this.#pending.has(offence) || !this.#isFirst(verdict)) return false;
+    if (author !== undefined && this.#pendingOf(culprit) >= limits.evidencePerHostMax) return false;
     return this.#get(offenceKey(offence)) === undefined && !this.#hasEnough(culprit);
+  }
+
+  #pendingOf(culprit: PublicKey): number {
+    let count = 0;
+    for (const { verdict } of this.#pending.values()) if (verdict.culprit === culprit) count++;
+    return count;
   }
 
   #strangersOf(teller: Teller): number {
@@ -156,11 +168,6 @@ export class Proofs {
 
   onConvicted({ offence }: Conviction): void {
     if (this.#pending.delete(offence)) this.#isDirty = true;
-  }
-
-  /** It begins anew: its next misdeed convicts it again. */
-  onPardoned(culprit: PublicKey): void {
-    this.#known.delete(culprit);
   }
 
   /** What is to be ordered now: those proofs whose turn it is, as many as one payload takes. */

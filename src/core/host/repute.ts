@@ -151,7 +151,6 @@ export class Repute {
   onOrdered(event: MirrorEvent): void {
     if (event.type === "opinion") this.opinions.onOrdered(event.statement);
     if (event.type === "convicted") this.proofs.onConvicted(event.conviction);
-    if (event.type === "pardoned") this.proofs.onPardoned(event.culprit);
   }
 
   /** A peer said hello: it is told what it may have missed. */
@@ -159,7 +158,7 @@ export class Repute {
     for (const { wire } of this.proofs.found)
       if (fitsOrder(wire)) this.#tell(peer, "evidence", wire);
     for (const { wire } of this.opinions.open) this.#tell(peer, "opinion", wire);
-    for (const message of this.splitting.greetings)
+    for (const message of this.splitting.greetings(peer))
       this.#effects.push({ type: "tell", peer, message });
   }
 

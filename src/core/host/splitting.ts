@@ -203,11 +203,14 @@ export class Splitting {
     this.#effects.push({ type: "say", message: this.#stateOf(known) });
   }
 
-  /** What this host says of its own plans and of those that it has consented to, to a peer that comes. */
-  get greetings(): readonly PeerMessage[] {
-    return [...this.#plans.values()]
-      .filter(({ from, joining }) => from === undefined || joining.has(this.#self))
-      .map((known) => this.#stateOf(known));
+  /**
+   * What this host says to a peer that comes: of its own plans, of those that it has consented to, and of those that the
+   * peer had consented to, as it may have forgotten.
+   */
+  greetings(peer: Author): readonly PeerMessage[] {
+    const concerns = ({ from, joining }: Known): boolean =>
+      from === undefined || joining.has(this.#self) || joining.has(peer);
+    return [...this.#plans.values()].filter(concerns).map((known) => this.#stateOf(known));
   }
 
   #stateOf({ plan, joining, signatures }: Known): PeerMessage {
