@@ -30,7 +30,7 @@ import type { Position, RecordLog, StateStore } from "../../io/ports/index.ts";
 const certificateEvery = { commits: 50, bytes: 1 << 20 };
 
 /** Commits in one answer: a host that is behind catches up faster than the others go on. */
-const farMax = 500;
+const farMax = 100;
 
 const commitKey = (index: number): string => `c/${padded(index)}`;
 const certificateKey = (index: number): string => `v/${padded(index)}`;
