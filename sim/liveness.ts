@@ -17,6 +17,8 @@ export class Liveness {
   #second = 0;
   #looked = 0;
   slowestMs = 0;
+  /** What was ordered, and how long all of it waited together. */
+  readonly ordered = { count: 0, sumMs: 0 };
   readonly busiest = { frames: 0, bytes: 0 };
 
   constructor(world: World) {
@@ -40,7 +42,7 @@ export class Liveness {
   look(): void {
     const { nowMs } = this.#world.scheduler;
     if (Math.floor(nowMs / 1000) > this.#second) this.#endSecond(Math.floor(nowMs / 1000));
-    if (this.#world.plan.isCalm && nowMs < this.#world.plan.stormMs) this.#progress(nowMs);
+    this.#progress(nowMs);
   }
 
   #endSecond(second: number): void {
@@ -57,9 +59,10 @@ export class Liveness {
   }
 
   #progress(nowMs: number): void {
-    const { check, submittedMs } = this.#world;
+    const { check, plan, submittedMs } = this.#world;
     for (; this.#looked < check.messages.length; this.#looked++)
       this.#done(check.messages[this.#looked] ?? "", nowMs);
+    if (!plan.isCalm || nowMs >= plan.stormMs) return;
     for (const [text, atMs] of submittedMs) {
       const sinceMs = Math.max(atMs, startedMs);
       if (nowMs <= sinceMs + orderedWithinMs) return;
@@ -71,7 +74,10 @@ export class Liveness {
   #done(text: string, nowMs: number): void {
     const atMs = this.#world.submittedMs.get(text);
     if (atMs === undefined) return;
-    this.slowestMs = Math.max(this.slowestMs, nowMs - Math.max(atMs, startedMs));
+    const waitedMs = nowMs - Math.max(atMs, startedMs);
+    this.slowestMs = Math.max(this.slowestMs, waitedMs);
+    this.ordered.count++;
+    this.ordered.sumMs += waitedMs;
     this.#world.submittedMs.delete(text);
   }
 }

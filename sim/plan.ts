@@ -55,6 +55,7 @@ export const adversaryNames = [
   "filler",
   "flooder",
   "boaster",
+  "truant",
 ] as const;
 /** Cheats that go with any other one: a cheater has up to two of them beside its own. */
 export const besideNames = ["reticent", "numerologist", "filler", "flooder", "boaster"] as const;

@@ -224,6 +224,14 @@ const flooder: Adversary = {
   },
 };
 
+const truant = puppetry(
+  "truant",
+  "makes a block every fifth round only, and is punctual in it",
+  () => ({
+    takesPart: (round) => round % 5 === 0,
+  }),
+);
+
 const boaster: Adversary = {
   name: "boaster",
   says: "says that it is far ahead, and comes back to say it again",
@@ -253,4 +261,5 @@ export const withholders: readonly Adversary[] = [
   filler,
   flooder,
   boaster,
+  truant,
 ];

@@ -14,9 +14,18 @@ import {
 import { Author, Digest, limits, Round } from "../../src/core/base/index.ts";
 import { sha256 } from "../../src/core/crypto/index.ts";
 import { dagConfigOf, encodeMessage, type HostInput } from "../../src/core/host/index.ts";
-import { configOf, forge, fullRounds, machineOf, ownFirst, pushed } from "../support/dag-forge.ts";
+import {
+  configOf,
+  forge,
+  freshRecovery,
+  fullRounds,
+  genesisParents,
+  machineOf,
+  ownFirst,
+  pushed,
+} from "../support/dag-forge.ts";
 import { ruleOf } from "../support/dag-world.ts";
-import { Driven, drivenWorld } from "../support/driven.ts";
+import { Driven, drivenWorld, plainHello } from "../support/driven.ts";
 import { blockOf } from "../support/evidence-cast.ts";
 
 // Each test is a thing that one cheating writer of four can do, and what it may come to.
@@ -270,6 +279,90 @@ describe("frames that a cheater sends", () => {
     const [link] = driven.effects.filter(({ type }) => type === "disconnect");
     assert.equal(link, undefined, "asking is no fault");
   });
+});
+
+describe("whoever comes back", () => {
+  test("has still said what it said", () => {
+    const driven = new Driven(0).meet();
+    const back = (): void => {
+      driven.step({ type: "peer-down", peer: Author(3) });
+      driven.step({ type: "peer-up", peer: Author(3), session: 2 });
+      driven.hear(3, plainHello);
+    };
+    for (let i = 0; i < limits.peerFaultsMax; i++) {
+      driven.hear(3, { type: "range", range: { commits: [], voters: [] } });
+      back();
+    }
+    const closed = (): number => driven.effects.filter(({ type }) => type === "disconnect").length;
+    assert.equal(closed(), 0);
+    driven.hear(3, { type: "range", range: { commits: [], voters: [] } });
+    assert.equal(closed(), 1, "the fault after the last one that is borne");
+    driven.wait(6000);
+    back();
+    driven.hear(3, { type: "range", range: { commits: [], voters: [] } });
+    assert.equal(closed(), 1, "one is forgiven after a while");
+  });
+
+  test("is sent the newest blocks only, as many as an answer holds", () => {
+    const texts = Array.from({ length: 8 }, () => "x".repeat(60_000));
+    const blocks: VerifiedBlock[] = [];
+    for (let round = 1; round <= 24; round++) {
+      const below =
+        round === 1 ? genesisParents(config, 0) : blocks.slice(-4).map(({ ref }) => ref);
+      for (let author = 0; author < 4; author++) {
+        const parents = ownFirst(below, author);
+        blocks.push(forge(config, { author, round, parents, texts: author === 0 ? texts : [] }));
+      }
+    }
+    const machine = machineOf(config, 0, { ...freshRecovery, blocks, signedRound: 24 });
+    const rounds = machine.ownBlocksAbove(0).map(({ ref }) => ref.round);
+    assert.deepEqual(
+      rounds,
+      Array.from({ length: 17 }, (_, i) => i + 8),
+      "17 blocks of 480 kB are 8 MiB",
+    );
+    assert.equal(machine.ownBlocksAbove(20).length, 4);
+  });
+});
+
+describe("a writer that has lost its disk", () => {
+  test("builds upon its own block that comes when it has begun to sign again", () => {
+    const machine = machineOf(config, 0, { ...freshRecovery, maySign: false });
+    const rounds = fullRounds(config, 5);
+    const [withheld] = rounds[3]?.filter(({ ref }) => ref.author === 3) ?? [];
+    machine.step({ type: "reachable", authors: new Set([1, 2, 3].map(Author)) }, 1);
+    for (const block of rounds.slice(0, 4).flat())
+      if (block !== withheld) machine.step(pushed(block), 2);
+    const [own] = rounds[4] ?? [];
+    const [one, two] = rounds[4]?.slice(1) ?? [];
+    assert.ok(withheld && own && one && two);
+    // Its own last block waits for one that a cheater keeps from it.
+    machine.step({ type: "block", block: own, from: Author(3), how: "fetched" }, 3);
+    machine.step({ type: "resume", minRound: 6 }, 4);
+    for (const block of [one, two]) machine.step(pushed(block), 5);
+    machine.step({ type: "submit", ticket: 1, segment: segmentOf(0, [Buffer.from("on")]) }, 6);
+    machine.step({ type: "block", block: withheld, from: Author(3), how: "fetched" }, 7);
+    const effects = machine.step({ type: "tick" }, 5000);
+    const [next] = effects.flatMap((effect) => (effect.type === "broadcast" ? [effect.block] : []));
+    assert.equal(next?.ref.round, 6);
+    assert.equal(next.header.parents[0]?.digest, own.ref.digest);
+  });
+});
+
+test("what a convicted writer alone wants ordered makes nobody propose", () => {
+  const machine = machineOf(config, 0);
+  const rounds = fullRounds(config, 5);
+  machine.step({ type: "reachable", authors: new Set([1, 2, 3].map(Author)) }, 1);
+  machine.step({ type: "standing", shunned: [], corrupt: new Set([Author(3)]) }, 1);
+  for (const block of rounds.flat()) machine.step(pushed(block), 2);
+  assert.equal(machine.wantsRound, false);
+  const below = rounds.at(-1)?.map(({ ref }) => ref) ?? [];
+  const payload = (author: number): VerifiedBlock =>
+    forge(config, { author, round: 6, parents: ownFirst(below, author), texts: ["more"] });
+  machine.step(pushed(payload(3)), 3);
+  assert.equal(machine.wantsRound, false, "of the convicted one");
+  machine.step(pushed(payload(2)), 3);
+  assert.equal(machine.wantsRound, true, "of another one");
 });
 
 test("encodings of small questions are what a flood is made of", () => {

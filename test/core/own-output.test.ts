@@ -5,13 +5,12 @@ import { fitsPayload, PayloadQueue } from "../../src/core/acceptance/dag/payload
 import {
   type AcceptedBatch,
   encodePayload,
-  payloadShape,
+  readPayload,
   type Segment,
   segmentOf,
   verifyBlock,
 } from "../../src/core/acceptance/index.ts";
 import { Author, Digest, limits } from "../../src/core/base/index.ts";
-import { read } from "../../src/core/codec/index.ts";
 import { sha256 } from "../../src/core/crypto/index.ts";
 import { Executor } from "../../src/core/host/executor.ts";
 import { dagConfigOf, initialState, mirrorConfigOf } from "../../src/core/host/index.ts";
@@ -104,7 +103,7 @@ describe("a host's own blocks are valid, whatever waits", () => {
   });
 
   const isValid = (payload: Uint8Array): boolean =>
-    payload.length <= limits.payloadBytesMax && read(payload, payloadShape, "payload").ok;
+    payload.length <= limits.payloadBytesMax && readPayload(payload).ok;
 
   test("proofs at their limit are handed in as many payloads as they need", () => {
     const driven = new Driven(0).meet();

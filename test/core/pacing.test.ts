@@ -12,8 +12,8 @@ function absenceOf(n: number, most: number): Absence {
   return absence;
 }
 
-function awaitedOf(absence: Absence, n: number): number[] {
-  return all(n).filter((author) => absence.isAwaited(author));
+function awaitedOf(absence: Absence, n: number, round = 1): number[] {
+  return all(n).filter((author) => absence.isAwaited(author, round));
 }
 
 describe("who is waited for", () => {
@@ -25,6 +25,37 @@ describe("who is waited for", () => {
     assert.deepEqual(awaitedOf(absence, 4), [1, 2]);
     for (let i = 0; i < 20; i++) for (const author of all(4)) absence.came(author, 3);
     assert.deepEqual(awaitedOf(absence, 4), [1, 2, 3]);
+  });
+
+  test("one that left out a round is not for ever longer, and is again as it comes", () => {
+    const absence = absenceOf(4, 1);
+    const missedIn = (round: number): number => {
+      absence.missed(Author(3), round);
+      let until = round;
+      while (!absence.isAwaited(Author(3), until)) until++;
+      return until;
+    };
+    const first = missedIn(10);
+    assert.equal(first, 10 + 256);
+    const second = missedIn(first);
+    assert.equal(second - first, 512, "twice as long where it is missed at once again");
+    const third = missedIn(second + 512);
+    assert.equal(third - second - 512, 512, "as long, if it came for as long");
+    assert.equal(missedIn(third + 5000) - third - 5000, 256, "the least where it came for long");
+    let round = third + 10_000;
+    for (let i = 0; i < 20; i++) round = missedIn(round);
+    assert.ok(missedIn(round) - round <= 8192, "and never longer than this");
+  });
+
+  test("who misses often is left out before one that is late", () => {
+    const absence = absenceOf(4, 1);
+    for (let i = 0; i < 30; i++) absence.came(Author(1), 500);
+    absence.missed(Author(2), 5);
+    assert.deepEqual(awaitedOf(absence, 4, 6), [1, 3]);
+    absence.missed(Author(3), 5);
+    absence.missed(Author(3), 261);
+    absence.missed(Author(2), 600);
+    assert.deepEqual(awaitedOf(absence, 4, 601), [1, 2], "the most persistent first");
   });
 
   test("where most are far away, far away is not late", () => {

@@ -7,7 +7,7 @@ import { limits, Prng } from "../../src/core/base/index.ts";
 class Scene {
   readonly world: World;
   readonly #clients: Clients;
-  readonly #liveness: Liveness;
+  readonly liveness: Liveness;
 
   constructor(adversary: AdversaryName, seed: number) {
     const plan = planOf(seed, { n: 4, adversary, off: troubles, readers: 1 });
@@ -23,7 +23,7 @@ class Scene {
     });
     this.world.links.weather = weather;
     this.#clients = new Clients(this.world, new Prng(seed));
-    this.#liveness = new Liveness(this.world);
+    this.liveness = new Liveness(this.world);
   }
 
   async start(): Promise<void> {
@@ -34,7 +34,7 @@ class Scene {
   async run(ms: number): Promise<void> {
     const { scheduler, check } = this.world;
     await scheduler.run(scheduler.nowMs + ms, () => {
-      this.#liveness.look();
+      this.liveness.look();
       return check.failure === undefined;
     });
     assert.equal(check.failure, undefined);
@@ -99,6 +99,23 @@ describe("the others go on while it cheats, and when it has left", () => {
       await scene.run(1000);
       assert.ok((await scene.orderedIn(6000)) > 10, "they stand still without it");
     });
+});
+
+test("one that leaves out rounds makes the others wait for it now and then", async () => {
+  const fast = new Scene("abstainer", 41);
+  const slow = new Scene("truant", 41);
+  for (const scene of [fast, slow]) {
+    await scene.start();
+    await scene.run(4000);
+  }
+  const waitOf = async (scene: Scene): Promise<number> => {
+    const before = { ...scene.liveness.ordered };
+    await scene.run(20_000);
+    const { count, sumMs } = scene.liveness.ordered;
+    return (sumMs - before.sumMs) / (count - before.count);
+  };
+  const [punctualMs, truantMs] = [await waitOf(fast), await waitOf(slow)];
+  assert.ok(truantMs < 3 * punctualMs, `${truantMs} ms instead of ${punctualMs} ms`);
 });
 
 test("after all were killed, one that boasts at every restart holds up nobody for long", async () => {

@@ -11,7 +11,6 @@ import type { Verifier } from "../../core/crypto/index.ts";
 import type { SplitParent, SplitPlan, Verdict } from "../../core/evidence/index.ts";
 import {
   encodeMessage,
-  type HostEffect,
   type HostInput,
   type PeerMessage,
   type PlanView,
@@ -30,6 +29,8 @@ import { StorageError } from "../../io/ports/index.ts";
 import type { Links } from "../../io/transport/index.ts";
 import type { WitnessReport } from "../gateway/index.ts";
 import { HostLoop, type LaterEffect, type LoopClock } from "../host/index.ts";
+import { Answers, type Question } from "./answers.ts";
+import { Bans } from "./bans.ts";
 import type { Challenger } from "./challenger.ts";
 import type { NodeCore, NodeRole } from "./node-core.ts";
 import type { DeskWriter } from "./publish-desk.ts";
@@ -47,9 +48,6 @@ const systemClock: LoopClock = {
   arrived: () => new Promise((resolve) => setImmediate(resolve)),
 };
 
-const firstBanMs = 5_000;
-const longestBanMs = 300_000;
-
 /** A writer in the world: its loop, its links, and what it says `held` to. */
 export class WriterNode implements NodeRole, DeskWriter {
   readonly #core: NodeCore;
@@ -58,8 +56,11 @@ export class WriterNode implements NodeRole, DeskWriter {
   readonly #verifier: Verifier;
   readonly #self: Author;
   #links: Links | undefined;
-  readonly #bans = new Map<Author, number>();
-  readonly #serving = new Set<string>();
+  readonly #bans = new Bans();
+  readonly #answers = {
+    "serve-blocks": new Answers((question) => this.#serve(question)),
+    "serve-range": new Answers((question) => this.#serve(question)),
+  } as const;
   readonly #held = new Set<Digest>();
   readonly #bend: Bend;
   readonly #onSplit: (wire: Uint8Array, isMine: boolean) => void;
@@ -190,7 +191,9 @@ export class WriterNode implements NodeRole, DeskWriter {
         return;
       case "serve-blocks":
       case "serve-range":
-        return void this.#serve(effect);
+        if (!this.#answers[effect.type].ask(effect))
+          this.#core.metrics.dropped.inc({ code: "BUSY" });
+        return;
       case "batches-needed":
         return void readBack(this.#core, effect).then((batches) =>
           this.push({ type: "batches", batches }),
@@ -204,29 +207,17 @@ export class WriterNode implements NodeRole, DeskWriter {
     }
   }
 
-  /**
-   * An answer from disk, one of a kind and peer at a time: further requests meanwhile are dropped, the peer asks again.
-   * What cannot be read is not answered: others have it, and an old record is no reason to stop.
-   */
-  async #serve(
-    effect: Extract<HostEffect, { type: "serve-blocks" | "serve-range" }>,
-  ): Promise<void> {
-    const key = `${effect.type} ${effect.link.peer}`;
-    if (this.#serving.has(key)) return void this.#core.metrics.dropped.inc({ code: "BUSY" });
-    this.#serving.add(key);
+  /** What cannot be read is not answered: others have it, and an old record is no reason to stop. */
+  async #serve(effect: Question): Promise<void> {
     try {
       this.#links?.send(effect.link, encodeMessage(await this.#answer(effect)));
     } catch (error) {
       this.#core.metrics.dropped.inc({ code: "STORAGE_LOG_CORRUPT" });
       this.#core.log.error({ reason: String(error) }, "cannot read what a peer asked for");
-    } finally {
-      this.#serving.delete(key);
     }
   }
 
-  async #answer(
-    effect: Extract<HostEffect, { type: "serve-blocks" | "serve-range" }>,
-  ): Promise<PeerMessage> {
+  async #answer(effect: Question): Promise<PeerMessage> {
     const { store } = this.#core;
     if (effect.type === "serve-range")
       return { type: "range", range: await store.commits.range(effect.after) };
@@ -237,8 +228,7 @@ export class WriterNode implements NodeRole, DeskWriter {
   }
 
   #ban(peer: Author, code: string): void {
-    const forMs = Math.min((this.#bans.get(peer) ?? firstBanMs / 2) * 2, longestBanMs);
-    this.#bans.set(peer, forMs);
+    const forMs = this.#bans.next(peer, performance.now());
     const name = this.#core.network.writers[peer]?.name ?? String(peer);
     this.#core.metrics.disconnects.inc({ peer: name });
     this.#core.log.warn({ peer: name, code, forMs }, "peer misbehaves; link closed");

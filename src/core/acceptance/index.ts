@@ -60,7 +60,7 @@ export {
   encodePayload,
   messageCount,
   messagesOf,
-  payloadShape,
+  readPayload,
   segmentBytes,
   segmentOf,
   segmentShape,

@@ -1,10 +1,11 @@
-import { assert, concatBytes, limits } from "../base/index.ts";
+import { assert, concatBytes, limits, type Result } from "../base/index.ts";
 import {
   bytes,
   encode,
   fields,
   list,
   natural,
+  read,
   require,
   type Shape,
   type Value,
@@ -86,7 +87,7 @@ export const segmentShape: Shape<Segment> = (value, what) => {
 };
 
 /** Kind 0 is opaque to everybody and cheap in any number; messages of other kinds cost their readers work. */
-export const payloadShape: Shape<readonly Segment[]> = (value, what) => {
+const payloadShape: Shape<readonly Segment[]> = (value, what) => {
   const segments = list(segmentShape, limits.segmentsMax)(value, what);
   let others = 0;
   for (const segment of segments) others += protocolMessageCount(segment);
@@ -94,6 +95,14 @@ export const payloadShape: Shape<readonly Segment[]> = (value, what) => {
     limits.protocolMessagesMax, `${what} holds at most ${limits.protocolMessagesMax} protocol messages`);
   return segments;
 };
+
+/** Items of a payload: its list, and a list of three for each segment. */
+const payloadItemsMax = 1 + 4 * limits.segmentsMax;
+
+/** The segments of a payload that is valid; what has more items than any is refused before it is decoded. */
+export function readPayload(payload: Uint8Array): Result<readonly Segment[]> {
+  return read(payload, payloadShape, "payload", payloadItemsMax);
+}
 
 export function segmentValue(segment: Segment): Value {
   return [segment.kind, segment.lengths, segment.data];

@@ -1,3 +1,4 @@
+export { Allowance } from "./allowance.ts";
 export { assert, defined, InvariantError, unreachable } from "./assert.ts";
 export {
   Author,

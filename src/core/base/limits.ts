@@ -12,7 +12,7 @@ export const limits = {
   /** Payload of one block. A larger block is invalid; a writer starts the next one. */
   payloadBytesMax: 524_288,
   /** Messages in one payload that are not plain application messages. A payload with more is invalid. */
-  protocolMessagesMax: 4096,
+  protocolMessagesMax: 1024,
   /** Segments (batches of messages of one kind) in one payload. A payload with more is invalid. */
   segmentsMax: 4096,
   /** One message of the totally ordered broadcast. A larger one is refused with 413. */

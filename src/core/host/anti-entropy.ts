@@ -1,5 +1,4 @@
-import { type Author, defined } from "../base/index.ts";
-import { Allowance } from "./allowance.ts";
+import { Allowance, type Author, defined } from "../base/index.ts";
 import { Stall } from "./stall.ts";
 
 /** Time without a commit after which peers are asked what they have, and the time between two questions, milliseconds. */

@@ -23,6 +23,7 @@ export class Asking {
 
   /** The link to a peer is gone. */
   forget(peer: Author): void {
+    this.gaps.forget(peer);
     this.catchUp.forget(peer);
     this.antiEntropy.forget(peer);
   }

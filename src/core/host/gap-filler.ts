@@ -5,6 +5,9 @@ import { Fetcher } from "../broadcast/index.ts";
 /** Least time until missing blocks are thought of again, milliseconds. */
 const leastWaitMs = 20;
 
+/** Answers that a peer may owe at a time: older questions it need not answer any more. */
+const owedMax = 64;
+
 /** Brings the blocks that others named and this host lacks: remembers who named them, asks, asks others. */
 export class GapFiller {
   readonly #fetcher: Fetcher;
@@ -60,7 +63,8 @@ export class GapFiller {
       hint: this.#namedBy.get(key),
     }));
     const requests = this.#fetcher.requests(wanted, reachable, nowMs);
-    for (const { peer } of requests) this.#owed.set(peer, (this.#owed.get(peer) ?? 0) + 1);
+    for (const { peer } of requests)
+      this.#owed.set(peer, Math.min((this.#owed.get(peer) ?? 0) + 1, owedMax));
     return requests.map(({ peer, keys }) => ({
       peer,
       refs: keys.flatMap((key) => refs.get(key) ?? []),
@@ -72,12 +76,18 @@ export class GapFiller {
     this.#askedOfAll++;
   }
 
+  /** The link to a peer is gone, and with it what was asked over it. */
+  forget(peer: Author): void {
+    this.#owed.delete(peer);
+    this.#answeredOfAll.set(peer, this.#askedOfAll);
+  }
+
   /** Whether `peer` owes an answer; it owes one less now. */
   takeOwed(peer: Author): boolean {
     const owed = this.#owed.get(peer) ?? 0;
     if (owed > 0) this.#owed.set(peer, owed - 1);
     if (owed > 0) return true;
-    const answered = this.#answeredOfAll.get(peer) ?? 0;
+    const answered = Math.max(this.#answeredOfAll.get(peer) ?? 0, this.#askedOfAll - owedMax);
     if (answered >= this.#askedOfAll) return false;
     this.#answeredOfAll.set(peer, answered + 1);
     return true;

@@ -7,7 +7,7 @@ export function helloOf(
   dag: DagAcceptance,
   { group, epoch }: DagConfig,
   { self, peer }: { readonly self: Author; readonly peer: Author },
-): PeerMessage {
+): Extract<PeerMessage, { type: "hello" }> {
   const newest = dag.newestOf(peer);
   return {
     type: "hello",

@@ -1,5 +1,4 @@
-import type { Author, LinkName } from "../base/index.ts";
-import { limits } from "../base/index.ts";
+import { Allowance, type Author, type LinkName, limits } from "../base/index.ts";
 
 /** A writer with which this host has a link. */
 export interface Peer {
@@ -8,20 +7,24 @@ export interface Peer {
   /** It said hello: it listens to this host's blocks. */
   greeted: boolean;
   lastPushedRound: number;
-  faults: number;
 }
+
+/** A fault is forgiven after so long, milliseconds. */
+const forgivenMs = 5000;
 
 /** Who is linked, who has said hello, and who said too much that was wrong. */
 export class Peers {
   readonly #peers = new Map<Author, Peer>();
+  /** Of the author, not of its link: who comes back has still said what it said. */
+  readonly #faults = new Allowance<Author>({ everyMs: forgivenMs, atOnce: limits.peerFaultsMax });
 
-  up(peer: Author, session: number): void {
+  /** The peer is told that its blocks up to a round are here. */
+  up(peer: Author, session: number, fromRound: number): void {
     this.#peers.set(peer, {
       author: peer,
       link: { peer, session },
       greeted: false,
-      lastPushedRound: 0,
-      faults: 0,
+      lastPushedRound: fromRound,
     });
   }
 
@@ -47,10 +50,9 @@ export class Peers {
   }
 
   /** Counts a fault; true if it was one too many: what the peer has said already is not heard any more. */
-  isTooMany(peer: Peer, weight: number): boolean {
-    peer.faults += weight;
-    if (peer.faults <= limits.peerFaultsMax) return false;
-    this.#peers.delete(peer.author);
+  isTooMany({ author }: Peer, isGrave: boolean, nowMs: number): boolean {
+    if (this.#faults.take(author, nowMs) && !isGrave) return false;
+    this.#peers.delete(author);
     return true;
   }
 }

@@ -1,5 +1,6 @@
 import { fitsPayload, type Segment, segmentOf } from "../acceptance/index.ts";
 import {
+  Allowance,
   type Author,
   type Digest,
   fail,
@@ -16,7 +17,6 @@ import {
   offenceKey,
   stateKeys,
 } from "../mirror/index.ts";
-import { Allowance } from "./allowance.ts";
 import { decodeFound, encodeFound } from "./found-evidence.ts";
 
 /** A proof that was not ordered for so long is handed in again, milliseconds. */

@@ -1,4 +1,5 @@
 import {
+  Allowance,
   type Author,
   type Digest,
   equalBytes,
@@ -24,7 +25,6 @@ import {
 } from "../evidence/index.ts";
 import type { Network } from "../membership/index.ts";
 import type { MirrorState } from "../mirror/index.ts";
-import { Allowance } from "./allowance.ts";
 import type { PeerMessage } from "./messages.ts";
 
 /** What this host has joined; durable before its signature leaves. One only, for ever. */

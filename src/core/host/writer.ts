@@ -8,10 +8,9 @@ import {
   segmentOf,
   type VerifiedBlock,
 } from "../acceptance/index.ts";
-import { type Author, limits, MonotonicClock, Prng, unreachable } from "../base/index.ts";
+import { Allowance, type Author, MonotonicClock, Prng, unreachable } from "../base/index.ts";
 import { dagConfigOf, type Evidence } from "../evidence/index.ts";
 import { encodeHeld, type MirrorState, messageKinds } from "../mirror/index.ts";
-import { Allowance } from "./allowance.ts";
 import { Asking } from "./asking.ts";
 import type { HostEffect, HostInput, WriterVitals } from "./effects.ts";
 import { helloOf } from "./hello.ts";
@@ -115,11 +114,7 @@ export class WriterHost {
       case "start":
         return;
       case "peer-up":
-        this.#peers.up(input.peer, input.session);
-        return this.#send(
-          input.peer,
-          helloOf(this.#dag, this.#config, { self: this.#options.author, peer: input.peer }),
-        );
+        return this.#greet(input.peer, input.session);
       case "peer-down":
         this.#peers.down(input.peer);
         this.#asking.forget(input.peer);
@@ -205,10 +200,15 @@ export class WriterHost {
       this.#effects.push({ type: "send", link, frame: encodeMessage(message) });
   }
 
+  #greet(peer: Author, session: number): void {
+    const hello = helloOf(this.#dag, this.#config, { self: this.#options.author, peer });
+    this.#peers.up(peer, session, hello.fromRound);
+    this.#send(peer, hello);
+  }
+
   #fault(peer: Peer, code: string, detail = ""): void {
     this.#effects.push({ type: "dropped", code, peer: peer.author });
-    if (!this.#peers.isTooMany(peer, code === "TOO_MANY_ITEMS" ? limits.peerFaultsMax + 1 : 1))
-      return;
+    if (!this.#peers.isTooMany(peer, code === "TOO_MANY_ITEMS", this.#time.latestMs)) return;
     this.#effects.push({
       type: "disconnect",
       peer: peer.author,

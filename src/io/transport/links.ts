@@ -1,7 +1,7 @@
 import type { Socket } from "node:net";
 import { connect, createServer, type Server, type TLSSocket } from "node:tls";
 import type { Author, PublicKey } from "../../core/base/index.ts";
-import { type LinkName, limits } from "../../core/base/index.ts";
+import { Allowance, type LinkName, limits } from "../../core/base/index.ts";
 import { type Certificate, rawKeyOf, selfSigned } from "./certificate.ts";
 import { FrameReader, framed } from "./frames.ts";
 
@@ -27,6 +27,8 @@ const firstBackoffMs = 100;
 /** Writers that are started again find one another within a second and a half. */
 const longestBackoffMs = 1000;
 const strangersMax = 64;
+/** Each link costs a greeting, and what the peer says that it lacks. */
+const linksOfPeer = { everyMs: 1000, atOnce: 8 };
 const protocol = "smalti/1";
 
 interface Link {
@@ -58,6 +60,7 @@ export class Links {
   readonly #links = new Map<Author, Link>();
   readonly #timers = new Map<Author, NodeJS.Timeout>();
   readonly #bannedUntil = new Map<Author, number>();
+  readonly #adopted = new Allowance<Author>(linksOfPeer);
   readonly #connecting = new Set<TLSSocket>();
   readonly #unproven = new Set<Socket>();
   #sessions = 0;
@@ -234,6 +237,10 @@ export class Links {
 
   #adopt(socket: TLSSocket, peer: Author): void {
     if (this.#isBanned(peer)) return void socket.destroy();
+    if (!this.#adopted.take(peer, performance.now())) {
+      this.#events.refused(`too many links of the writer ${peer}`);
+      return void socket.destroy();
+    }
     const old = this.#links.get(peer);
     if (old !== undefined) this.#drop(old, "replaced by a newer link");
     const link: Link = { socket, peer, session: ++this.#sessions };

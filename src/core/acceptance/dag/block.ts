@@ -30,7 +30,7 @@ import {
 import { sha256, signingBytes, taggedDigest, type Verifier } from "../../crypto/index.ts";
 import type { CommitRule } from "../../quorum/index.ts";
 import type { Segment } from "../contract.ts";
-import { payloadShape } from "../segment.ts";
+import { readPayload } from "../segment.ts";
 
 /** What the rule knows of its epoch; block validity is a function of (bytes, this) and nothing else. */
 export interface DagConfig {
@@ -276,7 +276,7 @@ export function verifyBlock(
       detail: "the payload is not the one the header names",
     });
   }
-  const segments = read(payload, payloadShape, "payload");
+  const segments = readPayload(payload);
   if (!segments.ok) return authorFault(header.author, "INVALID_PAYLOAD", segments.error.detail);
   if (segments.value.length !== header.payload.segments)
     return authorFault(header.author, "INVALID_PAYLOAD", "wrong segment count");
@@ -332,7 +332,7 @@ export function blockFromWire(wire: Uint8Array): Result<VerifiedBlock> {
   if (!header.ok) return header;
   if (sha256(payload) !== header.value.payload.digest)
     return fail("WRONG_PAYLOAD", "the payload is not the named one");
-  const segments = read(payload, payloadShape, "payload");
+  const segments = readPayload(payload);
   if (!segments.ok) return segments;
   const { round, author } = header.value;
   const ref = { round, author, digest: headerDigest(header.value, signed.bytes) };

@@ -9,6 +9,8 @@ export interface Entry extends Vertex {
   /** Own submissions inside, until they are ordered. */
   submissions: readonly Submission[];
   ordered: boolean;
+  /** It has payload that is worth another round and is not ordered. */
+  isOpen: boolean;
 }
 
 export function entryOf(block: VerifiedBlock, submissions: readonly Submission[] = []): Entry {
@@ -23,5 +25,6 @@ export function entryOf(block: VerifiedBlock, submissions: readonly Submission[]
     isEmpty: header.payload.segments === 0,
     submissions,
     ordered: false,
+    isOpen: false,
   };
 }

@@ -6,6 +6,7 @@ import { type CommitCertificate, CommitVotes } from "./commit-votes.ts";
 import type { DagEffect, DagInput, DagSizes, DropCode } from "./effects.ts";
 import { type Entry, entryOf } from "./entry.ts";
 import { Graph } from "./graph.ts";
+import { blocksAbove, inventoryAbove } from "./graph-queries.ts";
 import type { DagOptions, DagRecovery } from "./options.ts";
 import { Ordering, type OrderingOutcome } from "./ordering.ts";
 import { Absence, RoundClock } from "./pacing.ts";
@@ -123,13 +124,9 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
     };
   }
 
-  /** Own blocks above `round`, oldest first: what a subscriber lacks. */
+  /** Own blocks above `round`, oldest first: what a subscriber lacks, or the newest of it. */
   ownBlocksAbove(round: number): VerifiedBlock[] {
-    const blocks: VerifiedBlock[] = [];
-    for (const { block, ref } of this.#graph.vertices()) {
-      if (ref.author === this.#self && ref.round > round) blocks.push(block);
-    }
-    return blocks;
+    return blocksAbove(this.#graph, this.#self, round);
   }
 
   /** The newest block of `author` here, of which a returning host is told. */
@@ -144,11 +141,7 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
 
   /** What is here from a round on, the lowest rounds first: for a host that stands still, and may lack some of it. */
   inventory(fromRound: number): Ref[] {
-    const from = Math.max(fromRound, this.horizon);
-    return this.#graph
-      .between(from - 1, Number.POSITIVE_INFINITY)
-      .slice(0, limits.inventoryRefsMax)
-      .map(({ ref }) => ref);
+    return inventoryAbove(this.#graph, Math.max(fromRound, this.horizon) - 1);
   }
 
   block(ref: Ref): VerifiedBlock | undefined {
@@ -359,7 +352,10 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
     if (twin !== undefined) this.#reportTwins(twin.block, block);
     const entry = entryOf(block, submissions);
     this.#graph.add(entry);
-    this.#ordering.added(entry);
+    // An own block from before the disk was lost, which others had.
+    if (ref.author === this.#self) this.#proposer?.learnOwn(ref);
+    // What a cheater alone wants ordered is no reason for another round.
+    this.#ordering.added(entry, this.#proposer?.isCorrupt(ref.author) !== true);
     this.#isGrown = true;
     this.#absence.came(ref.author, this.#clock.lateness(ref.round, paceMs));
     this.#clock.observe(ref.round, ref.author, paceMs);

@@ -84,8 +84,15 @@ export class Ordering {
     return this.#owesPayloadVote;
   }
 
-  added(entry: Entry): void {
-    if (!entry.isEmpty) this.#openPayloads++;
+  /** `isWorth`: its payload is worth another round. */
+  added(entry: Entry, isWorth: boolean): void {
+    entry.isOpen = isWorth && !entry.isEmpty;
+    if (entry.isOpen) this.#openPayloads++;
+  }
+
+  #close(entry: Entry): void {
+    if (entry.isOpen) this.#openPayloads--;
+    entry.isOpen = false;
   }
 
   /** The commit votes for the next own block; asking takes them. */
@@ -166,7 +173,7 @@ export class Ordering {
       entry.ordered = true;
       entry.submissions = [];
       if (entry.isEmpty) continue;
-      this.#openPayloads--;
+      this.#close(entry);
       // All may have stopped before they voted for it: it is certified by those who start again, or not at all.
       if (commit.index > this.#votes.endorsedIndex) this.#owesPayloadVote = true;
     }
@@ -238,7 +245,7 @@ export class Ordering {
   #order(entry: Entry): AcceptedPayload[] {
     entry.ordered = true;
     if (entry.isEmpty) return [];
-    this.#openPayloads--;
+    this.#close(entry);
     const tickets = entry.submissions.map((submission) => submission.ticket);
     entry.submissions = [];
     return [{ author: entry.ref.author, segments: entry.block.segments, tickets }];
@@ -262,7 +269,7 @@ export class Ordering {
     for (const entry of this.#graph.prune(this.horizon)) {
       this.#isPruned = true;
       if (entry.ordered) continue;
-      if (!entry.isEmpty) this.#openPayloads--;
+      this.#close(entry);
       this.#lost.push(...entry.submissions);
     }
   }

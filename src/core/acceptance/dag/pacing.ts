@@ -57,6 +57,33 @@ export class RoundClock {
   }
 }
 
+/** Rounds for which a leader that kept others waiting is not awaited again. */
+const truancyRounds = { least: 256, most: 8192 };
+
+/**
+ * Leaders that did not come though they were awaited: whoever leaves out a round now and then, punctual otherwise, would
+ * else cost everybody the whole patience each time. Each time in a row the author is not awaited for twice as long; as long
+ * as it is awaited and comes, that halves again.
+ */
+class Truants {
+  readonly #terms = new Map<Author, { readonly rounds: number; readonly endRound: number }>();
+
+  missed(author: Author, round: number): void {
+    const last = this.#terms.get(author);
+    if (last !== undefined && round < last.endRound) return;
+    const halvings = last === undefined ? 0 : Math.floor((round - last.endRound) / last.rounds);
+    const rounds = last === undefined ? 0 : (2 * last.rounds) / 2 ** halvings;
+    const term = Math.max(truancyRounds.least, Math.min(Math.round(rounds), truancyRounds.most));
+    this.#terms.set(author, { rounds: term, endRound: round + term });
+  }
+
+  /** Who is not awaited in a round, the most persistent first. */
+  at(round: number): Author[] {
+    const terms = [...this.#terms].filter(([, { endRound }]) => round < endRound);
+    return terms.sort(([, a], [, b]) => b.rounds - a.rounds).map(([author]) => author);
+  }
+}
+
 /** Weight of the newest block in the average of how late a writer's blocks come. */
 const newest = 1 / 8;
 const lateMostMs = 1000;
@@ -65,9 +92,10 @@ const lateTimes = 4;
 const lateSpareMs = 40;
 
 /**
- * Writers that are not waited for: the unreachable ones, the longest absent first, then those that the host holds
- * dead or suspects, then those whose blocks come much later than the others', once rounds have their quorums. At most `most` of them: the bound keeps liveness, after the
- * network calms down some leader is awaited by all correct hosts.
+ * Writers that are not waited for: the unreachable ones, the longest absent first, then those that did not come when they
+ * were awaited, then those that the host holds dead or suspects, then those whose blocks come much later than the others',
+ * once rounds have their quorums. At most `most` of them: the bound keeps liveness, after the network calms down some
+ * leader is awaited by all correct hosts.
  */
 export class Absence {
   readonly #most: number;
@@ -78,7 +106,10 @@ export class Absence {
   /** Of whom the host thinks that they failed, the likeliest first. */
   #shunned: readonly Author[] = [];
   readonly #lateMs = new Map<Author, number>();
+  readonly #truants = new Truants();
   #ignored: ReadonlySet<Author> | undefined;
+  /** The round for which {@link #ignored} was made. */
+  #ignoredIn = 0;
 
   /** Of `n` writers, this host among them. */
   constructor(n: number, most: number) {
@@ -109,10 +140,18 @@ export class Absence {
     this.#lateMs.set(author, before + newest * (Math.min(lateMs, lateMostMs) - before));
   }
 
-  isAwaited(author: Author): boolean {
-    this.#ignored ??= new Set(
-      [...new Set([...this.#absent, ...this.#shunned, ...this.#late()])].slice(0, this.#most),
-    );
+  /** An awaited leader of a round had not come when patience was at its end. */
+  missed(author: Author, round: number): void {
+    this.#ignored = undefined;
+    this.#truants.missed(author, round);
+  }
+
+  isAwaited(author: Author, round: number): boolean {
+    if (this.#ignored === undefined || this.#ignoredIn !== round) {
+      const ways = [this.#absent, this.#truants.at(round), this.#shunned, this.#late()];
+      this.#ignored = new Set([...new Set(ways.flat())].slice(0, this.#most));
+      this.#ignoredIn = round;
+    }
     return !this.#ignored.has(author);
   }
 

@@ -61,6 +61,8 @@ export class Proposer {
   #minRound: number;
   #reachable = 0;
   #isNudged = false;
+  /** The round for whose sake leaders were waited for, though there was something to say. */
+  #waitedIn = 0;
   #owedSinceMs: number | undefined;
   readonly #joins = new JoinBudget();
 
@@ -101,6 +103,10 @@ export class Proposer {
     this.#corrupt = authors;
   }
 
+  isCorrupt(author: Author): boolean {
+    return this.#corrupt.has(author);
+  }
+
   /** Seen just now; the host will say so too. */
   markCorrupt(author: Author): void {
     this.#corrupt = new Set([...this.#corrupt, author]);
@@ -116,7 +122,7 @@ export class Proposer {
       this.#parts.signer.author,
       Number.POSITIVE_INFINITY,
     )?.ref;
-    if (known !== undefined) this.#learnOwn(known);
+    if (known !== undefined) this.learnOwn(known);
     this.#minRound = Math.max(minRound, this.#signedRound + 1);
   }
 
@@ -129,12 +135,13 @@ export class Proposer {
 
   recoverOwn(block: VerifiedBlock): void {
     this.noticeOwn(block.ref.round);
-    this.#learnOwn(block.ref);
+    this.learnOwn(block.ref);
     for (const parent of block.header.parents) this.#included.set(parent.author, parent.round);
   }
 
-  #learnOwn(ref: Ref): void {
-    if (ref.round >= (this.#lastOwn?.ref.round ?? 0))
+  /** A block of this host that is in the graph. */
+  learnOwn(ref: Ref): void {
+    if (ref.round > (this.#lastOwn?.ref.round ?? 0))
       this.#lastOwn = { ref, atMs: Number.NEGATIVE_INFINITY };
     this.#signedRound = Math.max(this.#signedRound, ref.round);
   }
@@ -169,9 +176,21 @@ export class Proposer {
     const earliest = (this.#lastOwn?.atMs ?? Number.NEGATIVE_INFINITY) + pacing.minRoundMs;
     if (paceMs < earliest) return earliest;
     const patience = clock.advancedAtMs + pacing.leaderTimeoutMs;
-    if (paceMs < patience && !this.#hasLeaders(round - 1)) return patience;
+    if (this.#waitsForLeaders(round, isWanted, paceMs < patience)) return patience;
     const join = isWanted ? undefined : this.#joins.take(paceMs);
     return join?.ok === false ? join.atMs : undefined;
+  }
+
+  /** Who does not come though there was something to say keeps this host waiting once, and not again for a while. */
+  #waitsForLeaders(round: number, isWanted: boolean, isPatient: boolean): boolean {
+    const missing = this.#missingLeaders(round - 1);
+    if (isPatient && missing.length > 0) {
+      if (isWanted) this.#waitedIn = round;
+      return true;
+    }
+    if (this.#waitedIn === round)
+      for (const author of missing) this.#parts.absence.missed(author, round - 1);
+    return false;
   }
 
   /** A quorum listens: what is proposed will be built upon. */
@@ -191,17 +210,17 @@ export class Proposer {
       : this.#owedSinceMs + voteDelayMs;
   }
 
-  #hasLeaders(round: number): boolean {
-    if (round < 1) return true;
+  /** Leaders of a round that are awaited and have not come. */
+  #missingLeaders(round: number): Author[] {
+    if (round < 1) return [];
     const { config, graph, absence, signer } = this.#parts;
     const leaders = leadersOf(round, config.rule.n, config.leadersPerRound);
-    return leaders.every(({ author }) => {
-      const isAwaited =
-        author !== signer.author && !this.#corrupt.has(author) && absence.isAwaited(author);
+    const authors = leaders.map(({ author }) => author);
+    return authors.filter((author) => {
+      if (author === signer.author || this.#corrupt.has(author)) return false;
       // A writer that is in a later round already has left this one out for good.
-      return (
-        !isAwaited || (graph.newestOf(author, Number.POSITIVE_INFINITY)?.ref.round ?? 0) >= round
-      );
+      const newest = graph.newestOf(author, Number.POSITIVE_INFINITY)?.ref.round ?? 0;
+      return newest < round && absence.isAwaited(author, round);
     });
   }
 
