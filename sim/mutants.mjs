@@ -906,4 +906,58 @@ export const mutants = [
     put: "false",
     says: "old numbers are taken for new ones",
   },
+  {
+    file: `${dag}/proposer.js`,
+    find: "this.#parts.absence.missed(author, round - 1);",
+    put: ";",
+    says: "who leaves out rounds is waited for each time",
+  },
+  {
+    file: `${dag}/pacing.js`,
+    find: "last === undefined ? 0 : (2 * last.rounds) / 2 ** halvings",
+    put: "0",
+    says: "who leaves out rounds is not awaited for as long each time",
+  },
+  {
+    file: `${dag}/proposer.js`,
+    find: "if (ref.round > (this.#lastOwn?.ref.round ?? 0))",
+    put: "if (this.#lastOwn === undefined)",
+    says: "a host that lost its disk does not build upon its own last block",
+  },
+  {
+    file: `${dag}/machine.js`,
+    find: "this.#proposer?.isCorrupt(ref.author) !== true",
+    put: "true",
+    says: "payload of a convicted writer keeps rounds going",
+  },
+  {
+    file: `${dag}/graph-queries.js`,
+    find: "return bytes > limits.fetchBytesMax;",
+    put: "return false;",
+    says: "whoever greets is sent all own blocks at once",
+  },
+  {
+    file: "core/host/peers.js",
+    find: "this.#faults.take(author, nowMs)",
+    put: "true",
+    says: "any number of faults is borne",
+  },
+  {
+    file: "core/host/gap-filler.js",
+    find: "Math.min((this.#owed.get(peer) ?? 0) + 1, owedMax)",
+    put: "(this.#owed.get(peer) ?? 0) + 1",
+    says: "answers are owed for ever",
+  },
+  {
+    file: "io/transport/links.js",
+    find: "if (!this.#adopted.take(peer, performance.now())) {",
+    put: "if (false) {",
+    says: "a peer may link as often as it likes",
+  },
+  {
+    file: "core/acceptance/segment.js",
+    find: 'read(payload, payloadShape, "payload", payloadItemsMax)',
+    put: 'read(payload, payloadShape, "payload")',
+    says: "a payload of any number of items is decoded",
+  },
 ];

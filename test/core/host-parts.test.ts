@@ -11,6 +11,7 @@ import {
   type SizedCosignature,
 } from "../../src/core/host/cosigning.ts";
 import { Executor } from "../../src/core/host/executor.ts";
+import { GapFiller } from "../../src/core/host/gap-filler.ts";
 import { initialState, mirrorConfigOf } from "../../src/core/host/index.ts";
 import { SafeReturn } from "../../src/core/host/safe-return.ts";
 import type { DueRecord } from "../../src/core/mirror/index.ts";
@@ -64,6 +65,28 @@ describe("safe return (dag.md §12)", () => {
     );
     assert.equal(back.resume(seesAll), 92);
   });
+});
+
+test("answers that a peer owes are bounded, and end with its link", () => {
+  const gaps = new GapFiller(new Prng(1));
+  const peer = Author(1);
+  const ask = (round: number): void => {
+    const ref = refOf(round, 2);
+    gaps.named([ref], peer);
+    assert.equal(gaps.requests([ref], new Set([peer]), round * 1000).length, 1);
+  };
+  const owed = (): number => {
+    let count = 0;
+    while (gaps.takeOwed(peer)) count++;
+    return count;
+  };
+  for (let round = 1; round <= 500; round++) ask(round);
+  for (let i = 0; i < 500; i++) gaps.askedAll();
+  assert.equal(owed(), 128, "64 of its own, and 64 that were asked of all");
+  ask(501);
+  gaps.askedAll();
+  gaps.forget(peer);
+  assert.equal(owed(), 0);
 });
 
 describe("catching up (dag.md §11)", () => {

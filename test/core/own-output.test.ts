@@ -134,6 +134,12 @@ describe("a host's own blocks are valid, whatever waits", () => {
   });
 });
 
+test("a payload of more items than any valid one has is refused before it is decoded", () => {
+  const items = Buffer.concat([Buffer.from([0x9a, 0, 1, 0, 0]), Buffer.alloc(65_536)]);
+  const read = readPayload(items);
+  assert.equal(read.ok ? "" : read.error.code, "TOO_MANY_ITEMS");
+});
+
 describe("a group that a host has left", () => {
   test("it cosigns nothing of it any more, nor signs, whatever it is told of itself", () => {
     const joined = { group: network.group, size: 6, plan: Digest("ab".repeat(32)) };

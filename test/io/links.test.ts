@@ -17,7 +17,7 @@ interface Pair {
   /** What was meant for the link before. */
   sendOld(from: 0 | 1, frame: Uint8Array): void;
   /** Writer 0 closes the link and avoids the other for a moment. */
-  ban(): void;
+  ban(ms: number): void;
   /** Lets time pass until it holds. */
   until(isSo: () => boolean): Promise<void>;
   close(): Promise<void>;
@@ -61,7 +61,7 @@ async function realPair(): Promise<Pair> {
           heard[self].push(told(frame));
           return 0;
         },
-        refused: () => undefined,
+        refused: () => void heard[self].push("refused"),
       },
     });
   };
@@ -72,7 +72,7 @@ async function realPair(): Promise<Pair> {
       links[from].send({ peer: Author(from === 0 ? 1 : 0), session: sessions[from] }, frame),
     sendOld: (from, frame) =>
       links[from].send({ peer: Author(from === 0 ? 1 : 0), session: sessions[from] - 1 }, frame),
-    ban: () => links[0].ban(Author(1), 300, "a test"),
+    ban: (ms) => links[0].ban(Author(1), ms, "a test"),
     until: async (isSo) => {
       for (let i = 0; i < 400 && !isSo(); i++) await sleep(25);
       assert.ok(isSo(), JSON.stringify(heard));
@@ -110,7 +110,7 @@ async function simulatedPair(): Promise<Pair> {
     heard,
     send: (from, frame) => carry(from, frame, sessions[from]),
     sendOld: (from, frame) => carry(from, frame, sessions[from] - 1),
-    ban: () => network.ban("w0", Author(1), 300),
+    ban: (ms) => network.ban("w0", Author(1), ms),
     until: async (isSo) => {
       await scheduler.run(scheduler.nowMs + 10_000, () => !isSo());
       assert.ok(isSo(), JSON.stringify(heard));
@@ -148,7 +148,7 @@ for (const [kind, make] of Object.entries({ real: realPair, simulated: simulated
         const [one, two] = pair.heard;
         await pair.until(() => one.length > 0 && two.length > 0);
         pair.send(1, Buffer.from("before"));
-        pair.ban();
+        pair.ban(300);
         pair.send(0, Buffer.from("nobody listens"));
         const isBack = (heard: Heard): boolean => heard.lastIndexOf("up") > heard.indexOf("down");
         await pair.until(() => one.includes("down") && isBack(one) && isBack(two));
@@ -169,3 +169,23 @@ for (const [kind, make] of Object.entries({ real: realPair, simulated: simulated
     });
   });
 }
+
+test("a peer that comes back again and again is let in at a bounded rate, and still is", async () => {
+  const pair = await realPair();
+  const { heard } = pair;
+  const [, two] = heard;
+  const ups = (): number => two.filter((what) => what === "up").length;
+  try {
+    const startedMs = performance.now();
+    for (let last = 0; !two.includes("refused"); last = ups()) {
+      await pair.until(() => ups() > last || two.includes("refused"));
+      pair.ban(1);
+    }
+    const seconds = (performance.now() - startedMs) / 1000;
+    assert.ok(ups() <= 8 + seconds, `${ups()} links in ${seconds} s`);
+    const before = ups();
+    await pair.until(() => ups() > before);
+  } finally {
+    await pair.close();
+  }
+});
