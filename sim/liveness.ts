@@ -7,6 +7,9 @@ const startedMs = 3000;
 /** What an honest writer sends to each of the others in a simulated second at most, whatever they do. */
 const mostPerPeer = { frames: 1500, bytes: 40_000_000 };
 
+/** All frames of a simulated second: beyond, the world itself would not come to its end. */
+const mostFrames = 2_000_000;
+
 /**
  * Liveness in the fault phase too: in a world in which all honest writers are well and only cheaters cheat, what an
  * honest writer took is ordered in bounded time; and no honest writer is made to work without bound.
@@ -15,6 +18,7 @@ export class Liveness {
   readonly #world: World;
   readonly #sent = new Map<string, { frames: number; bytes: number }>();
   #second = 0;
+  #frames = 0;
   #looked = 0;
   slowestMs = 0;
   /** What was ordered, and how long all of it waited together. */
@@ -26,6 +30,8 @@ export class Liveness {
     const watched = world.links.onFrame;
     const honest = new Set(world.honestWriters.map(({ id }) => id));
     world.links.onFrame = (sighting) => {
+      if (++this.#frames === mostFrames)
+        world.check.fail("W", `${mostFrames} frames in second ${this.#second}`);
       if (honest.has(sighting.from)) this.#count(sighting.from, sighting.frame.length);
       watched(sighting);
     };
@@ -55,6 +61,7 @@ export class Liveness {
         check.fail("W", `${id} sent ${frames} frames of ${bytes} bytes in second ${this.#second}`);
     }
     this.#sent.clear();
+    this.#frames = 0;
     this.#second = second;
   }
 

@@ -209,14 +209,20 @@ const filler: Adversary = {
   },
 };
 
+const burstEveryMs = 20;
+
 const flooder: Adversary = {
   name: "flooder",
   says: "sends the smallest frames there are, by the hundred",
   corrupt: (writer, world) => {
     const small = (["probe", "nudge", "probed"] as const).map((type) => encodeMessage({ type }));
     let sent = 0;
-    through(writer, (frame) => {
-      if (++sent % 20 !== 0) return [{ frame }];
+    const nextMs = new Map<Author, number>();
+    through(writer, (frame, peer) => {
+      const { nowMs } = world.scheduler;
+      if (++sent % 20 !== 0 || nowMs < (nextMs.get(peer) ?? 0)) return [{ frame }];
+      // Two of them would answer one another's floods with floods, without end.
+      nextMs.set(peer, nowMs + burstEveryMs);
       world.misdeed("flooder");
       const burst = Array.from({ length: 300 }, (_, i) => ({ frame: small[i % 3] ?? frame }));
       return [{ frame }, ...burst];

@@ -3,7 +3,7 @@ import { chunksDigest, type Leaf } from "../../core/mirror/index.ts";
 import { ChunkSums } from "./chunk-sums.ts";
 import { type BlobSink, fill, leastBytesPerMs } from "./large-blob.ts";
 import { type Lie, type PoolOptions, ServerPool, wrong } from "./server-pool.ts";
-import { askBulk, askBytes, ServerError } from "./transfer.ts";
+import { askBulk, askBytes, groupsOf, ServerError } from "./transfer.ts";
 import { isBlob } from "./trust.ts";
 
 const bulkCount = 1024;
@@ -49,10 +49,10 @@ export class ContentClient {
 
   /** Many small blobs; each is handed out as soon as it is verified, in no order. */
   async *smallBlobs(
-    digests: readonly Digest[],
+    digests: Iterable<Digest>,
   ): AsyncGenerator<{ readonly digest: Digest; readonly bytes: Uint8Array }> {
-    for (let i = 0; i < digests.length; i += bulkCount) {
-      let missing = new Set(digests.slice(i, i + bulkCount));
+    for (const group of groupsOf(digests, bulkCount)) {
+      let missing = group;
       while (missing.size > 0) {
         const wanted = missing;
         const got = await this.pool.first(`${wanted.size} files`, (server) =>
@@ -71,14 +71,8 @@ export class ContentClient {
     wanted: ReadonlySet<Digest>,
   ): Promise<Result<readonly { readonly digest: Digest; readonly bytes: Uint8Array }[]>> {
     const got: { digest: Digest; bytes: Uint8Array }[] = [];
-    const asked = new Set(wanted);
-    for await (const { digest, bytes } of askBulk(
-      server,
-      "blobs",
-      [...wanted],
-      8 * this.pool.patienceMs,
-    )) {
-      if (!asked.delete(digest)) return wrong("sent what was not asked for");
+    const { patienceMs } = this.pool;
+    for await (const { digest, bytes } of askBulk(server, "blobs", wanted, 8 * patienceMs)) {
       if (!isBlob(bytes, digest)) return wrong(`blob ${digest.slice(0, 16)}… has other bytes`);
       got.push({ digest, bytes: Buffer.from(bytes) });
     }

@@ -42,6 +42,7 @@ export {
   askBytes,
   askJson,
   bulkHead,
+  groupsOf,
   readAll,
   readBulk,
   ServerError,

@@ -26,7 +26,7 @@ import { rootOfLeaves } from "./local-root.ts";
 import { convictedAmong } from "./proven-lie.ts";
 import { type PoolOptions, wrong } from "./server-pool.ts";
 import { consistencyFromTiles } from "./tiles.ts";
-import { askBulk, askBytes, askJson, ServerError } from "./transfer.ts";
+import { askBulk, askBytes, askJson, groupsOf, ServerError } from "./transfer.ts";
 import { type Trust, type VerifiedHead, verifyHead } from "./trust.ts";
 
 /** The tree or path that was asked for is not there, provably. */
@@ -295,7 +295,7 @@ export class MirrorClient extends ContentClient {
         return work(this.#store);
       } catch (error) {
         if (!(error instanceof MissingNodeError)) throw error;
-        await this.#fetchNodes([error.root]);
+        await this.#fetchNodes(new Set([error.root]));
       }
     }
   }
@@ -309,32 +309,38 @@ export class MirrorClient extends ContentClient {
     deep: boolean,
     isWhole: (digest: Digest) => boolean = () => false,
   ): Promise<void> {
-    let level: Digest[] = root === undefined || isWhole(root) ? [] : [root];
-    while (level.length > 0) {
-      const missing = level.filter((digest) => !this.#nodes.has(digest));
-      for (let i = 0; i < missing.length; i += bulkCount)
-        await this.#fetchNodes(missing.slice(i, i + bulkCount));
-      const next: Digest[] = [];
-      for (const digest of level) next.push(...childrenOf(this.#node(digest), deep));
-      level = next.filter((digest) => !isWhole(digest));
+    let level = new Set<Digest>(root === undefined || isWhole(root) ? [] : [root]);
+    while (level.size > 0) {
+      await this.#fetchMissing(level);
+      // Equal directories are one: it is fetched once, and gone into once.
+      const next = new Set<Digest>();
+      for (const digest of level)
+        for (const child of childrenOf(this.#node(digest), deep))
+          if (!isWhole(child)) next.add(child);
+      level = next;
     }
   }
 
-  async #fetchNodes(digests: readonly Digest[]): Promise<void> {
-    await this.pool.first<undefined>(`${digests.length} directory nodes`, async (server) => {
-      const asked = new Set(digests);
-      for await (const { digest, bytes } of askBulk(
-        server,
-        "nodes",
-        digests,
-        8 * this.pool.patienceMs,
-      )) {
-        if (!asked.delete(digest)) return wrong("sent what was not asked for");
+  /** Fetches those of the nodes that are not here; with `nodesMax`, the first ones. Returns how many. */
+  async #fetchMissing(
+    nodes: Iterable<Digest>,
+    nodesMax = Number.POSITIVE_INFINITY,
+  ): Promise<number> {
+    const missing = [...new Set(nodes)].filter((digest) => !this.#nodes.has(digest));
+    const wanted = missing.slice(0, nodesMax);
+    for (const group of groupsOf(wanted, bulkCount)) await this.#fetchNodes(group);
+    return wanted.length;
+  }
+
+  async #fetchNodes(digests: ReadonlySet<Digest>): Promise<void> {
+    await this.pool.first<undefined>(`${digests.size} directory nodes`, async (server) => {
+      const { patienceMs } = this.pool;
+      for await (const { digest, bytes } of askBulk(server, "nodes", digests, 8 * patienceMs)) {
         if (nodeDigest(bytes) !== digest || !readNode(bytes).ok)
           return wrong(`directory node ${digest} has other bytes`);
         this.#nodes.set(digest, Buffer.from(bytes));
       }
-      const missing = digests.filter((digest) => !this.#nodes.has(digest));
+      const missing = [...digests].filter((digest) => !this.#nodes.has(digest));
       if (missing.length > 0)
         throw new ServerError(
           server,
@@ -374,13 +380,10 @@ export class MirrorClient extends ContentClient {
 
   /** Fetches the directories below one, level by level, until so many nodes were fetched. */
   async prefetch(root: Digest, nodesMax: number): Promise<void> {
-    let level: Digest[] = [root];
-    for (let left = nodesMax; level.length > 0 && left > 0; ) {
-      const missing = level.filter((digest) => !this.#nodes.has(digest)).slice(0, left);
-      for (let i = 0; i < missing.length; i += bulkCount)
-        await this.#fetchNodes(missing.slice(i, i + bulkCount));
-      left -= missing.length;
-      level = level.flatMap((digest) => childrenOf(this.#node(digest), true));
+    let level = new Set([root]);
+    for (let left = nodesMax; level.size > 0 && left > 0; ) {
+      left -= await this.#fetchMissing(level, left);
+      level = new Set([...level].flatMap((digest) => childrenOf(this.#node(digest), true)));
     }
   }
 

@@ -56,7 +56,7 @@ async function nodesTo(
     const missing = missingNode(() => lookup(store, trees, path));
     if (missing === undefined) return [...nodes.values()];
     if (nodes.has(missing.root)) throw missing;
-    for await (const { bytes } of askBulk(server, "nodes", [missing.root]))
+    for await (const { bytes } of askBulk(server, "nodes", new Set([missing.root])))
       if (nodeDigest(bytes) === missing.root) nodes.set(missing.root, Buffer.from(bytes));
     if (!nodes.has(missing.root)) throw missing;
   }

@@ -175,23 +175,40 @@ export function writeBulkHead(
   room.writeUInt32BE(length, 32);
 }
 
+/** The distinct items in groups of at most `count`. */
+export function* groupsOf<T>(items: Iterable<T>, count: number): Generator<ReadonlySet<T>> {
+  const distinct = [...new Set(items)];
+  for (let i = 0; i < distinct.length; i += count) yield new Set(distinct.slice(i, i + count));
+}
+
 /**
- * Asks one server for many small items by digest, up to 32 MiB; it sends those it has, within `deadlineMs`. What comes is
- * not verified here.
+ * Asks one server for many small items by digest, up to 32 MiB; it sends those it has, each once, within `deadlineMs`. The
+ * bytes are not verified here. Anything else in the answer is an error and no lie: what was not asked for proves nothing.
  */
 // biome-ignore lint/complexity/useMaxParams: a question has these three facts, and its time
 export async function* askBulk(
   base: string,
   kind: "blobs" | "nodes",
-  digests: readonly Digest[],
+  digests: ReadonlySet<Digest>,
   deadlineMs = 8 * stallMs,
 ): AsyncGenerator<BulkItem> {
   const url = `${base}/.smalti/v1/${kind}`;
   const { body } = await ask(url, {
     method: "POST",
     headers: { "content-type": "application/json" },
-    body: JSON.stringify({ digests }),
+    body: JSON.stringify({ digests: [...digests] }),
     signal: AbortSignal.timeout(deadlineMs),
   });
-  yield* readBulk(body, kind === "blobs" ? limits.packedBlobBytesMax : limits.requestBytesMax);
+  const owed = new Set(digests);
+  const itemMax = kind === "blobs" ? limits.packedBlobBytesMax : limits.requestBytesMax;
+  for await (const item of readBulk(body, itemMax)) {
+    if (!owed.delete(item.digest))
+      throw new ServerError(
+        url,
+        200,
+        "UNEXPECTED_ANSWER",
+        "it sent something else than was asked for",
+      );
+    yield item;
+  }
 }

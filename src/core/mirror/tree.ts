@@ -85,7 +85,8 @@ function namedConflicts(paths: readonly string[]): readonly string[] {
 
 /**
  * Makes all changes or none. A change conflicts if its path does not hold what the publisher saw there
- * (unless it already holds what he wants), or if a file would stand where a directory is needed.
+ * (unless it already holds what he wants), or if a file would stand where a directory is needed. All changes of a list
+ * count at once: a directory whose entries it deletes makes room for a file, and a file that it deletes for a directory.
  */
 export function applyChanges(
   store: DirectoryStore,
@@ -143,19 +144,25 @@ class Application {
     { direct, nested }: { readonly direct: Change | undefined; readonly nested: readonly Step[] },
     depth: number,
   ): Entry | undefined {
-    if (direct !== undefined && !meetsExpectation(old, direct)) this.conflicts.push(direct.path);
-    if (nested.length === 0) return this.#replace(old, direct);
-    if (old !== undefined && old.kind !== "directory" && direct === undefined) {
+    const isMet = direct === undefined || meetsExpectation(leafOf(old), direct);
+    if (!isMet) this.conflicts.push(direct.path);
+    if (old !== undefined && old.kind !== "directory" && direct === undefined)
       return this.#below(old, nested);
-    }
-    const child = this.directory(
-      old?.kind === "directory" ? old.root : undefined,
-      nested,
-      depth + 1,
-    );
-    if (direct?.leaf !== undefined && child !== undefined) this.conflicts.push(direct.path);
-    if (child !== undefined) return { kind: "directory", ...child };
-    return direct?.leaf;
+    const below = this.#directoryAfter(old, nested, depth + 1);
+    if (below === undefined) return direct?.leaf;
+    if (direct?.leaf !== undefined && isMet) this.conflicts.push(direct.path);
+    return below;
+  }
+
+  /** What is a directory once the changes below it are made; `undefined` if nothing is below it. */
+  #directoryAfter(
+    old: Entry | undefined,
+    nested: readonly Step[],
+    depth: number,
+  ): Entry | undefined {
+    if (nested.length === 0) return old?.kind === "directory" ? old : undefined;
+    const child = this.directory(old?.kind === "directory" ? old.root : undefined, nested, depth);
+    return child && { kind: "directory", ...child };
   }
 
   /** A file is in the way of what should come below it; that nothing is below it, it does not mind. */
@@ -164,27 +171,11 @@ class Application {
       if (change.leaf !== undefined) this.conflicts.push(change.path);
     return old;
   }
-
-  #replace(old: Entry | undefined, direct: Change | undefined): Entry | undefined {
-    if (direct === undefined) return old;
-    if (old?.kind === "directory") {
-      if (!this.conflicts.includes(direct.path)) this.conflicts.push(direct.path);
-      return old;
-    }
-    return direct.leaf;
-  }
 }
 
 /** Optimistic concurrency, path by path: what the publisher saw must still be so, or be what he wants. */
-function meetsExpectation(old: Entry | undefined, change: Change): boolean {
-  if (change.expect === "anything") return true;
-  const seen = leafOf(old);
-  if (
-    change.leaf === undefined
-      ? seen === undefined
-      : seen !== undefined && sameLeaf(seen, change.leaf)
-  )
-    return true;
-  if (change.expect === "absent") return seen === undefined && old?.kind !== "directory";
+function meetsExpectation(seen: Leaf | undefined, change: Change): boolean {
+  if (change.expect === "anything" || sameOrBothAbsent(seen, change.leaf)) return true;
+  if (change.expect === "absent") return seen === undefined;
   return seen !== undefined && fingerprint(seen) === change.expect;
 }
