@@ -1,11 +1,9 @@
 import { createHash } from "node:crypto";
-import { mkdir, readFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { readFile } from "node:fs/promises";
 import { promisify } from "node:util";
 import { gunzip } from "node:zlib";
 import { run } from "./command.ts";
 import { paragraphsOf, valuesOf } from "./deb822.ts";
-import { prune } from "./prune.ts";
 import {
   type Claim,
   type Doubt,
@@ -14,15 +12,17 @@ import {
   type Source,
   SourceError,
 } from "./source.ts";
-import { atOnceMax, below, type Expected, Web } from "./web.ts";
+import { Staging } from "./staging.ts";
+import { addressBelow, atOnceMax, type Expected, Web } from "./web.ts";
 
 const releaseBytesMax = 16 * 1024 * 1024;
 const indexBytesMax = 1024 * 1024 * 1024;
+const releaseNames: readonly string[] = ["InRelease", "Release", "Release.gpg"];
 /** What apt looks for by its hash, strongest first. */
 const algorithms = ["SHA512", "SHA256"] as const;
 
 export interface AptOptions {
-  /** `stable`, `bookworm-updates`, … */
+  /** `stable`, `bookworm-updates`, …; of a flat archive a directory: `./`, `amd64/`. */
   readonly suites: readonly string[];
   /** All that the suite has, if none is named. */
   readonly components: readonly string[];
@@ -34,7 +34,13 @@ export interface AptOptions {
 
 interface Index {
   readonly name: string;
-  readonly expected: Required<Expected>;
+  readonly expected: Expected;
+}
+
+interface Indices {
+  readonly list: readonly Index[];
+  /** Algorithms by whose hashes clients ask for indices. */
+  readonly hashes: readonly string[];
 }
 
 /** A Debian archive: the indices of its suites, and the packages that they name. */
@@ -47,16 +53,24 @@ export class AptSource implements Source {
     this.#options = options;
   }
 
-  async bring(staging: string, progress: Progress): Promise<string> {
+  async bring(work: string, progress: Progress): Promise<string> {
     if (this.#options.suites.length === 0)
-      throw new SourceError("name at least one suite: --suite stable");
+      throw new SourceError(
+        "name at least one suite: --suite stable, or --suite ./ of a flat archive",
+      );
     const web = new Web(progress);
-    const kept = new Set<string>();
     try {
+      const staging = await Staging.open(work);
       for (const suite of this.#options.suites)
-        await new Suite({ ...this.#options, web, url: this.#url, staging, suite, kept }).bring();
-      await prune(staging, kept);
-      return staging;
+        await new Suite({
+          ...this.#options,
+          web,
+          url: this.#url,
+          staging,
+          suite,
+          progress,
+        }).bring();
+      return await staging.finish();
     } finally {
       await web.close();
     }
@@ -65,7 +79,7 @@ export class AptSource implements Source {
   async witness(claims: readonly Claim[]): Promise<readonly Doubt[]> {
     const web = new Web();
     try {
-      return await web.witness(claims, (path) => below(this.#url, path));
+      return await web.witness(claims, (path) => addressBelow(this.#url, path));
     } finally {
       await web.close();
     }
@@ -75,48 +89,58 @@ export class AptSource implements Source {
 interface SuiteOptions extends AptOptions {
   readonly web: Web;
   readonly url: string;
-  readonly staging: string;
+  readonly staging: Staging;
   readonly suite: string;
-  /** Paths that belong to the archive now. */
-  readonly kept: Set<string>;
+  readonly progress: Progress;
 }
 
 /** One suite of an archive, brought from its Release file downwards: each file is what the one before says. */
 class Suite {
   readonly #use: SuiteOptions;
+  /** Where its Release file is, with a slash at the end: below `dists`, or of a flat archive (`./`, `dir/`) anywhere. */
   readonly #dist: string;
 
   constructor(use: SuiteOptions) {
     this.#use = use;
-    this.#dist = `dists/${use.suite}`;
+    const isFlat = use.suite.endsWith("/");
+    this.#dist = isFlat ? use.suite.replace(/^(\.?\/)+/, "") : `dists/${use.suite}/`;
+  }
+
+  get #isFlat(): boolean {
+    return this.#use.suite.endsWith("/");
   }
 
   async bring(): Promise<void> {
-    const release = paragraphsOf(await this.#release())[0] ?? new Map<string, string>();
-    await this.#pool(await this.#packages(release));
+    const text = await this.#release();
+    const indices = text === undefined ? this.#unnamed() : this.#indices(text);
+    await this.#pool(await this.#packages(indices));
+  }
+
+  #keep(path: string, expected?: Expected): Promise<boolean> {
+    const { web, url, staging } = this.#use;
+    return web.keep(addressBelow(url, path), { staging, path }, expected);
   }
 
   async #pool(packages: ReadonlyMap<string, Required<Expected>>): Promise<void> {
-    const { web, url, staging, kept } = this.#use;
     await parallel(packages, atOnceMax, async ([path, expected]) => {
-      kept.add(path);
-      if (!(await web.keep(below(url, path), join(staging, path), expected)))
-        throw new SourceError(`${below(url, path)} is named by an index, and is not there`);
+      if (!(await this.#keep(path, expected)))
+        throw new SourceError(
+          `${addressBelow(this.#use.url, path)} is named by an index, and is not there`,
+        );
     });
   }
 
-  /** The text that the suite's signature covers. */
-  async #release(): Promise<string> {
-    const { web, url, staging, kept, suite } = this.#use;
-    for (const name of ["InRelease", "Release", "Release.gpg"]) {
-      const path = `${this.#dist}/${name}`;
-      if (await web.keep(below(url, path), join(staging, path))) kept.add(path);
-    }
-    const file = (name: string): string => join(staging, this.#dist, name);
-    const has = (name: string): boolean => kept.has(`${this.#dist}/${name}`);
-    if (!has("InRelease") && !has("Release"))
+  /** The text that the suite's signature covers; a flat archive may have none. */
+  async #release(): Promise<string | undefined> {
+    const { url, staging, suite, keyring } = this.#use;
+    for (const name of releaseNames) await this.#keep(this.#dist + name);
+    const file = (name: string): string => staging.file(this.#dist + name);
+    const has = (name: string): boolean => staging.has(this.#dist + name);
+    const isNamed = has("InRelease") || has("Release");
+    if (!isNamed && this.#isFlat && keyring === undefined) return undefined;
+    if (!isNamed)
       throw new SourceError(`${url} has no suite ${suite}: neither InRelease nor Release`);
-    if (this.#use.keyring !== undefined) return this.#verified(this.#use.keyring, file, has);
+    if (keyring !== undefined) return this.#verified(keyring, file, has);
     const text = await readFile(file(has("InRelease") ? "InRelease" : "Release"), "utf8");
     if (text.length > releaseBytesMax) throw new SourceError(`${suite}: the Release is too long`);
     return withoutArmour(text);
@@ -134,81 +158,109 @@ class Suite {
     return readFile(file("Release"), "utf8");
   }
 
-  async #packages(
-    release: ReadonlyMap<string, string>,
-  ): Promise<ReadonlyMap<string, Required<Expected>>> {
+  /** What a flat archive without a Release file may have. */
+  #unnamed(): Indices {
+    const names = ["Packages", "Sources"].flatMap((name) => forms.map((form) => name + form));
+    return { list: names.map((name) => ({ name, expected: {} })), hashes: [] };
+  }
+
+  /** What of the suite's indices is asked for, with what the Release file says of them. */
+  #indices(text: string): Indices {
+    const release = paragraphsOf(text)[0] ?? new Map<string, string>();
+    const list = valuesOf(release, "SHA256").flatMap((line) => {
+      const [sha256 = "", size, name = ""] = line.split(/\s+/);
+      if (!this.#isWanted(release, name)) return [];
+      return [{ name: clean(name), expected: { sha256, size: Number(size) } }];
+    });
+    const isByHash = release.get("Acquire-By-Hash") === "yes";
+    return { list, hashes: algorithms.filter((name) => isByHash && release.has(name)) };
+  }
+
+  /** By the component that the path begins with and the architecture that is in it; what is of neither is wanted. */
+  #isWanted(release: ReadonlyMap<string, string>, name: string): boolean {
+    // Tools that write it while they look at the directory name it itself, half written.
+    if (releaseNames.includes(name)) return false;
+    const { components, architectures, progress } = this.#use;
+    const all = (release.get("Components") ?? "").split(/\s+/);
+    const component = all.find((one) => name.startsWith(`${one.replace(/^.*\//, "")}/`));
+    if (component !== undefined && components.length > 0 && !components.includes(component))
+      return false;
+    const arch = architectureIn(name);
+    // What is for all architectures comes with each of them.
+    if (arch !== undefined && arch !== "all" && architectures.length > 0)
+      if (!architectures.includes(arch)) return false;
+    const left = leftOut.find(({ names }) => names.test(name));
+    if (left !== undefined) progress.onNote?.(`${this.#dist}${name}: ${left.why}`);
+    return left === undefined;
+  }
+
+  /** The files that the indices name, below the archive's root. */
+  async #packages({ list, hashes }: Indices): Promise<ReadonlyMap<string, Required<Expected>>> {
     const wanted = new Map<string, Required<Expected>>();
     const groups = new Map<string, Index[]>();
-    for (const index of this.#indices(release)) {
+    for (const index of list) {
       const stem = index.name.replace(/\.(gz|xz|bz2|lzma|zst)$/, "");
       groups.set(stem, [...(groups.get(stem) ?? []), index]);
     }
-    for (const [stem, forms] of groups) {
-      const text = await this.#index(forms, release);
-      const isOf = (name: string): boolean => stem.endsWith(`/${name}`);
-      if (text === undefined || !(isOf("Packages") || isOf("Sources"))) continue;
-      for (const [path, expected] of isOf("Sources") ? sourcesIn(text) : packagesIn(text))
+    for (const [stem, group] of groups) {
+      const kind = /(?:^|\/)(Packages|Sources)$/.exec(stem)?.[1];
+      const kept = await this.#index(group, hashes);
+      if (kind === undefined || kept.length === 0) continue;
+      const text = await this.#text(kept);
+      for (const [path, expected] of kind === "Sources" ? sourcesIn(text) : packagesIn(text))
         wanted.set(path, expected);
     }
     return wanted;
   }
 
-  /** What of the suite's indices is asked for, with what the Release file says of them. */
-  #indices(release: ReadonlyMap<string, string>): Index[] {
-    const { components, architectures } = this.#use;
-    const isWanted = (chosen: readonly string[], name: string): boolean =>
-      chosen.length === 0 || chosen.includes(name);
-    const indices: Index[] = [];
-    for (const line of valuesOf(release, "SHA256")) {
-      const [sha256 = "", size, name = ""] = line.split(/\s+/);
-      const [, component = "", kind = "", arch] =
-        /^(.+)\/(source|i18n|binary-([^/]+))\/(Packages|Sources|Translation-en|Release)(\.[a-z0-9]+)?$/.exec(
-          name,
-        ) ?? [];
-      const isHere = isWanted(components, component);
-      // Packages for all architectures come with each of them.
-      const isFor = kind === "i18n" || arch === "all" || isWanted(architectures, arch ?? kind);
-      if (component !== "" && isHere && isFor)
-        indices.push({ name, expected: { sha256, size: Number(size) } });
+  /** Keeps all forms of an index that the archive has; a Release file names forms that archives do not keep. */
+  async #index(group: readonly Index[], hashes: readonly string[]): Promise<readonly string[]> {
+    const kept: string[] = [];
+    for (const { name, expected } of group) {
+      const path = this.#dist + name;
+      if (!(await this.#keep(path, expected))) continue;
+      kept.push(name);
+      if (hashes.length > 0) await this.#byHash(path, hashes);
     }
-    return indices;
+    return kept;
   }
 
-  /** Keeps all forms of an index that the archive has; returns its text. */
-  async #index(
-    forms: readonly Index[],
-    release: ReadonlyMap<string, string>,
-  ): Promise<string | undefined> {
-    const { web, url, staging, kept } = this.#use;
-    let text: Buffer | undefined;
-    for (const { name, expected } of forms) {
-      const path = `${this.#dist}/${name}`;
-      const file = join(staging, path);
-      // A Release file names forms that archives do not keep.
-      if (!(await web.keep(below(url, path), file, expected))) continue;
-      kept.add(path);
-      const bytes = await readFile(file);
-      if (release.get("Acquire-By-Hash") === "yes") await this.#byHash(path, bytes, release);
-      text ??= await plain(name, bytes);
-    }
-    return text?.toString();
+  /** The cheapest form to read comes first. */
+  async #text(names: readonly string[]): Promise<string> {
+    const formOf = (name: string): number =>
+      forms.findIndex((one) => one !== "" && name.endsWith(one));
+    const [name = ""] = names.toSorted((a, b) => formOf(a) - formOf(b));
+    const bytes = await readFile(this.#use.staging.file(this.#dist + name));
+    return (await plain(name, bytes)).toString();
   }
 
   /** Clients ask by the strongest hash that the Release file has. */
-  async #byHash(path: string, bytes: Buffer, release: ReadonlyMap<string, string>): Promise<void> {
-    const { web, url, staging, kept } = this.#use;
-    for (const algorithm of algorithms) {
-      if (!release.has(algorithm)) continue;
+  async #byHash(path: string, hashes: readonly string[]): Promise<void> {
+    const bytes = await readFile(this.#use.staging.file(path));
+    const sha256 = createHash("sha256").update(bytes).digest("hex");
+    for (const algorithm of hashes) {
       const hash = createHash(algorithm).update(bytes).digest("hex");
-      const named = `${dirname(path)}/by-hash/${algorithm}/${hash}`;
-      const file = join(staging, named);
-      await mkdir(dirname(file), { recursive: true });
-      const sha256 = createHash("sha256").update(bytes).digest("hex");
+      const named = `${path.slice(0, path.lastIndexOf("/") + 1)}by-hash/${algorithm}/${hash}`;
       // Where the archive has it by this name too, it is the archive's.
-      if (await web.keep(below(url, named), file, { size: bytes.length, sha256 })) kept.add(named);
+      await this.#keep(named, { size: bytes.length, sha256 });
     }
   }
 }
+
+/** The architecture that an index is for, `source` for source packages. */
+function architectureIn(name: string): string | undefined {
+  const [, binary, source, other] =
+    /(?:^|\/)(?:binary-([^/.]+)\/|(source)\/|(?:Contents|Components|Commands)-(?:udeb-)?([^/.]+)(?:\.[^/]*)?$)/.exec(
+      name,
+    ) ?? [];
+  return binary ?? source ?? other;
+}
+
+/** Indices of things that are not brought, and would lead clients to ask for them. */
+const leftOut = [
+  { names: /\.diff\/Index$/, why: "differences between versions of an index are left out" },
+  { names: /\/installer-[^/]+\//, why: "images of the installer are left out" },
+] as const;
 
 /** The signed text of a cleartext signature (RFC 9580 §7), unverified. */
 function withoutArmour(text: string): string {
@@ -219,11 +271,15 @@ function withoutArmour(text: string): string {
   return (signed ?? text).replace(/^- /gm, "");
 }
 
-async function plain(name: string, bytes: Buffer): Promise<Buffer | undefined> {
-  if (/\/[A-Za-z-]+$/.test(name)) return bytes;
+/** Forms of an index, the cheapest to read first. */
+const forms = ["", ".gz", ".xz", ".zst", ".bz2", ".lzma"] as const;
+
+async function plain(name: string, bytes: Buffer): Promise<Buffer> {
   if (name.endsWith(".gz")) return promisify(gunzip)(bytes, { maxOutputLength: indexBytesMax });
   if (name.endsWith(".xz")) return run("xz", ["-dc"], { input: bytes });
-  return undefined;
+  if (name.endsWith(".lzma")) return run("xz", ["--format=lzma", "-dc"], { input: bytes });
+  if (name.endsWith(".bz2")) return run("bzip2", ["-dc"], { input: bytes });
+  return name.endsWith(".zst") ? run("zstd", ["-dc"], { input: bytes }) : bytes;
 }
 
 function* packagesIn(text: string): Generator<[string, Required<Expected>]> {

@@ -5,7 +5,6 @@ import { basename, dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { inflate } from "node:zlib";
 import { run } from "./command.ts";
-import { prune } from "./prune.ts";
 import {
   type Claim,
   type Doubt,
@@ -17,6 +16,7 @@ import {
   type Source,
   SourceError,
 } from "./source.ts";
+import { prune } from "./staging.ts";
 
 const looseBytesMax = 1024 * 1024 * 1024;
 /** What the dumb HTTP protocol asks for; nothing else of a repository is published. */
@@ -45,10 +45,10 @@ export class GitSource implements Source {
     this.#url = url;
   }
 
-  async bring(staging: string, { onFile }: Progress): Promise<string> {
-    const clone = join(staging, "clone");
+  async bring(work: string, { onFile }: Progress): Promise<string> {
+    const clone = join(work, "clone");
     await this.#fetch(clone);
-    const shown = join(staging, "repository");
+    const shown = join(work, "repository");
     await mkdir(shown, { recursive: true });
     const kept = new Set((await filesOf(clone)).filter((path) => served.test(path)));
     for (const path of kept) {

@@ -1,8 +1,5 @@
-import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
 import { Parser } from "htmlparser2";
-import { parsePath } from "../../core/mirror/index.ts";
-import { prune } from "./prune.ts";
+import { nameFault } from "../../core/mirror/index.ts";
 import {
   type Claim,
   type Doubt,
@@ -11,7 +8,8 @@ import {
   type Source,
   SourceError,
 } from "./source.ts";
-import { atOnceMax, below, Web } from "./web.ts";
+import { Staging } from "./staging.ts";
+import { addressBelow, atOnceMax, Web } from "./web.ts";
 
 const pageBytesMax = 64 * 1024 * 1024;
 const directoriesMax = 1_000_000;
@@ -29,25 +27,36 @@ export function linksOf(html: string, page: string): string[] {
   return links;
 }
 
-/** The names of a path's elements as they are, whatever way they were escaped. */
-function namesOf(url: string): readonly string[] | undefined {
+function decoded(segment: string): string | undefined {
   try {
-    return new URL(url).pathname.split("/").map(decodeURIComponent);
+    return decodeURIComponent(segment);
   } catch {
     return undefined;
   }
 }
 
-/** What `link` names directly below `page`: `name`, or `name/` for a directory. */
-function nameBelow(page: string, link: string): string | undefined {
-  const above = namesOf(page)?.slice(0, -1) ?? [];
-  const names = namesOf(link) ?? [];
-  const { origin, search, hash } = new URL(link);
+/** Path elements of an address, as they are whatever way they were escaped; `undefined` where they are no text. */
+const namesOf = (url: string): (string | undefined)[] =>
+  new URL(url).pathname.split("/").map(decoded);
+
+/** What a link on a page names directly below it: a name, with `/` after it for a directory, or why it can be none. */
+type Linked = { readonly name: string } | { readonly text: string; readonly fault: string };
+
+function below(page: string, link: string): Linked | undefined {
+  const above = namesOf(page).slice(0, -1);
+  const names = namesOf(link);
+  const { origin, search, hash, pathname } = new URL(link);
   const isBelow = origin === new URL(page).origin && above.every((name, i) => names[i] === name);
   if (!isBelow || search !== "" || hash !== "") return undefined;
-  const [name = "", ...deeper] = names.slice(above.length);
-  if (!parsePath(name).ok || name.includes("/") || deeper.join("/") !== "") return undefined;
-  return deeper.length === 0 ? name : `${name}/`;
+  const rest = names.slice(above.length);
+  const isDirectory = rest.length === 2 && rest[1] === "";
+  if (rest[0] === "" || (rest.length !== 1 && !isDirectory)) return undefined;
+  const text = pathname.split("/")[above.length] ?? "";
+  const [name] = rest;
+  if (name === undefined) return { text, fault: "the name is not UTF-8" };
+  const fault = nameFault(name);
+  if (fault !== undefined) return { text, fault };
+  return { name: isDirectory ? `${name}/` : name };
 }
 
 /** A web server's directories, as its listings show them. */
@@ -58,51 +67,63 @@ export class HttpSource implements Source {
     this.#url = `${url.replace(/\/+$/, "")}/`;
   }
 
-  async bring(staging: string, progress: Progress): Promise<string> {
+  async bring(work: string, progress: Progress): Promise<string> {
     const web = new Web(progress);
     try {
-      await mkdir(staging, { recursive: true });
-      const files = await this.#list(web);
+      const staging = await Staging.open(work);
+      const files = await this.#list(web, progress);
       await parallel(files, atOnceMax, async (path) => {
-        if (!(await web.keep(below(this.#url, path), join(staging, path)))) files.delete(path);
+        if (!(await web.keep(addressBelow(this.#url, path), { staging, path })))
+          progress.onOmitted?.(path, "it is listed, and not there");
       });
-      await prune(staging, files);
-      return staging;
+      return await staging.finish();
     } finally {
       await web.close();
     }
   }
 
-  async #list(web: Web): Promise<Set<string>> {
+  async #list(web: Web, progress: Progress): Promise<Set<string>> {
     const files = new Set<string>();
     const left = [""];
     for (let i = 0, path = left[0]; path !== undefined; i++, path = left[i]) {
       if (i > directoriesMax)
         throw new SourceError(`${this.#url} has more than ${directoriesMax} directories`);
-      for (const name of await this.#listing(web, path)) {
-        const full = `${path === "" ? "" : `${path}/`}${name}`;
-        if (full.endsWith("/")) left.push(full.slice(0, -1));
-        else files.add(full);
+      const prefix = path === "" ? "" : `${path}/`;
+      for (const name of await this.#listing(web, path, progress)) {
+        if (name.endsWith("/")) left.push(`${prefix}${name.slice(0, -1)}`);
+        else files.add(`${prefix}${name}`);
       }
     }
     return files;
   }
 
-  /** What a directory has; nothing where one has vanished since its parent was read. */
-  async #listing(web: Web, path: string): Promise<ReadonlySet<string>> {
-    const page = `${below(this.#url, path).replace(/\/+$/, "")}/`;
+  /** What a directory has. One that is listed and cannot be read is no empty one: what is in it would be deleted. */
+  async #listing(web: Web, path: string, progress: Progress): Promise<ReadonlySet<string>> {
+    const page = `${addressBelow(this.#url, path).replace(/\/+$/, "")}/`;
     const found = await web.document(page, pageBytesMax);
     if (found === undefined && path === "") throw new SourceError(`${page}: nothing is there`);
-    if (found === undefined) return new Set();
+    if (found === undefined)
+      throw new SourceError(
+        `${page} is listed, and not there; the source may be changing just now`,
+      );
     if (found.type !== "text/html") throw new SourceError(`${page} is no listing of files`);
-    const links = linksOf(found.bytes.toString(), page);
-    return new Set(links.flatMap((link) => nameBelow(page, link) ?? []));
+    const names = new Set<string>();
+    for (const link of linksOf(found.bytes.toString(), page)) {
+      const linked = below(page, link);
+      if (linked === undefined) continue;
+      if ("name" in linked) names.add(linked.name);
+      else progress.onOmitted?.(`${path}/${linked.text}`, linked.fault);
+    }
+    const twice = [...names].find((name) => names.has(`${name}/`));
+    if (twice !== undefined)
+      throw new SourceError(`${page} lists ${twice} as a file and as a directory`);
+    return names;
   }
 
   async witness(claims: readonly Claim[]): Promise<readonly Doubt[]> {
     const web = new Web();
     try {
-      return await web.witness(claims, (path) => below(this.#url, path));
+      return await web.witness(claims, (path) => addressBelow(this.#url, path));
     } finally {
       await web.close();
     }

@@ -1,10 +1,9 @@
 import { createReadStream } from "node:fs";
-import { mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { readFile, stat } from "node:fs/promises";
+import { basename } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import ssri from "ssri";
 import * as v from "valibot";
-import { prune } from "./prune.ts";
 import {
   type Claim,
   type Doubt,
@@ -18,6 +17,7 @@ import {
   type Source,
   SourceError,
 } from "./source.ts";
+import { Staging } from "./staging.ts";
 import { atOnceMax, Web } from "./web.ts";
 
 const packumentBytesMax = 256 * 1024 * 1024;
@@ -95,27 +95,25 @@ export class NpmSource implements Source {
     this.#selection = selection;
   }
 
-  async bring(staging: string, progress: Progress): Promise<string> {
+  async bring(work: string, progress: Progress): Promise<string> {
     if (this.#selection.size === 0)
       throw new SourceError(
         "name packages: --package NAME[@VERSION] …, or --lock package-lock.json",
       );
     const web = new Web(progress);
-    const kept = new Set<string>();
     try {
-      await mkdir(staging, { recursive: true });
+      const staging = await Staging.open(work);
       await parallel(this.#selection, atOnceMax, ([name, versions]) =>
-        this.#package({ web, staging, kept }, name, versions),
+        this.#package({ web, staging }, name, versions),
       );
-      await prune(staging, kept);
-      return staging;
+      return await staging.finish();
     } finally {
       await web.close();
     }
   }
 
   async #package(
-    { web, staging, kept }: { web: Web; staging: string; kept: Set<string> },
+    { web, staging }: { web: Web; staging: Staging },
     name: string,
     versions: ReadonlySet<string>,
   ): Promise<void> {
@@ -124,20 +122,17 @@ export class NpmSource implements Source {
     const chosen = partOf(all, name, versions);
     for (const [version, { dist }] of Object.entries(chosen.versions)) {
       const path = tarballPath(name, dist.tarball);
-      const file = join(staging, path);
-      kept.add(path);
+      const file = staging.file(path);
+      staging.keep(path);
       if (await isIntact(file, dist.integrity)) continue;
-      await rm(file, { force: true });
-      if (!(await web.keep(dist.tarball, file)))
+      await staging.remove(path);
+      if (!(await web.keep(dist.tarball, { staging, path })))
         throw new SourceError(`${dist.tarball} is not there`);
       if (await isIntact(file, dist.integrity ?? "")) continue;
-      await rm(file, { force: true });
+      await staging.remove(path);
       throw new SourceError(`${dist.tarball} is not what ${name}@${version} says (integrity)`);
     }
-    const path = `${name}/index.json`;
-    await mkdir(dirname(join(staging, path)), { recursive: true });
-    await writeFile(join(staging, path), JSON.stringify(chosen));
-    kept.add(path);
+    await staging.placeText(`${name}/index.json`, JSON.stringify(chosen));
   }
 
   async #packument(web: Web, name: string): Promise<Packument | undefined> {

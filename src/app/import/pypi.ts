@@ -1,9 +1,6 @@
-import { mkdir, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import * as v from "valibot";
 import { linksOf } from "./http.ts";
-import { prune } from "./prune.ts";
 import {
   type Claim,
   type Doubt,
@@ -17,6 +14,7 @@ import {
   type Source,
   SourceError,
 } from "./source.ts";
+import { Staging } from "./staging.ts";
 import { atOnceMax, Web } from "./web.ts";
 
 const pageBytesMax = 64 * 1024 * 1024;
@@ -70,21 +68,20 @@ export class PypiSource implements Source {
     this.#projects = projects;
   }
 
-  async bring(staging: string, progress: Progress): Promise<string> {
+  async bring(work: string, progress: Progress): Promise<string> {
     if (this.#projects.size === 0)
       throw new SourceError("name projects: --package NAME[==VERSION] …");
     const web = new Web(progress);
-    const kept = new Set<string>();
     try {
+      const staging = await Staging.open(work);
       await parallel(this.#projects, atOnceMax, async ([name, versions]) => {
         const all = await this.#project(web, name);
         if (all === undefined) throw new SourceError(`${this.#url} has no project ${name}`);
         const files = all.files.filter((file) => isOf(file, name, versions));
-        for (const file of files) await bringFile({ web, staging, kept }, name, file);
-        await writePages({ staging, kept }, { name, files });
+        for (const file of files) await bringFile({ web, staging }, name, file);
+        await writePages(staging, { name, files });
       });
-      await prune(staging, kept);
-      return staging;
+      return await staging.finish();
     } finally {
       await web.close();
     }
@@ -147,15 +144,14 @@ async function witnessPage(
 }
 
 async function bringFile(
-  { web, staging, kept }: { web: Web; staging: string; kept: Set<string> },
+  { web, staging }: { web: Web; staging: Staging },
   name: string,
   file: ProjectFile,
 ): Promise<void> {
   const one = async (url: string, path: string, sha256: string | undefined): Promise<void> => {
     const expected = sha256 === undefined ? {} : { sha256 };
-    if (!(await web.keep(url, join(staging, path), expected)))
+    if (!(await web.keep(url, { staging, path }, expected)))
       throw new SourceError(`${url} is named by the index, and is not there`);
-    kept.add(path);
   };
   const path = `files/${name}/${file.filename}`;
   await one(file.url, path, file.hashes["sha256"]);
@@ -165,18 +161,12 @@ async function bringFile(
   await one(`${withoutHash(file.url)}.metadata`, `${path}.metadata`, sha256);
 }
 
-async function writePages(
-  { staging, kept }: { readonly staging: string; readonly kept: Set<string> },
-  project: Project,
-): Promise<void> {
+async function writePages(staging: Staging, project: Project): Promise<void> {
   for (const [file, page] of [
     ["index.json", jsonPage(project)],
     ["index.html", htmlPage(project)],
   ] as const) {
-    const path = `simple/${project.name}/${file}`;
-    await mkdir(dirname(join(staging, path)), { recursive: true });
-    await writeFile(join(staging, path), page);
-    kept.add(path);
+    await staging.placeText(`simple/${project.name}/${file}`, page);
   }
 }
 

@@ -31,12 +31,16 @@ export interface Seen {
 export interface Progress {
   readonly onFile?: (path: string) => void;
   readonly onBytes?: (bytes: number) => void;
+  /** What people should know of the archive, and can do nothing about. */
+  readonly onNote?: (text: string) => void;
+  /** Something of the source is left out. */
+  readonly onOmitted?: (path: string, why: string) => void;
 }
 
 /** One kind of archive that a tree can follow. */
 export interface Source {
-  /** Makes `staging`, kept between calls, what the source has now; returns the directory to publish. */
-  bring(staging: string, progress: Progress): Promise<string>;
+  /** Brings what the source has now, with the help of `work`, kept between calls; returns the directory to publish. */
+  bring(work: string, progress: Progress): Promise<string>;
   /**
    * Looks at the source with own eyes. Returns where it differs from the claims; nothing if all of it is there now.
    * What the claims leave out is not noticed: a source may be followed in part.

@@ -1,7 +1,6 @@
 import { createHash } from "node:crypto";
 import { createReadStream, createWriteStream } from "node:fs";
-import { mkdir, rename, rm, stat, utimes } from "node:fs/promises";
-import { dirname } from "node:path";
+import { lstat, utimes } from "node:fs/promises";
 import { type Readable, Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { Agent, type Dispatcher, interceptors, request } from "undici";
@@ -17,6 +16,7 @@ import {
   parallel,
   SourceError,
 } from "./source.ts";
+import type { Staging, Validator } from "./staging.ts";
 
 const stallMs = 60_000;
 /** A source that drips does not hold a host for longer, whatever the size. */
@@ -48,8 +48,10 @@ export class Web {
   async #get(
     url: string,
     headers: Record<string, string> = {},
+    method: "GET" | "HEAD" = "GET",
   ): Promise<Dispatcher.ResponseData | undefined> {
     const response = await request(url, {
+      method,
       dispatcher: this.#dispatcher,
       headers: { "user-agent": "smalti-import", "accept-encoding": "identity", ...headers },
       headersTimeout: stallMs,
@@ -88,40 +90,54 @@ export class Web {
   }
 
   /**
-   * Keeps what is at `url` in `file`; false where nothing is. A file that is here is asked for again only if it
-   * changed since. Throws {@link SourceError} for what is not as expected.
+   * Keeps what is at `url` at a path of the staging area; false where nothing is. A file that is here is fetched again
+   * unless its digest is the expected one, or the server says of it exactly what it said when it was fetched: one that
+   * went back to an older file says something else. Throws {@link SourceError} for what is not as expected.
    */
-  async keep(url: string, file: string, expected: Expected = {}): Promise<boolean> {
-    const since = await stat(file).catch(() => undefined);
-    if (since !== undefined && (await isAs(file, since.size, expected))) return true;
-    const isAsked = expected.sha256 === undefined && since !== undefined;
-    const response = await this.#get(
-      url,
-      isAsked ? { "if-modified-since": since.mtime.toUTCString() } : {},
-    );
-    if (response === undefined) return false;
-    if (response.statusCode === 304) {
-      await response.body.dump();
+  async keep(
+    url: string,
+    { staging, path }: { readonly staging: Staging; readonly path: string },
+    expected: Expected = {},
+  ): Promise<boolean> {
+    if (await isAs(staging.file(path), expected)) {
+      staging.keep(path);
       return true;
     }
-    await mkdir(dirname(file), { recursive: true });
-    const part = `${file}.part`;
-    try {
-      await this.#save(response.body, { url, part, expected });
-      const modified = Date.parse(String(response.headers["last-modified"] ?? ""));
-      if (!Number.isNaN(modified)) await utimes(part, new Date(), new Date(modified));
-      await rename(part, file);
-    } finally {
-      await rm(part, { force: true });
+    const known = expected.sha256 === undefined ? await staging.validatorOf(path) : undefined;
+    if (known !== undefined && (await this.#isUnchanged(url, known))) {
+      staging.keep(path);
+      return true;
     }
-    this.#progress.onFile?.(file);
+    const response = await this.#get(url);
+    if (response === undefined) return false;
+    await staging.place(path, async (part) => {
+      const size = await this.#save(response.body, { url, part, expected });
+      const { etag, modified } = saidOf(response);
+      const ms = Date.parse(modified ?? "");
+      if (!Number.isNaN(ms)) await utimes(part, new Date(), new Date(ms));
+      return { etag, modified, size };
+    });
+    this.#progress.onFile?.(path);
     return true;
   }
 
+  /** One question without an answer's body: by its tag where the server gives one, else by its date and size. */
+  async #isUnchanged(url: string, known: Validator): Promise<boolean> {
+    if (known.etag === undefined && known.modified === undefined) return false;
+    const response = await this.#get(url, {}, "HEAD").catch(() => undefined);
+    await response?.body.dump();
+    if (response === undefined || response.statusCode !== 200) return false;
+    const { etag, modified, size } = saidOf(response);
+    return (
+      etag === known.etag && modified === known.modified && (size ?? known.size) === known.size
+    );
+  }
+
+  /** Returns the length. */
   async #save(
     body: Readable,
     { url, part, expected }: { readonly url: string; readonly part: string; expected: Expected },
-  ): Promise<void> {
+  ): Promise<number> {
     const max = expected.size ?? Number.POSITIVE_INFINITY;
     const hash = createHash("sha256");
     let length = 0;
@@ -138,6 +154,7 @@ export class Web {
       throw new SourceError(`${url} has ${length} bytes, not ${expected.size}`);
     if (expected.sha256 !== undefined && hash.digest("hex") !== expected.sha256)
       throw new SourceError(`${url} is not what its index says; it may be changing just now`);
+    return length;
   }
 
   /** The SHA-256 of what is at `url`, read no further than `max` bytes. */
@@ -179,14 +196,29 @@ export class Web {
   }
 }
 
-async function isAs(file: string, size: number, expected: Expected): Promise<boolean> {
-  if (expected.sha256 === undefined || size !== expected.size) return false;
+function saidOf({ headers }: Dispatcher.ResponseData): Partial<Validator> {
+  const one = (name: string): string | undefined => {
+    const value = headers[name];
+    return typeof value === "string" ? value : undefined;
+  };
+  const length = one("content-length");
+  return {
+    etag: one("etag"),
+    modified: one("last-modified"),
+    ...(length === undefined ? {} : { size: Number(length) }),
+  };
+}
+
+async function isAs(file: string, expected: Expected): Promise<boolean> {
+  if (expected.sha256 === undefined) return false;
+  const found = await lstat(file).catch(() => undefined);
+  if (found?.isFile() !== true || found.size !== (expected.size ?? found.size)) return false;
   const hash = createHash("sha256");
   await pipeline(createReadStream(file), hash);
   return hash.digest("hex") === expected.sha256;
 }
 
 /** The address of a path below `base`. */
-export function below(base: string, path: string): string {
+export function addressBelow(base: string, path: string): string {
   return `${base.replace(/\/+$/, "")}/${path.split("/").map(encodeURIComponent).join("/")}`;
 }
