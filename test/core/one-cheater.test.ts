@@ -2,6 +2,9 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { Inbox } from "../../src/app/host/inbox.ts";
 import { CommitVotes } from "../../src/core/acceptance/dag/commit-votes.ts";
+import { type Entry, entryOf } from "../../src/core/acceptance/dag/entry.ts";
+import { Graph } from "../../src/core/acceptance/dag/graph.ts";
+import { linearize } from "../../src/core/acceptance/dag/linearize.ts";
 import { WaitingRoom } from "../../src/core/acceptance/dag/waiting-room.ts";
 import {
   genesisRef,
@@ -140,6 +143,25 @@ describe("numbers that a cheater names", () => {
   });
 });
 
+test("a commit orders so many blocks and bytes at most, the lowest rounds first", () => {
+  const rounds = fullRounds(config, 6);
+  const graph = new Graph<Entry>();
+  for (const one of rounds.flat()) graph.add(entryOf(one));
+  const [leader] = graph.atSlot(6, Author(0));
+  assert.ok(leader !== undefined);
+  const ordered = (blocksMax: number, bytesMax: number): number[] =>
+    linearize(graph, leader, {
+      horizon: 0,
+      isOrdered: () => false,
+      bytesOf: () => 100,
+      blocksMax,
+      bytesMax,
+    }).map(({ ref }) => ref.round);
+  assert.equal(ordered(1000, 1e9).length, 21);
+  assert.deepEqual(ordered(6, 1e9), [1, 1, 1, 1, 2, 2]);
+  assert.deepEqual(ordered(1000, 550), [1, 1, 1, 1, 2]);
+});
+
 describe("room that a cheater fills", () => {
   const block = (author: number, round: number, parents: readonly Ref[]): VerifiedBlock =>
     forge(config, { author, round, parents: ownFirst(parents, author) });
@@ -174,6 +196,16 @@ describe("room that a cheater fills", () => {
       room.park(one, one.header.parents);
     }
     for (const next of [honest, ...chain]) assert.ok(room.has(refKey(next.ref)), "and it stays");
+  });
+
+  test("of what waits for the sake of one author the lowest rounds stay, whatever came first", () => {
+    const room = new WaitingRoom(4, () => undefined);
+    const parked = Array.from({ length: 400 }, (_, i) => junk(1, i % 2 === 0 ? 500 - i : 100 + i));
+    for (const one of parked) room.park(one, one.header.parents);
+    const here = parked.filter((one) => room.has(refKey(one.ref))).map(({ ref }) => ref.round);
+    const gone = parked.filter((one) => !room.has(refKey(one.ref))).map(({ ref }) => ref.round);
+    assert.ok(here.length > 100 && gone.length > 50);
+    assert.ok(Math.max(...here) <= Math.min(...gone), "no higher round stays than one that left");
   });
 
   test("missing blocks are asked for in turn, for the sake of each author", () => {

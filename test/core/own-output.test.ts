@@ -162,6 +162,7 @@ describe("a group that a host has left", () => {
     driven.step({ type: "submit", ticket: 1, segment: segmentOf(0, [Buffer.from("x")]) });
     driven.wait(20_000);
     assert.deepEqual(driven.ownBlocks, []);
+    assert.equal(driven.host.vitals.isSigning, false);
     assert.equal(driven.said.filter(({ type }) => type === "cosignature").length, 0);
     assert.equal(driven.effects.filter(({ type }) => type === "guard-round").length, 0);
   });
