@@ -13,14 +13,7 @@ const lock = createHash("sha256")
 if (!existsSync(stamp) || readFileSync(stamp, "utf8") !== lock) {
   console.error("smalti: installing the locked dependencies…");
   const quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
-  const npm = (args, stderr) =>
-    execFileSync("npm", args, { cwd: root, stdio: ["ignore", "ignore", stderr] });
-  try {
-    npm(["ci", ...quiet], "ignore");
-  } catch {
-    // `npm ci` refuses a lock that lacks packages of other platforms; `install` takes the same versions from it.
-    npm(["install", "--no-save", ...quiet], "inherit");
-  }
+  execFileSync("npm", ["ci", ...quiet], { cwd: root, stdio: ["ignore", "ignore", "inherit"] });
   writeFileSync(stamp, lock);
 }
 if (!existsSync(`${root}dist/src/cli/main.js`)) console.error("smalti: building…");

@@ -13,8 +13,9 @@ import {
 import { limits } from "../core/base/index.ts";
 import type { UpdateSource } from "../core/mirror/index.ts";
 import { homeDirectory, secondsFlag, trustOf, withOutput, withTrust } from "./context.ts";
+import type { Omission } from "./omissions.ts";
 import { bytesText, note, progressBar } from "./output.ts";
-import { type PublishFlags, publish } from "./publish-commands.ts";
+import { maxDeleteOption, type PublishFlags, publish } from "./publish-commands.ts";
 
 interface ImportFlags extends PublishFlags {
   readonly observers?: true | number;
@@ -53,6 +54,8 @@ export function importCommand(program: Command): void {
     )
     .option("--every <time>", "go on, and look again after so long (15m, 1h)", secondsFlag)
     .option("--keep", "keep in the tree what the source has no more")
+    .option(...maxDeleteOption)
+    .option("--no-strict", "bring the rest where something of the source cannot be in a tree")
     .option("--dry-run", "show what would change")
     .option("--receipt <file>", "keep the receipt")
     .option("--cache <dir>", "where what was fetched is kept (default: below the home)")
@@ -98,6 +101,7 @@ async function importOnce(spec: SourceSpec, tree: string, flags: ImportFlags): P
   const source = await openSource(spec, selectionOf(flags));
   const bar = progressBar("fetching");
   let [files, bytes] = [0, 0];
+  const omitted: Omission[] = [];
   const show = (): void => bar.update(files, Math.max(files, 1));
   const directory = await source
     .bring(stagingOf(spec, tree, flags), {
@@ -108,6 +112,8 @@ async function importOnce(spec: SourceSpec, tree: string, flags: ImportFlags): P
       onBytes: (more) => {
         bytes += more;
       },
+      onNote: (text) => note(`note: ${text}`),
+      onOmitted: (path, why) => void omitted.push({ path, why }),
     })
     .finally(() => bar.stop());
   if (flags.output !== "json") note(`${files} files fetched from ${spec.url}, ${bytesText(bytes)}`);
@@ -117,6 +123,7 @@ async function importOnce(spec: SourceSpec, tree: string, flags: ImportFlags): P
     ...options,
     delete: flags.keep !== true,
     patienceS: flags.patience,
+    omitted,
     ...(from === undefined ? {} : { source: from }),
   });
 }

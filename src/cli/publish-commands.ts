@@ -13,6 +13,7 @@ import {
   type Published,
   planPublish,
   publishChanges,
+  refuseMassDeletion,
   ScanCache,
   scanDirectory,
   type VerifiedHead,
@@ -31,6 +32,7 @@ import {
   withOutput,
   withTrust,
 } from "./context.ts";
+import { type Omission, Omissions } from "./omissions.ts";
 import { bytesText, note, progressBar, say, sayJson, sayTable } from "./output.ts";
 
 /** Verbs for publishers and administrators. */
@@ -43,6 +45,10 @@ export interface PublishFlags extends CommonOptions {
   readonly dryRun?: boolean;
   readonly delete?: boolean;
   readonly checksum?: boolean;
+  /** What a tree cannot hold is an error, not a warning. */
+  readonly strict?: boolean;
+  /** Share of a tree's files that may be deleted at once. */
+  readonly maxDelete?: number;
   readonly receipt?: string;
 }
 
@@ -57,10 +63,25 @@ function publishCommand(program: Command): void {
     .option("--key <file>", "the publisher's key")
     .option("--dry-run", "show what would change")
     .option("--delete", "also delete what is not in the directory")
+    .option(...maxDeleteOption)
+    .option("--strict", "refuse a directory of which something cannot be in a tree")
     .option("--checksum", "read every file, also those that look unchanged since the last time")
     .option("--receipt <file>", "keep the receipt")
     .action(publish);
 }
+
+/** For commander: how much of a tree may be deleted at once. */
+export const maxDeleteOption = [
+  "--max-delete <share>",
+  "how much of the tree may be deleted at once",
+  (text: string): number => {
+    const [, number] = /^(\d+(?:\.\d+)?)%?$/.exec(text) ?? [];
+    if (number === undefined || Number(number) > 100)
+      throw new ConfigError("USAGE", `--max-delete takes a share like 50%, not ${text}`);
+    return Number(number) / 100;
+  },
+  0.5,
+] as const;
 
 /** The newest state, or none where none is shown; one that may not be taken is no state to build upon. */
 function headToChange(client: MirrorClient): Promise<VerifiedHead | undefined> {
@@ -75,6 +96,8 @@ function headToChange(client: MirrorClient): Promise<VerifiedHead | undefined> {
 
 /** Of an import whose bytes the writers are to see at their source. */
 interface Witnessing {
+  /** What was left out before. */
+  readonly omitted?: readonly Omission[];
   readonly source?: UpdateSource;
   readonly patienceS?: number;
 }
@@ -89,12 +112,15 @@ export async function publish(
   const bar = progressBar("reading");
   const found = headToChange(client);
   const cache = await cacheOf(directory, options);
+  const omissions = new Omissions(options.omitted);
   const local = await scanDirectory(directory, {
     onFile: (done, total) => bar.update(done, total),
+    onOmitted: omissions.add,
+    onEmptyDirectory: omissions.addEmpty,
     ...(cache === undefined ? {} : { cache }),
-  });
+  }).finally(() => bar.stop());
   await cache?.save();
-  bar.stop();
+  omissions.tell(directory, options.strict === true);
   const head = await found;
   const plan = planPublish({
     tree,
@@ -104,11 +130,12 @@ export async function publish(
       (await client.differences(head, tree, local)),
     delete: options.delete === true,
   });
-  if (options.dryRun === true) return showPlan(plan, options);
+  if (options.dryRun === true) return showPlan({ plan, omissions }, options);
   if (plan.changes.length === 0) {
     await cache?.saveRoot(local);
-    return nothingToDo(options, plan, head);
+    return nothingToDo(options, { plan, omissions }, head);
   }
+  refuseMassDeletion(plan, { localFiles: local.size, share: options.maxDelete ?? 0.5 });
   const { signer } = await keyOf(options, "publisher");
   const upload = progressBar("upload");
   const startedAt = performance.now();
@@ -123,7 +150,7 @@ export async function publish(
   }).finally(() => upload.stop());
   if (options.receipt !== undefined)
     await writeFile(options.receipt, `${JSON.stringify(published.receipt, null, 2)}\n`);
-  tellPublished(plan, published, {
+  tellPublished({ plan, omissions }, published, {
     writers: trust.network.writers.length,
     seconds: (performance.now() - startedAt) / 1000,
     isJson: options.output === "json",
@@ -159,8 +186,14 @@ function witnessNotes(): (rows: readonly Witnessed[]) => void {
   };
 }
 
+/** What would be or was published, and what was left out. */
+interface Told {
+  readonly plan: Plan;
+  readonly omissions: Omissions;
+}
+
 function tellPublished(
-  plan: Plan,
+  { plan, omissions }: Told,
   { receipt, verified, writer, uploadedBytes }: Published,
   how: { readonly writers: number; readonly seconds: number; readonly isJson: boolean },
 ): void {
@@ -177,6 +210,7 @@ function tellPublished(
       height,
       id,
       ...counts,
+      ...omissions.json,
       uploadedBytes,
       writer,
       source,
@@ -201,7 +235,11 @@ function countsText({ added, changed, deleted, kept }: Plan): string {
   return `${added.length} added, ${changed.length} changed, ${deleted.length} deleted${keptText}`;
 }
 
-function nothingToDo(options: PublishFlags, plan: Plan, head: VerifiedHead | undefined): void {
+function nothingToDo(
+  options: PublishFlags,
+  { plan, omissions }: Told,
+  head: VerifiedHead | undefined,
+): void {
   if (options.output === "json")
     return sayJson({
       tree: plan.tree,
@@ -209,12 +247,13 @@ function nothingToDo(options: PublishFlags, plan: Plan, head: VerifiedHead | und
       added: 0,
       changed: 0,
       deleted: 0,
+      ...omissions.json,
       uploadedBytes: 0,
     });
   say(`nothing to publish: ${plan.tree} has this already at height ${head?.height ?? 0}`);
 }
 
-function showPlan(plan: Plan, options: CommonOptions): void {
+function showPlan({ plan, omissions }: Told, options: CommonOptions): void {
   const { added, changed, deleted } = plan;
   if (options.output === "json")
     return sayJson({
@@ -224,6 +263,7 @@ function showPlan(plan: Plan, options: CommonOptions): void {
       changed,
       deleted,
       kept: plan.kept,
+      ...omissions.json,
     });
   for (const path of added) say(pc.green(`A ${path}`));
   for (const path of changed) say(pc.yellow(`M ${path}`));

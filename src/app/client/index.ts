@@ -18,12 +18,13 @@ export {
   type MarkStore,
   StaleError,
 } from "./high-water.ts";
+export { LocalTreeError } from "./local-error.ts";
 export { rootOfLeaves } from "./local-root.ts";
-export { type LocalLeaf, LocalTreeError, scanDirectory } from "./local-tree.ts";
+export { type LocalLeaf, scanDirectory } from "./local-tree.ts";
 export { AbsentError, MirrorClient } from "./mirror-client.ts";
 export { NotWitnessedError, type Witnessed } from "./observed.ts";
 export { askSums, type BlobSums, type Overlap, overlapOf, type ReadLocal } from "./overlap.ts";
-export { isLikeLocal, type Plan, planPublish } from "./plan.ts";
+export { isLikeLocal, type Plan, planPublish, refuseMassDeletion } from "./plan.ts";
 export { type Checked, checkReceipt } from "./proven-lie.ts";
 export {
   ConflictError,

@@ -1,24 +1,19 @@
+import { isUtf8 } from "node:buffer";
 import { lstatSync, readFileSync, readlinkSync, type Stats } from "node:fs";
-import { lstat } from "node:fs/promises";
-import { resolve, sep } from "node:path";
+import { realpath, stat } from "node:fs/promises";
 import { setImmediate } from "node:timers/promises";
-import { fdir } from "fdir";
 import { compareText, type Digest, limits } from "../../core/base/index.ts";
 import { sha256 } from "../../core/crypto/index.ts";
 import { chunksDigest, type Leaf, parsePath } from "../../core/mirror/index.ts";
 import { HashPool } from "./hash-pool.ts";
+import { LocalTreeError, localFault } from "./local-error.ts";
 import type { ScanCache } from "./scan-cache.ts";
+import { walkLocal } from "./walk-local.ts";
 
 /** A leaf of a local directory, with the file it came from. */
 export interface LocalLeaf {
   readonly leaf: Leaf;
   readonly file: string;
-}
-
-/** A local directory cannot be published as it is; names the path and why. */
-export class LocalTreeError extends Error {
-  override readonly name = "LocalTreeError";
-  readonly code = "BAD_LOCAL_TREE";
 }
 
 const parallel = 8;
@@ -27,38 +22,48 @@ const stretchMs = 100;
 /** Files up to this size are read whole. */
 const wholeBytesMax = limits.blobChunkBytes;
 
+interface ScanOptions {
+  readonly onFile?: (done: number, total: number) => void;
+  readonly cache?: ScanCache;
+  /** Something that a tree cannot hold; without it, the first such thing is an error. */
+  readonly onOmitted?: (path: string, why: string) => void;
+  /** A tree has files and links: a directory without any is not in it. */
+  readonly onEmptyDirectory?: (path: string) => void;
+}
+
 /**
- * The leaves of a directory by path: files with their digests, links as they are, nothing followed. Sockets,
- * pipes and devices are refused. `onFile` is told of progress. Files that `cache` knows are not read again.
+ * The leaves of a directory by path: files with their digests, links as they are, nothing followed below it. Sockets,
+ * pipes, devices, and names and targets that are not UTF-8 are left out, and told. `onFile` is told of progress. Files
+ * that `cache` knows are not read again. Throws {@link LocalTreeError}.
  */
 export async function scanDirectory(
   directory: string,
-  options: {
-    readonly onFile?: (done: number, total: number) => void;
-    readonly cache?: ScanCache;
-  } = {},
+  options: ScanOptions = {},
 ): Promise<ReadonlyMap<string, LocalLeaf>> {
   const { onFile, cache } = options;
-  if (!(await lstat(directory).catch(() => undefined))?.isDirectory()) {
+  if (!(await stat(directory).catch(() => undefined))?.isDirectory()) {
     throw new LocalTreeError(`${directory} is not a directory`);
   }
-  // Of "." it would tell names without their directories.
-  const root = resolve(directory);
-  const paths = await new fdir({ excludeSymlinks: false, suppressErrors: false })
-    .withRelativePaths()
-    .crawl(root)
-    .withPromise();
+  const omit = (path: string, why: string): void => {
+    if (options.onOmitted === undefined)
+      throw new LocalTreeError(`${JSON.stringify(path)} cannot be in a tree: ${why}; leave it out`);
+    options.onOmitted(path, why);
+  };
+  const root = await realpath(directory);
+  const { paths, emptyDirectories, unreadable } = await walkLocal(root);
+  for (const path of unreadable) omit(path, "the name is not UTF-8");
+  for (const path of emptyDirectories) options.onEmptyDirectory?.(path);
   const leaves = new Map<string, LocalLeaf>();
   const pool = new HashPool();
   let next = 0;
   let done = 0;
   let pauseMs = performance.now() + stretchMs;
   const work = async (): Promise<void> => {
-    for (let found = paths[next++]; found !== undefined; found = paths[next++]) {
-      const path = sep === "/" ? found : found.split(sep).join("/");
-      const file = `${root}${sep}${found}`;
-      const leaf = leafOf(file, { cache, path, pool });
-      leaves.set(path, { leaf: leaf instanceof Promise ? await leaf : leaf, file });
+    for (let path = paths[next++]; path !== undefined; path = paths[next++]) {
+      const file = `${root}/${path}`;
+      const leaf = await leafOf(file, { cache, path, pool });
+      if ("omitted" in leaf) omit(path, leaf.omitted);
+      else leaves.set(path, { leaf, file });
       onFile?.(++done, paths.length);
       if (performance.now() < pauseMs) continue;
       await setImmediate();
@@ -73,19 +78,26 @@ export async function scanDirectory(
   return new Map([...leaves].sort(([a], [b]) => compareText(a, b)));
 }
 
-function leafOf(file: string, known: Known): Promise<Leaf> | Leaf {
+interface Omitted {
+  readonly omitted: string;
+}
+
+async function leafOf(file: string, known: Known): Promise<Leaf | Omitted> {
+  try {
+    return await lookAt(file, known);
+  } catch (error) {
+    throw localFault(file, error);
+  }
+}
+
+function lookAt(file: string, known: Known): Promise<Leaf> | Leaf | Omitted {
   const stat = lstatSync(file);
   const remembered = stat.isFile() ? known.cache?.leafOf(known.path, stat) : undefined;
   if (remembered !== undefined) return remembered;
   const names = parsePath(known.path);
-  if (!names.ok) throw new LocalTreeError(names.error.detail);
-  if (stat.isSymbolicLink()) {
-    const target = readlinkSync(file);
-    known.cache?.noteLink(known.path, target);
-    return { kind: "link", target };
-  }
-  if (!stat.isFile())
-    throw new LocalTreeError(`${file} is neither a file nor a link; leave it out`);
+  if (!names.ok) return { omitted: names.error.detail };
+  if (stat.isSymbolicLink()) return linkAt(file, known);
+  if (!stat.isFile()) return { omitted: "it is neither a file nor a link" };
   const executable = (stat.mode & 0o111) !== 0;
   if (stat.size > wholeBytesMax) return largeLeaf(file, { stat, executable, known });
   // Small files are read at once: a stream, or a trip through the thread pool, costs more than the reading.
@@ -96,6 +108,16 @@ function leafOf(file: string, known: Known): Promise<Leaf> | Leaf {
     size: bytes.length,
     executable,
   });
+}
+
+/** Nothing of a link is decoded in a way that loses something. */
+function linkAt(file: string, known: Known): Leaf | Omitted {
+  const target = readlinkSync(file, "buffer");
+  if (!isUtf8(target)) return { omitted: "the link's target is not UTF-8" };
+  if (target.length > limits.symlinkBytesMax)
+    return { omitted: `the link's target is longer than ${limits.symlinkBytesMax} bytes` };
+  known.cache?.noteLink(known.path, target.toString());
+  return { kind: "link", target: target.toString() };
 }
 
 /** A path of the tree, and what an earlier run read there. */

@@ -1,6 +1,21 @@
 import type { Digest } from "../../core/base/index.ts";
 import { type Change, type Difference, fingerprint } from "../../core/mirror/index.ts";
 
+/** A path is a directory in the tree and a file here, or the other way round, and nothing may be deleted. */
+export class KindChangedError extends Error {
+  override readonly name = "KindChangedError";
+  readonly code = "KIND_CHANGED";
+}
+
+/** So much of a tree would be deleted that an empty or unmounted source is likelier than a wish. */
+export class TooManyDeletionsError extends Error {
+  override readonly name = "TooManyDeletionsError";
+  readonly code = "TOO_MANY_DELETIONS";
+}
+
+/** So many files may be deleted whatever their share. */
+const deletionsAlwaysMost = 10;
+
 /** What publishing would change. */
 export interface Plan {
   readonly tree: string;
@@ -25,7 +40,7 @@ export function isLikeLocal(plan: Plan, height: number | undefined): boolean {
 
 /**
  * What makes a tree (`before`) what a local directory is (`after`). Without `delete`, paths that are only in the tree
- * stay.
+ * stay; where one is in the way, it throws {@link KindChangedError}.
  */
 export function planPublish(options: {
   readonly tree: string;
@@ -39,7 +54,7 @@ export function planPublish(options: {
   const deleted: string[] = [];
   const changes: Change[] = [];
   const bases = new Map<Digest, Digest>();
-  let kept = 0;
+  const kept = new Set<string>();
   const listOf = ({ before, after }: Difference): string[] => {
     if (after === undefined) return deleted;
     return before === undefined ? added : changed;
@@ -47,7 +62,7 @@ export function planPublish(options: {
   for (const difference of options.differences) {
     const { path, before, after } = difference;
     if (after === undefined && !options.delete) {
-      kept++;
+      kept.add(path);
       continue;
     }
     listOf(difference).push(path);
@@ -55,5 +70,38 @@ export function planPublish(options: {
     changes.push({ path, leaf: after, expect });
     if (after?.kind === "file" && before?.kind === "file") bases.set(after.digest, before.digest);
   }
-  return { tree, baseHeight, added, changed, deleted, kept, changes, bases };
+  refuseInTheWay(tree, kept, added);
+  return { tree, baseHeight, added, changed, deleted, kept: kept.size, changes, bases };
+}
+
+function refuseInTheWay(tree: string, kept: ReadonlySet<string>, added: readonly string[]): void {
+  const directories = new Set([...kept].flatMap(directoriesAbove));
+  for (const path of added) {
+    const above = directoriesAbove(path).find((one) => kept.has(one));
+    const what = directories.has(path)
+      ? `${JSON.stringify(path)} is a directory in the tree "${tree}", and a file or a link here`
+      : `${JSON.stringify(above)} is a file or a link in the tree "${tree}", and a directory here`;
+    if (directories.has(path) || above !== undefined)
+      throw new KindChangedError(`${what}; to replace it, publish with --delete`);
+  }
+}
+
+function directoriesAbove(path: string): string[] {
+  const names = path.split("/");
+  return names.slice(1).map((_, i) => names.slice(0, i + 1).join("/"));
+}
+
+/**
+ * Throws {@link TooManyDeletionsError} if more than `share` of the tree's files, and more than a few, would go.
+ * `localFiles`: what the local directory has.
+ */
+export function refuseMassDeletion(
+  { tree, added, deleted, kept }: Plan,
+  { localFiles, share }: { readonly localFiles: number; readonly share: number },
+): void {
+  const before = localFiles - added.length + deleted.length + kept;
+  if (deleted.length <= deletionsAlwaysMost || deleted.length <= share * before) return;
+  throw new TooManyDeletionsError(
+    `${deleted.length} of ${before} files of "${tree}" would be deleted, more than ${Math.round(share * 100)} %; nothing was published. If the source is as it should be: --max-delete ${Math.ceil((100 * deleted.length) / before)}%`,
+  );
 }

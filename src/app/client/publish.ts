@@ -10,6 +10,7 @@ import {
   signUpdate,
   type UpdateSource,
 } from "../../core/mirror/index.ts";
+import { findChanged } from "./find-changed.ts";
 import { filesByDigest, type LocalLeaf } from "./local-tree.ts";
 import { NotWitnessedError, untilWitnessed, type Witnessed } from "./observed.ts";
 import type { Plan } from "./plan.ts";
@@ -98,6 +99,9 @@ export async function publishChanges(options: {
       await untilWitnessed({ writers, id, observers: source.observers, patienceMs, onSeen });
     }
     return settle(trust, { writer, all: options.writers }, id);
+  }).catch(async (error: unknown) => {
+    const changed = plan.changes.flatMap(({ path }) => options.local.get(path) ?? []);
+    throw (await findChanged(changed)) ?? error;
   });
   options.onProgress?.({
     phase: "done",

@@ -77,11 +77,15 @@ export class RsyncSource implements Source {
     this.#url = `${url.replace(/\/+$/, "")}/`;
   }
 
-  async bring(staging: string, { onFile }: Progress): Promise<string> {
+  async bring(staging: string, { onFile, onOmitted }: Progress): Promise<string> {
     await mkdir(staging, { recursive: true });
     const how = ["--recursive", "--links", "--times", "--executability", "--delete"];
     const listed = await run("rsync", [...how, "--out-format=%n", "--", this.#url, staging]);
-    for (const path of listed.toString().split("\n")) if (path !== "") onFile?.(path);
+    for (const line of listed.toString().split("\n")) {
+      const [, skipped] = /^skipping non-regular file "(.*)"$/.exec(line) ?? [];
+      if (skipped !== undefined) onOmitted?.(skipped, "it is neither a file nor a link");
+      else if (line !== "") onFile?.(line);
+    }
     return staging;
   }
 
