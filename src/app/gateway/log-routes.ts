@@ -57,7 +57,9 @@ const tilePath = /^(entries|\d|[1-5]\d|6[0-3])\/((?:x\d{3}\/){0,4}\d{3})(?:\.p\/
 /** `x001/x234/067` is 1 234 067. */
 function tileAt(path: string): Tile | undefined {
   const [, level, index = "", width = String(tileWidth)] = tilePath.exec(path) ?? [];
-  if (level === undefined || Number(width) > tileWidth) return undefined;
+  if (level === undefined) return undefined;
+  // A whole tile has no width in its path: partial ones have 1…255 (C2SP tlog-tiles).
+  if (/\.p\//.test(path) && Number(width) >= tileWidth) return undefined;
   const parts = index.split("/");
   if (parts.length > 1 && parts[0] === "x000") return undefined;
   return {

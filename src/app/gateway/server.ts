@@ -6,13 +6,28 @@ import type { GatewayHost } from "./host-api.ts";
 import { logRoutes } from "./log-routes.ts";
 import { mirrorPages } from "./mirror-pages.ts";
 import { publishRoutes } from "./publish-routes.ts";
+import { refuse } from "./refuse.ts";
 import { reputeRoutes } from "./repute-routes.ts";
+import { normalTarget } from "./request-target.ts";
 import { splitRoutes } from "./split-routes.ts";
 import { treeRoutes } from "./tree-routes.ts";
+
+/** Codes of errors that no handler answered. */
+const codes: ReadonlyMap<number, string> = new Map([
+  [404, "NOT_FOUND"],
+  [405, "NOT_ALLOWED"],
+  [413, "TOO_LONG"],
+  [415, "UNSUPPORTED_TYPE"],
+  [500, "INTERNAL"],
+]);
 
 /** An HTTP server within our limits, without a route yet. */
 export function configureServer(): FastifyInstance {
   const server = Fastify({
+    rewriteUrl: ({ url = "/" }) => normalTarget(url),
+    // What the framework refuses by itself looks as what we refuse.
+    frameworkErrors: (error, _, reply) =>
+      void refuse(reply, error.statusCode ?? 400, "BAD_REQUEST", error.message),
     bodyLimit: limits.requestBytesMax,
     forceCloseConnections: true,
     keepAliveTimeout: 5_000,
@@ -28,20 +43,24 @@ export function configureServer(): FastifyInstance {
   server.server.maxConnections = limits.httpConnectionsMax;
   server.server.maxRequestsPerSocket = 100_000;
   // What is served is public, and verified by whoever reads it: pages of other origins may too.
-  server.addHook("onRequest", (_, reply, done) => {
+  server.addHook("onRequest", async (request, reply) => {
     reply.header("access-control-allow-origin", "*");
-    done();
+    const hosts = request.raw.rawHeaders.filter((name, i) => i % 2 === 0 && /^host$/i.test(name));
+    if (hosts.length > 1) return refuse(reply, 400, "BAD_REQUEST", "more than one Host field");
+    return undefined;
   });
   // Streams are read by their handlers; small bodies arrive as buffers.
   server.addContentTypeParser("application/octet-stream", { parseAs: "buffer" }, (_, body, done) =>
     done(null, body),
   );
   server.addContentTypeParser("application/vnd.smalti.stream", (_, __, done) => done(null));
-  server.setErrorHandler((error: Error & { statusCode?: number; code?: string }, _, reply) => {
+  server.setErrorHandler((error: Error & { statusCode?: number }, _, reply) => {
     const status = error.statusCode ?? 500;
-    const code = status === 413 ? "TOO_LONG" : (error.code ?? "INTERNAL");
-    return reply.code(status).send({ code, message: error.message });
+    return refuse(reply, status, codes.get(status) ?? "BAD_REQUEST", error.message);
   });
+  server.setNotFoundHandler((request, reply) =>
+    refuse(reply, 404, "NOT_FOUND", `${request.method} ${request.url}: there is no such address`),
+  );
   return server;
 }
 

@@ -3,31 +3,16 @@ import fresh from "fresh";
 import { lookup as mimeOf } from "mrmime";
 import Negotiator from "negotiator";
 import { type Digest, fromHex, toBase64 } from "../../core/base/index.ts";
-import { type Entry, type Leaf, MissingNodeError, parsePath } from "../../core/mirror/index.ts";
-import type { PinnedTrees } from "./archive.ts";
+import { type Entry, type Leaf, MissingNodeError } from "../../core/mirror/index.ts";
 import { sendView, type Viewed, viewOf } from "./derived.ts";
 import { linkHeader, redirectAway, sendMetalink, sendMirrorList } from "./duplicates.ts";
 import { directoryPage } from "./listing.ts";
-import { isManifest, manifestHeaders } from "./oci.ts";
-import { pinnedState } from "./pinned.ts";
-import { type Refusal, refuse } from "./refuse.ts";
+import { isManifest, manifestHeaders, ociTree, refuseOci } from "./oci.ts";
+import { type Place, placeOf, resolvePath } from "./places.ts";
+import { arePreconditionsMet, dateOf } from "./preconditions.ts";
+import { refuse } from "./refuse.ts";
 import { sendBlob } from "./send-blob.ts";
 import type { AnswerSigner, TreeExchange, TreeHost } from "./tree-host.ts";
-
-const linkHopsMax = 8;
-
-/** A place that a URL names. */
-interface Place {
-  /** Paths whose changes show here: the one asked for and every link on the way. */
-  readonly via: readonly string[];
-  readonly record: PinnedTrees;
-  readonly isPinned: boolean;
-  /** What stands there never changes. */
-  readonly isForEver: boolean;
-  readonly tree: string;
-  readonly names: readonly string[];
-  readonly hasSlash: boolean;
-}
 
 type File = Extract<Leaf, { kind: "file" }>;
 
@@ -92,7 +77,7 @@ async function serve(call: Call): Promise<FastifyReply> {
 async function servePlace(exchange: Exchange, place: Place): Promise<FastifyReply> {
   const { host, reply, path, rawPath } = exchange;
   reply.header("smalti-height", String(place.record.height));
-  if (place.isPinned) reply.header("memento-datetime", new Date(place.record.tsMs).toUTCString());
+  reply.headers(timeHeaders(place, rawPath));
   if (place.tree === "") {
     if (!rawPath.endsWith("/")) return reply.redirect(`${rawPath}/`, 301);
     return serveTrees(host, place, reply);
@@ -107,9 +92,23 @@ async function servePlace(exchange: Exchange, place: Place): Promise<FastifyRepl
         height: place.record.height,
         content: undefined,
       });
+    if (place.tree === ociTree) return refuseOci(reply, found, place.names);
     return refuse(reply, found.status, found.code, `${path}: ${found.message}`);
   }
   return serveEntry(exchange, { ...place, ...found }, found.entry);
+}
+
+/** Of a past height: of when it is, and where the newest stands. The newest can be asked for another time (RFC 7089). */
+function timeHeaders(
+  { isPinned, record, tree }: Place,
+  rawPath: string,
+): Readonly<Record<string, string>> {
+  if (tree === ociTree) return {};
+  if (!isPinned) return { vary: "accept-datetime" };
+  return {
+    "memento-datetime": new Date(record.tsMs).toUTCString(),
+    link: `<${rawPath.replace(/^\/@[^/]+/, "") || "/"}>; rel=original`,
+  };
 }
 
 /** Memento (RFC 7089): whoever asks for a time is sent to the height that was newest then. */
@@ -117,35 +116,13 @@ async function redirectToTime(
   { host, request, reply }: Call,
   rawPath: string,
 ): Promise<FastifyReply> {
-  const tsMs = Date.parse(String(request.headers["accept-datetime"]));
+  const tsMs = dateOf(String(request.headers["accept-datetime"]));
   reply.header("vary", "accept-datetime").header("cache-control", "no-cache");
-  if (Number.isNaN(tsMs))
+  if (tsMs === undefined)
     return refuse(reply, 400, "BAD_TIME", "Accept-Datetime is a date of HTTP (RFC 9110 §5.6.7)");
   const height = await host.heightAt(tsMs);
   if (height === 0) return refuse(reply, 404, "NOT_YET", "nothing was published at that time");
   return reply.header("link", `<${rawPath}>; rel=original`).redirect(`/@${height}${rawPath}`, 302);
-}
-
-async function placeOf(
-  host: TreeHost,
-  path: string,
-  request: FastifyRequest,
-): Promise<Place | Refusal> {
-  const pinned = await pinnedState(host, path);
-  if (pinned !== undefined && "status" in pinned) return pinned;
-  const record = pinned?.record ?? host.liar.recordFor(host.archive, request, host.servedHeight);
-  if (record === undefined)
-    return { status: 404, code: "NOTHING_PUBLISHED", message: "nothing is published yet" };
-  const rest = (pinned?.rest ?? path).replace(/^\//, "");
-  const [isPinned, isForEver] = [pinned !== undefined, pinned?.isForEver === true];
-  const hasSlash = rest === "" || rest.endsWith("/");
-  const trimmed = rest.replace(/\/$/, "");
-  const at = { via: [], record, isPinned, isForEver, hasSlash };
-  if (trimmed === "") return { ...at, tree: "", names: [] };
-  const parsed = parsePath(trimmed);
-  if (!parsed.ok) return { status: 400, code: parsed.error.code, message: parsed.error.detail };
-  const [tree = "", ...names] = parsed.value;
-  return { ...at, tree, names };
 }
 
 /** A file as it is answered with, but for ranges and conditions. */
@@ -154,6 +131,8 @@ interface FileAnswer {
   readonly height: number;
   /** It stands at the very path: no link, no index page, no past height. */
   readonly isDirect: boolean;
+  /** Its client reads fields as it likes: none that it does not know. */
+  readonly isOci: boolean;
   /** It is shown otherwise than it stands in the tree. */
   readonly viewed?: Viewed;
   readonly headers: Readonly<Record<string, string>>;
@@ -243,7 +222,8 @@ function indexOf({ host, request, reply }: Exchange, place: Place): Index | unde
   };
   const [html, json] = [at("index.html"), at("index.json")];
   if (json === undefined) return html;
-  reply.header("vary", "accept");
+  const vary = reply.getHeader("vary");
+  reply.header("vary", typeof vary === "string" ? `${vary}, accept` : "accept");
   const offered = html === undefined ? jsonTypes : ["text/html", ...jsonTypes];
   const [type] = new Negotiator(request).mediaTypes(offered);
   if (type === "text/html") return html;
@@ -268,63 +248,6 @@ function serveDirectory(
   return reply.header("cache-control", cacheFor(place)).type("text/html; charset=utf-8").send(page);
 }
 
-interface Resolved {
-  readonly entry: Entry;
-  /** Where it really stands. */
-  readonly names: readonly string[];
-  readonly via: readonly string[];
-}
-
-/**
- * Walks a path component by component, following symbolic links (of files and of directories) inside the tree. A link
- * that leads out is refused, as is a chain without end.
- */
-function resolvePath(host: TreeHost, place: Place): Resolved | Refusal {
-  let todo = [...place.names];
-  let names: readonly string[] = [];
-  const via: string[] = [];
-  for (let hops = 0; hops <= linkHopsMax; ) {
-    const entry = entryAt(host, place, names);
-    if (entry === undefined) {
-      const message = `not in height ${place.record.height}`;
-      return { status: 404, code: "NOT_FOUND", message, isAbsent: via.length === 0 };
-    }
-    if (entry.kind === "link") {
-      hops++;
-      via.push(names.join("/"));
-      const target = follow(names.slice(0, -1), entry.target);
-      if (target === undefined)
-        return { status: 403, code: "LINK_OUTSIDE", message: "a link leads out of its tree" };
-      todo = [...target, ...todo];
-      names = [];
-      continue;
-    }
-    const [next, ...rest] = todo;
-    if (next === undefined) return { entry, names, via: [...via, names.join("/")] };
-    if (entry.kind !== "directory")
-      return { status: 404, code: "NOT_FOUND", message: "a file is on the way" };
-    names = [...names, next];
-    todo = rest;
-  }
-  return { status: 404, code: "LINK_LOOP", message: `more than ${linkHopsMax} links in a row` };
-}
-
-function entryAt(host: TreeHost, place: Place, names: readonly string[]): Entry | undefined {
-  if (host.liar.hides(names.join("/"))) return undefined;
-  return host.archive.entry(place.record, place.tree, names);
-}
-
-function follow(directory: readonly string[], target: string): readonly string[] | undefined {
-  if (target.startsWith("/")) return undefined;
-  const names = [...directory];
-  for (const part of target.split("/")) {
-    if (part === "" || part === ".") continue;
-    if (part !== "..") names.push(part);
-    else if (names.pop() === undefined) return undefined;
-  }
-  return names;
-}
-
 // biome-ignore lint/complexity/useMaxParams: what is served, where, and as what
 async function serveFile(
   exchange: Exchange,
@@ -338,11 +261,15 @@ async function serveFile(
   const isDirect = !place.isPinned && place.via.join("//") === where && !place.hasSlash;
   const { height } = place.record;
   const form = type === undefined ? {} : { "content-type": type };
-  const negotiated = reply.hasHeader("vary") ? { vary: "accept" } : {};
+  const vary = reply.getHeader("vary");
+  const negotiated = typeof vary === "string" ? { vary } : {};
+  const isOci = place.tree === ociTree;
   const oci = isManifest(place.tree, place.names) ? await manifestHeaders(host, file) : {};
-  const headers = { ...headersOf(host, place, file), ...form, ...negotiated, ...oci };
+  const times = timeHeaders(place, exchange.rawPath);
+  const headers = { ...headersOf(host, place, file), ...form, ...times, ...negotiated, ...oci };
   const viewed = viewedOf(exchange, place, file, type);
-  const answer = { file, height, isDirect, headers, ...(viewed === undefined ? {} : { viewed }) };
+  const about = { file, height, isDirect, isOci, headers };
+  const answer = { ...about, ...(viewed === undefined ? {} : { viewed }) };
   if (answers.size >= answersMax) answers.clear();
   // A path can be written in many ways: long ones are not worth the room that they could be made to take.
   if (key.length <= keyLengthMax) answers.set(key, answer);
@@ -368,6 +295,12 @@ function viewedOf(
   return { view, digest, size, directory: `/${parts.join("/")}/`, has };
 }
 
+/** Plain text is taken for UTF-8, as nearly all of it is; other types say so themselves. */
+function typeOf(name: string): string {
+  const type = mimeOf(name) ?? "application/octet-stream";
+  return /^text\/(plain|markdown|csv)$/.test(type) ? `${type}; charset=utf-8` : type;
+}
+
 function headersOf(host: TreeHost, place: Place, file: File): Readonly<Record<string, string>> {
   const name = place.names.at(-1) ?? "";
   const paths = new Set([...place.via, place.names.join("/")]);
@@ -384,7 +317,7 @@ function headersOf(host: TreeHost, place: Place, file: File): Readonly<Record<st
     "accept-ranges": "bytes",
     "cache-control": cacheFor(place),
     "x-content-type-options": "nosniff",
-    "content-type": mimeOf(name) ?? "application/octet-stream",
+    "content-type": typeOf(name),
     ...lastModified,
   };
 }
@@ -413,24 +346,51 @@ function traceIn({ host, reply }: Call, place: Place): FastifyReply | undefined 
     .send(host.trace());
 }
 
+/** The order's clock may be ahead of this host's: no answer is of a later time than its own (RFC 9110 §8.8.2.1). */
+function notAfterNow(changed: string): string {
+  return Date.parse(changed) > Date.now() ? new Date().toUTCString() : changed;
+}
+
 async function sendFile(call: Call, answer: FileAnswer): Promise<FastifyReply> {
-  const { request, reply } = call;
-  const { host } = call;
+  const { host, request, reply } = call;
   const { file, headers, height, isDirect } = answer;
-  const [rawPath = "", query] = (request.raw.url ?? "").split("?");
-  const mirrors = host.duplicates?.();
-  if (mirrors !== undefined && query === "mirrorlist")
-    return sendMirrorList(call, mirrors, { ...file, name: "", rawPath });
-  const away = query === "redirect" && mirrors ? redirectAway(reply, mirrors, rawPath) : undefined;
-  if (away !== undefined) return away;
-  reply.headers(headers);
-  if (mirrors !== undefined) reply.header("link", linkHeader(mirrors, { rawPath }));
+  const elsewhere = answer.isOci ? undefined : sendElsewhere(call, answer);
+  if (elsewhere !== undefined) return elsewhere;
+  reply.headers({ ...headers, ...linksOf(call, answer) });
   const view = answer.viewed && (await sendView(call, answer.viewed));
   if (view !== undefined) return view;
-  const { etag, "last-modified": lastModified = "" } = headers;
-  if (fresh(request.headers, { etag, "last-modified": lastModified }))
-    return reply.code(304).removeHeader("content-type").send();
+  const { etag = "", "last-modified": changed = "" } = headers;
+  const is = { etag, "last-modified": notAfterNow(changed) };
+  if (changed !== "") reply.header("last-modified", is["last-modified"]);
+  if (!arePreconditionsMet(request.headers, { etag, lastModified: is["last-modified"] }))
+    return refuse(
+      reply.removeHeader("etag").removeHeader("repr-digest").removeHeader("last-modified"),
+      412,
+      "PRECONDITION_FAILED",
+      "what stands there is not what the request asks for",
+    );
+  if (fresh(request.headers, is)) return reply.code(304).removeHeader("content-type").send();
   if (isDirect && host.blobs.has(file.digest) && request.headers.range === undefined)
     await call.sign?.(call, { status: 200, height, content: file.digest });
-  return sendBlob(call, file, answer.height);
+  return sendBlob(call, file, height);
+}
+
+/** Where else the file stands, if the client asks for that instead of the file. */
+function sendElsewhere(call: Call, { file }: FileAnswer): FastifyReply | undefined {
+  const mirrors = call.host.duplicates?.();
+  const [rawPath = "", query] = (call.request.raw.url ?? "").split("?");
+  if (mirrors === undefined) return undefined;
+  if (query === "mirrorlist") return sendMirrorList(call, mirrors, { ...file, name: "", rawPath });
+  return query === "redirect" ? redirectAway(call.reply, mirrors, rawPath) : undefined;
+}
+
+function linksOf(
+  { host, request }: Call,
+  { headers, isOci }: FileAnswer,
+): Readonly<Record<string, string>> {
+  const mirrors = isOci ? undefined : host.duplicates?.();
+  if (mirrors === undefined) return {};
+  const [rawPath = ""] = (request.raw.url ?? "").split("?");
+  const { link } = headers;
+  return { link: [...(link ? [link] : []), linkHeader(mirrors, { rawPath })].join(", ") };
 }
