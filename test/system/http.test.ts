@@ -133,7 +133,7 @@ describe("unmodified clients of the gateway", () => {
       assert.deepEqual([status, headers.location], [301, `${path}/`], path);
     }
     assert.equal((await get("/demo/sub/inner.txt/")).status, 404);
-    assert.equal((await get("/demo//sub/")).status, 400);
+    assert.equal((await get("/demo//sub/")).status, 200, "slashes in a row are one");
     assert.equal((await get("/demo/docs/")).body.toString(), "<h1>index</h1>");
     assert.equal((await get("/demo/npm/@scope%2fname")).body.toString(), "package\n");
   });

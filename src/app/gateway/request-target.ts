@@ -15,18 +15,13 @@ function resolved(path: string): string | undefined {
 
 /**
  * A request's target as other servers read it, before anything is looked up: the absolute form loses its origin
- * (RFC 9112 §3.2.2), bytes that should have been escaped are, dot segments are resolved (RFC 3986 §5.2.4) and slashes in
- * a row are one. What leads above the root stays as it is, and is refused.
+ * (RFC 9112 §3.2.2), dot segments are resolved (RFC 3986 §5.2.4) and slashes in a row are one. What leads above the root
+ * stays as it is, and is refused; so are bytes that should have been escaped, by Node's parser.
  */
 export function normalTarget(target: string): string {
   const [, origin = ""] = /^(https?:\/\/[^/?#]*)/i.exec(target) ?? [];
   const [, path = "", query = ""] = /^([^?#]*)(\?[^#]*)?/.exec(target.slice(origin.length)) ?? [];
-  // Node reads the target as Latin-1: one character is one byte.
-  const escaped = path.replaceAll(
-    /[^\x21-\x7e]/g,
-    (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`,
-  );
-  const from = escaped.startsWith("/") ? escaped : `/${escaped}`;
+  const from = path.startsWith("/") ? path : `/${path}`;
   const plain = /(\/\.|%2e|\/\/)/i.test(from) ? resolved(from) : from;
   return `${plain ?? from}${query}`;
 }

@@ -1,3 +1,4 @@
+import type { Socket } from "node:net";
 import Fastify, { type FastifyInstance } from "fastify";
 import { limits } from "../../core/base/index.ts";
 import { signAnswer } from "./answer-receipt.ts";
@@ -21,10 +22,23 @@ const codes: ReadonlyMap<number, string> = new Map([
   [500, "INTERNAL"],
 ]);
 
+/** What is no HTTP gets an answer too, if anybody is there to read it. */
+function clientErrorHandler(error: Error & { code?: string }, socket: Socket): void {
+  const isLong = error.code === "HPE_HEADER_OVERFLOW";
+  const [status, code] = isLong
+    ? ["431 Request Header Fields Too Large", "TOO_LONG"]
+    : ["400 Bad Request", "BAD_REQUEST"];
+  const body = JSON.stringify({ code, message: error.message });
+  if (!socket.writable || error.code === "ECONNRESET") return void socket.destroy();
+  const fields = `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}`;
+  socket.end(`HTTP/1.1 ${status}\r\n${fields}\r\nConnection: close\r\n\r\n${body}`);
+}
+
 /** An HTTP server within our limits, without a route yet. */
 export function configureServer(): FastifyInstance {
   const server = Fastify({
     rewriteUrl: ({ url = "/" }) => normalTarget(url),
+    clientErrorHandler,
     // What the framework refuses by itself looks as what we refuse.
     frameworkErrors: (error, _, reply) =>
       void refuse(reply, error.statusCode ?? 400, "BAD_REQUEST", error.message),
