@@ -54,16 +54,19 @@ step("the table of edges (dependency-cruiser)", bin("depcruise"), [
   "sim",
 ]);
 /** Tests that kill, fill disks or measure: they want the machine for themselves. */
-const alone =
-  /\/(bench|damage|disk-full|export-safety|failpoints|kill|lag|power-cut|wiped)\.test\.js$/;
+const alone = /\/(bench|disk-full|failpoints|kill|lag|power-cut|wiped)\.test\.js$/;
 const system = testFiles("test/system");
+/** The longest first: so nothing long begins when all else has ended. */
+const long = ["clients", "damage", "gc", "repute", "attack-matrix", "failover", "odd-trees"];
+const rankOf = (file) => long.findIndex((name) => file.endsWith(`/${name}.test.js`));
+const longFirst = (files) =>
+  files.toSorted((a, b) => (rankOf(a) + 1 || 99) - (rankOf(b) + 1 || 99));
 const unit = ["src", "test/core", "test/io"].flatMap(testFiles);
 suite("unit tests, properties, figures", unit, 2);
 if (process.argv[2] === "all") {
   suite("a simulated world", testFiles("test/sim"), 2);
-  suite("real, unmodified clients", testFiles("test/clients"), 1);
-  const together = system.filter((file) => !alone.test(file));
-  suite("real processes, sockets and disks", together, 2);
+  const together = [...testFiles("test/clients"), ...system.filter((file) => !alone.test(file))];
+  suite("real processes, sockets and disks; real, unmodified clients", longFirst(together), 2);
   suite(
     "real processes that die, lose and measure",
     system.filter((file) => alone.test(file)),

@@ -1,6 +1,6 @@
 import { createInterface } from "node:readline";
 import type { Command } from "commander";
-import { Appender, tailMessages } from "../app/client/index.ts";
+import { Appender, tailOfAny } from "../app/client/index.ts";
 import { ConfigError } from "../app/config/index.ts";
 import { loadKeyFile, newKey } from "../io/files/index.ts";
 import { type CommonOptions, serversOf, trustOf, withOutput, withTrust } from "./context.ts";
@@ -64,10 +64,13 @@ export function logCommands(program: Command): void {
     .option("--count <n>", "end after so many", indexFlag)
     .action(async (options: CommonOptions & { index: number; count?: number }) => {
       const trust = await trustOf(options);
-      const [host = ""] = serversOf(options, trust);
       const stop = new AbortController();
       let left = options.count ?? Number.POSITIVE_INFINITY;
-      for await (const { index, bytes } of tailMessages(host, options.index, stop.signal)) {
+      for await (const { index, bytes } of tailOfAny(
+        serversOf(options, trust),
+        options.index,
+        stop.signal,
+      )) {
         if (left-- <= 0) break;
         const text = Buffer.from(bytes).toString();
         say(

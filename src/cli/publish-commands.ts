@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { Command } from "commander";
 import pc from "picocolors";
 import {
+  askAny,
   askJson,
   changePublisher,
   isLikeLocal,
@@ -302,9 +303,11 @@ function publisherCommands(program: Command): void {
     ),
   ).action(async (options: CommonOptions) => {
     const trust = await trustOf(options);
-    const [server = ""] = serversOf(options, trust);
-    const policy = await askJson<{ publishers: { key: string; name: string; trees: string[] }[] }>(
-      `${server}/.smalti/v1/policy`,
+    const { answer: policy } = await askAny(serversOf(options, trust), (server, signal) =>
+      askJson<{ publishers: { key: string; name: string; trees: string[] }[] }>(
+        `${server}/.smalti/v1/policy`,
+        { signal },
+      ),
     );
     if (options.output === "json") return sayJson(policy);
     sayTable(

@@ -2,6 +2,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import type { Command } from "commander";
 import pc from "picocolors";
 import {
+  answeringFirst,
   askBytes,
   askJson,
   askSigned,
@@ -113,7 +114,8 @@ async function firstAnswer<T>(
 ): Promise<T> {
   const reasons: string[] = [];
   let refusal: unknown;
-  for (const server of serversOf(options, await trustOf(options))) {
+  const servers = serversOf(options, await trustOf(options));
+  for (const server of await answeringFirst(servers)) {
     try {
       return await ask(server);
     } catch (error) {

@@ -5,7 +5,13 @@ import { join, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
 import type { Command } from "commander";
 import pc from "picocolors";
-import { AbsentError, askJson, exportTree, type MirrorClient } from "../app/client/index.ts";
+import {
+  AbsentError,
+  askAny,
+  askJson,
+  exportTree,
+  type MirrorClient,
+} from "../app/client/index.ts";
 import { limits } from "../core/base/index.ts";
 import type { Leaf } from "../core/mirror/index.ts";
 import {
@@ -142,11 +148,11 @@ function logCommand(program: Command): void {
     .option("-n, --number <n>", "how many", heightFlag, 20)
     .action(async (tree: string | undefined, options: CommonOptions & { number: number }) => {
       const trust = await trustOf(options);
-      const [server = ""] = serversOf(options, trust);
       const query = `limit=${options.number}${tree === undefined ? "" : `&tree=${encodeURIComponent(tree)}`}`;
-      const { heights } = await askJson<{ heights: HeightRow[] }>(
-        `${server}/.smalti/v1/heights?${query}`,
+      const { server, answer } = await askAny(serversOf(options, trust), (one, signal) =>
+        askJson<{ heights: HeightRow[] }>(`${one}/.smalti/v1/heights?${query}`, { signal }),
       );
+      const { heights } = answer;
       if (options.output === "json") return sayJson({ server, heights });
       sayTable(
         ["height", "when", "tree", "update"],

@@ -5,7 +5,8 @@ import { type Digest, limits } from "../../core/base/index.ts";
 import { encode, fields, list, natural, read, type Shape } from "../../core/codec/index.ts";
 import type { Signer } from "../../core/crypto/index.ts";
 import { messageKinds, signAppend } from "../../core/mirror/index.ts";
-import { ask, askJson, readFrames, ServerError } from "./transfer.ts";
+import { answeringFirst, askAny } from "./any-server.ts";
+import { ask, askBytes, askJson, readFrames, ServerError } from "./transfer.ts";
 
 /** One message of the total order. */
 export interface LoggedMessage {
@@ -48,6 +49,7 @@ export class Appender {
   };
   #sequence: number;
   #next = 0;
+  #order: Promise<readonly string[]> | undefined;
 
   /** `sequence`: the first number to use, 0 for a key that is new. */
   constructor(options: {
@@ -87,8 +89,14 @@ export class Appender {
     return place;
   }
 
+  /** One that hangs is asked last. */
+  #writers(): Promise<readonly string[]> {
+    this.#order ??= answeringFirst(this.#options.writers);
+    return this.#order;
+  }
+
   async #throughAny(wire: Uint8Array): Promise<{ index: number; count: number }> {
-    const { writers } = this.#options;
+    const writers = await this.#writers();
     const headers = { "content-type": "application/octet-stream" };
     const endMs = performance.now() + allPatienceMs;
     for (let tries = 1; ; tries++) {
@@ -166,4 +174,55 @@ export async function* tailMessages(
     for (const segment of segments)
       for (const bytes of messagesOf(segment)) yield { index: index++, bytes };
   }
+}
+
+/** A server that does not answer a small question for so long is left for another one, milliseconds. */
+const tailPatienceMs = 5000;
+
+/**
+ * {@link tailMessages} of whichever server answers: when it goes away or hangs, another one goes on at the next index.
+ * Throws when none answers.
+ */
+export async function* tailOfAny(
+  servers: readonly string[],
+  from: number,
+  signal: AbortSignal,
+): AsyncGenerator<LoggedMessage> {
+  let next = from;
+  for (let left = servers; !signal.aborted; ) {
+    const { server } = await askAny(left, isThere);
+    for await (const message of tailWhileThere(server, next, signal)) {
+      yield message;
+      next = message.index + 1;
+    }
+    // The others first.
+    left = [...servers.filter((one) => one !== server), server];
+    await sleep(100);
+  }
+}
+
+/** {@link tailMessages} until the server goes away or hangs; throws where it refuses. */
+async function* tailWhileThere(
+  server: string,
+  from: number,
+  signal: AbortSignal,
+): AsyncGenerator<LoggedMessage> {
+  const stop = new AbortController();
+  const watch = setInterval(() => {
+    void isThere(server).catch(() => stop.abort());
+  }, tailPatienceMs);
+  try {
+    yield* tailMessages(server, from, AbortSignal.any([signal, stop.signal]));
+  } catch (error) {
+    if (error instanceof ServerError && error.status >= 400 && error.status < 500) throw error;
+  } finally {
+    clearInterval(watch);
+    stop.abort();
+  }
+}
+
+function isThere(server: string, signal?: AbortSignal): Promise<Uint8Array> {
+  const patienceMs = tailPatienceMs;
+  const options = signal === undefined ? { patienceMs } : { patienceMs, signal };
+  return askBytes(`${server}/.smalti/v1/policy`, limits.requestBytesMax, options);
 }

@@ -2,7 +2,7 @@ import { type Digest, equalBytes, limits, type Result } from "../../core/base/in
 import { chunksDigest, type Leaf } from "../../core/mirror/index.ts";
 import { ChunkSums } from "./chunk-sums.ts";
 import { type BlobSink, fill, leastBytesPerMs } from "./large-blob.ts";
-import { type Lie, type PoolOptions, ServerPool, wrong } from "./server-pool.ts";
+import { type Lie, type PoolOptions, ServerPool, smallHedgeMs, wrong } from "./server-pool.ts";
 import { askBulk, askBytes, groupsOf, ServerError } from "./transfer.ts";
 import { isBlob } from "./trust.ts";
 
@@ -130,7 +130,7 @@ export class ContentClient {
         ? { ok: true, value: bytes }
         : wrong(`${url} has other bytes than height and path say`);
     };
-    return this.pool.first(`blob ${digest.slice(0, 16)}…`, get, url);
+    return this.pool.first(`blob ${digest.slice(0, 16)}…`, get, { url, hedgeMs: smallHedgeMs });
   }
 
   /**

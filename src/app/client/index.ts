@@ -1,3 +1,4 @@
+export { answeringFirst, askAny } from "./any-server.ts";
 export { type AuditReport, auditMirror, type Sampled } from "./audit.ts";
 export {
   Appender,
@@ -5,6 +6,7 @@ export {
   type LoggedMessage,
   tailBatches,
   tailMessages,
+  tailOfAny,
 } from "./broadcast-client.ts";
 export { ChunkSums } from "./chunk-sums.ts";
 export { type ChunkedFile, ContentClient } from "./content-client.ts";

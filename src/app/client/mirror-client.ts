@@ -1,4 +1,4 @@
-import { type Digest, limits } from "../../core/base/index.ts";
+import { type Digest, limits, type Result } from "../../core/base/index.ts";
 import {
   type Difference,
   type DirectoryNode,
@@ -24,7 +24,7 @@ import { ContentClient } from "./content-client.ts";
 import { compareWithMark, type MarkStore, markOf, StaleError } from "./high-water.ts";
 import { rootOfLeaves } from "./local-root.ts";
 import { convictedAmong } from "./proven-lie.ts";
-import { type PoolOptions, wrong } from "./server-pool.ts";
+import { type PoolOptions, smallHedgeMs, wrong } from "./server-pool.ts";
 import { consistencyFromTiles } from "./tiles.ts";
 import { askBulk, askBytes, askJson, groupsOf, ServerError } from "./transfer.ts";
 import { type Trust, type VerifiedHead, verifyHead } from "./trust.ts";
@@ -42,6 +42,11 @@ const readMax = 4096;
 const graceMs = 1500;
 
 /** A head as a server shows it. */
+interface SmallAsk {
+  readonly patienceMs: number;
+  readonly signal: AbortSignal;
+}
+
 interface Shown {
   readonly verified: VerifiedHead;
   readonly json: unknown;
@@ -71,18 +76,25 @@ export class MirrorClient extends ContentClient {
     this.#maxAgeS = options.maxAgeS ?? Number.POSITIVE_INFINITY;
   }
 
-  get #patience(): { readonly patienceMs: number } {
-    return { patienceMs: this.pool.patienceMs };
+  /** A question with a small answer: a server that hangs does not hold it up. */
+  #small<T>(
+    what: string,
+    attempt: (server: string, options: SmallAsk) => Promise<Result<T>>,
+  ): Promise<T> {
+    const { patienceMs } = this.pool;
+    return this.pool.first(what, (server, signal) => attempt(server, { patienceMs, signal }), {
+      hedgeMs: smallHedgeMs,
+    });
   }
 
   /** The newest state that the first answering server can prove, or the state at `height`. */
   head(height?: number): Promise<VerifiedHead> {
     const query = height === undefined ? "" : `?height=${height}`;
     const what = height === undefined ? "the newest state" : `the state at height ${height}`;
-    return this.pool.first(what, async (server) =>
+    return this.#small(what, async (server, options) =>
       verifyHead(
         this.#trust,
-        await askJson<unknown>(`${server}/.smalti/head${query}`, this.#patience),
+        await askJson<unknown>(`${server}/.smalti/head${query}`, options),
         height,
       ),
     );
@@ -124,9 +136,10 @@ export class MirrorClient extends ContentClient {
       late = done;
     });
     let timer: NodeJS.Timeout | undefined;
+    const stop = new AbortController();
     const asked = this.servers.map(async (server) => {
       try {
-        const shown = await this.#headOf(server);
+        const shown = await this.#headOf(server, stop.signal);
         if (shown === undefined) return;
         heads.set(server, shown);
         timer ??= setTimeout(() => late?.(), graceMs);
@@ -139,7 +152,9 @@ export class MirrorClient extends ContentClient {
     await Promise.race([Promise.all(asked), patience]);
     clearTimeout(timer);
     for (const server of waiting) this.pool.rememberFailure(server, new Error("late"));
-    return new Map(heads);
+    const found = new Map(heads);
+    stop.abort();
+    return found;
   }
 
   /** Compares a head with the newest that was seen before, and remembers it before it is used. */
@@ -147,18 +162,17 @@ export class MirrorClient extends ContentClient {
     if (this.#marks === undefined) return;
     const mark = await this.#marks.read();
     if (mark !== undefined)
-      await this.pool.first<void>("a proof that the log was only added to", (server) =>
+      await this.#small<void>("a proof that the log was only added to", (server, options) =>
         compareWithMark(this.#trust, { mark, head }, (from, to) =>
-          consistencyFromTiles(server, { from, to }, this.#patience),
+          consistencyFromTiles(server, { from, to }, options),
         ),
       );
     if (mark === undefined || isNewer(head, mark)) await this.#marks.write(markOf(head));
   }
 
-  async #headOf(server: string): Promise<Shown | undefined> {
-    const json = await askJson<unknown>(`${server}/.smalti/head`, {
-      patienceMs: this.pool.patienceMs / 3,
-    });
+  async #headOf(server: string, signal: AbortSignal): Promise<Shown | undefined> {
+    const patienceMs = this.pool.patienceMs / 3;
+    const json = await askJson<unknown>(`${server}/.smalti/head`, { patienceMs, signal });
     const verified = verifyHead(this.#trust, json);
     if (verified.ok) return { verified: verified.value, json };
     this.pool.lie(server, verified.error.code, verified.error.detail);
@@ -167,9 +181,9 @@ export class MirrorClient extends ContentClient {
 
   /** The newest height at or before a time, POSIX milliseconds; 0 if all are later. Both neighbours are verified. */
   heightAt(tsMs: number): Promise<number> {
-    return this.pool.first<number>("the height at a time", async (server) => {
+    return this.#small<number>("the height at a time", async (server, options) => {
       const url = `${server}/.smalti/v1/height-at?ms=${Math.floor(tsMs)}`;
-      const { height } = await askJson<{ height?: unknown }>(url, this.#patience);
+      const { height } = await askJson<{ height?: unknown }>(url, options);
       if (typeof height !== "number" || !Number.isSafeInteger(height) || height < 0)
         return wrong("named no height");
       const isBefore = height === 0 || (await this.head(height)).tsMs <= tsMs;
@@ -189,10 +203,8 @@ export class MirrorClient extends ContentClient {
   /** A proof of what stands at `TREE/path` at a height, verified before it is handed out. */
   proof(path: string, height: number): Promise<string> {
     const url = `/.smalti/proof/${height}/${path.split("/").map(encodeURIComponent).join("/")}`;
-    return this.pool.first(`a proof of ${path}`, async (server) => {
-      const written = proofText(
-        await askBytes(`${server}${url}`, limits.proofBytesMax, this.#patience),
-      );
+    return this.#small(`a proof of ${path}`, async (server, options) => {
+      const written = proofText(await askBytes(`${server}${url}`, limits.proofBytesMax, options));
       const proven = written.ok ? checkPathProof(this.#trust, written.value) : written;
       if (!proven.ok) return proven;
       return proven.value.path === path && proven.value.height === height
@@ -204,9 +216,9 @@ export class MirrorClient extends ContentClient {
   /** A proof that one certified log is the beginning of another; sizes in leaves, `to` the newest if not given. */
   consistency(from: number, to?: number): Promise<string> {
     const query = to === undefined ? "" : `?to=${to}`;
-    return this.pool.first(`a proof from ${from} leaves on`, async (server) => {
+    return this.#small(`a proof from ${from} leaves on`, async (server, options) => {
       const url = `${server}/.smalti/consistency/${from}${query}`;
-      const written = proofText(await askBytes(url, limits.proofBytesMax, this.#patience));
+      const written = proofText(await askBytes(url, limits.proofBytesMax, options));
       const checked = written.ok ? checkConsistency(this.#trust, written.value) : written;
       return checked.ok ? written : checked;
     });
@@ -366,8 +378,8 @@ export class MirrorClient extends ContentClient {
     { height, trees }: Pick<VerifiedHead, "height" | "trees">,
   ): Promise<void> {
     const url = `/.smalti/proof/${height}/${path.split("/").map(encodeURIComponent).join("/")}`;
-    await this.pool.first<undefined>(`the way to ${path}`, async (server) => {
-      const bytes = await askBytes(`${server}${url}`, limits.proofBytesMax, this.#patience);
+    await this.#small<undefined>(`the way to ${path}`, async (server, options) => {
+      const bytes = await askBytes(`${server}${url}`, limits.proofBytesMax, options);
       const written = proofText(bytes);
       const read = written.ok ? readPathProof(written.value) : written;
       if (!read.ok) return read;

@@ -10,6 +10,7 @@ import {
   signUpdate,
   type UpdateSource,
 } from "../../core/mirror/index.ts";
+import { answeringFirst } from "./any-server.ts";
 import { findChanged } from "./find-changed.ts";
 import { filesByDigest, type LocalLeaf } from "./local-tree.ts";
 import { NotWitnessedError, untilWitnessed, type Witnessed } from "./observed.ts";
@@ -91,7 +92,7 @@ export async function publishChanges(options: {
     bases: plan.bases ?? new Map(),
     onProgress: options.onProgress,
   });
-  const published = await throughAny(options.writers, async (writer) => {
+  const published = await throughAny(await answeringFirst(options.writers), async (writer) => {
     await upload.to(writer);
     const { id } = update;
     if (source !== undefined) {
@@ -128,7 +129,7 @@ export async function resubmit(options: {
 }): Promise<string> {
   const { trust, writers, update, changes, files } = options;
   const upload = new Upload({ update, changes, files, bases: new Map(), onProgress: undefined });
-  const { verified } = await throughAny(writers, async (writer) => {
+  const { verified } = await throughAny(await answeringFirst(writers), async (writer) => {
     await upload.to(writer);
     return settle(trust, { writer, all: writers }, update.id);
   });
@@ -233,7 +234,7 @@ export async function changePublisher(options: {
   readonly trees: readonly string[];
 }): Promise<Published> {
   const { trust, signer, publisher, name, trees } = options;
-  const published = await throughAny(options.writers, async (writer) => {
+  const published = await throughAny(await answeringFirst(options.writers), async (writer) => {
     const { version } = await askJson<{ version: number }>(`${writer}/.smalti/v1/policy`);
     const record = {
       group: trust.network.group,

@@ -86,29 +86,94 @@ export class ServerPool {
   }
 
   /**
-   * Asks servers one after the other until one gives an answer that verifies; `url` is for a file by its path. Throws
+   * Asks servers one after the other until one gives an answer that verifies; `url` is for a file by its path. With
+   * `hedgeMs`, for small answers, the next one is asked too when one says nothing for so long. Throws
    * {@link NoHonestServerError}.
    */
   async first<T>(
     what: string,
-    attempt: (server: string) => Promise<Result<T>>,
-    url?: string,
+    attempt: Attempt<T>,
+    { url, hedgeMs }: { readonly url?: string | undefined; readonly hedgeMs?: number } = {},
   ): Promise<T> {
-    const lies: Lie[] = [];
-    const reasons: string[] = [];
-    for (const server of this.order) {
-      try {
-        const result = await attempt(server);
-        if (result.ok) return result.value;
-        lies.push(this.lie(server, result.error.code, result.error.detail, url));
-      } catch (error) {
-        if (error instanceof StaleError || error instanceof ForkError) throw error;
-        reasons.push(this.rememberFailure(server, error));
-      }
+    const told: Told = { lies: [], reasons: [], url };
+    const stop = new AbortController();
+    try {
+      return await this.#race(what, (server) => attempt(server, stop.signal), { told, hedgeMs });
+    } finally {
+      // Who is still asked need not answer any more.
+      stop.abort();
     }
-    throw new NoHonestServerError(what, lies, reasons);
+  }
+
+  async #race<T>(
+    what: string,
+    attempt: (server: string) => Promise<Result<T>>,
+    { told, hedgeMs }: { readonly told: Told; readonly hedgeMs: number | undefined },
+  ): Promise<T> {
+    const asked: Promise<Right<T> | undefined>[] = [];
+    for (const server of this.order) {
+      const last = this.#ask(server, attempt, told);
+      const earlier = asked.map((one) => one.then((right) => right ?? never));
+      asked.push(last);
+      last.catch(() => undefined);
+      const right = await withinOr(Promise.race([last, ...earlier]), hedgeMs, "late");
+      if (right === "late") this.rememberFailure(server, new Error("late"));
+      else if (right !== undefined) return right.value;
+    }
+    for (const right of await Promise.all(asked)) if (right !== undefined) return right.value;
+    throw new NoHonestServerError(what, told.lies, told.reasons);
+  }
+
+  /** `undefined` if the answer is of no use; what is said of the server is told. */
+  async #ask<T>(
+    server: string,
+    attempt: (server: string) => Promise<Result<T>>,
+    { lies, reasons, url }: Told,
+  ): Promise<Right<T> | undefined> {
+    try {
+      const result = await attempt(server);
+      if (result.ok) return { value: result.value };
+      lies.push(this.lie(server, result.error.code, result.error.detail, url));
+    } catch (error) {
+      if (error instanceof StaleError || error instanceof ForkError) throw error;
+      reasons.push(this.rememberFailure(server, error));
+    }
+    return undefined;
   }
 }
+
+/** Asks one server; it is told when its answer is not waited for any more. */
+type Attempt<T> = (server: string, signal: AbortSignal) => Promise<Result<T>>;
+
+/** What became known while servers were asked. */
+interface Told {
+  readonly lies: Lie[];
+  readonly reasons: string[];
+  readonly url: string | undefined;
+}
+
+interface Right<T> {
+  readonly value: T;
+}
+
+const never = new Promise<never>(() => undefined);
+
+/** The answer, or `late` if it takes longer; without a bound, the answer. */
+async function withinOr<T>(
+  answer: Promise<T>,
+  ms: number | undefined,
+  late: "late",
+): Promise<T | "late"> {
+  if (ms === undefined) return answer;
+  let timer: NodeJS.Timeout | undefined;
+  const end = new Promise<"late">((resolve) => {
+    timer = setTimeout(() => resolve(late), ms);
+  });
+  return Promise.race([answer, end]).finally(() => clearTimeout(timer));
+}
+
+/** For answers that fit a packet or two: so long a silence says that the server hangs, milliseconds. */
+export const smallHedgeMs = 1500;
 
 /** What a server said is not so. */
 export function wrong(detail: string): Result<never> {

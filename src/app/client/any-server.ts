@@ -1,0 +1,72 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { limits } from "../../core/base/index.ts";
+import { askBytes, ServerError } from "./transfer.ts";
+
+/** Time after which the next server is asked too, milliseconds. */
+const hedgeMs = 1000;
+/** Servers that answer nothing for so long are asked last, milliseconds. */
+const pingMs = 1000;
+
+/**
+ * Asks servers one after the other until one answers: the next one when one fails, or says nothing for a second; what is
+ * then still asked is given up. For questions of which any server's answer will do. Throws the errors of all as one.
+ */
+export async function askAny<T>(
+  servers: readonly string[],
+  question: (server: string, signal: AbortSignal) => Promise<T>,
+): Promise<{ readonly server: string; readonly answer: T }> {
+  const stop = new AbortController();
+  const errors: string[] = [];
+  let failed: () => void = () => undefined;
+  const attempt = async (server: string): Promise<{ server: string; answer: T }> => {
+    try {
+      return { server, answer: await question(server, stop.signal) };
+    } catch (error) {
+      errors.push(error instanceof ServerError ? error.message : `${server}: ${String(error)}`);
+      failed();
+      throw error;
+    }
+  };
+  const attempts: Promise<{ server: string; answer: T }>[] = [];
+  try {
+    for (const server of servers) {
+      const next = new Promise<undefined>((resolve) => {
+        failed = () => resolve(undefined);
+      });
+      const asked = attempt(server);
+      asked.catch(() => undefined);
+      attempts.push(asked);
+      const patience = sleep(hedgeMs, undefined, { signal: stop.signal }).catch(() => undefined);
+      const answered = await Promise.race([
+        Promise.any(attempts).catch(() => undefined),
+        next,
+        patience,
+      ]);
+      if (answered !== undefined) return answered;
+    }
+    return await Promise.any(attempts);
+  } catch {
+    const told = errors.map((error) => `\n  ${error}`).join("");
+    throw Object.assign(new Error(`no server answers${told}`), { code: "NO_SERVER" });
+  } finally {
+    stop.abort();
+  }
+}
+
+/** The servers, those first that answer a small question at once: one that hangs must hold up nobody. */
+export async function answeringFirst(servers: readonly string[]): Promise<readonly string[]> {
+  if (servers.length < 2) return servers;
+  const answers = await Promise.all(servers.map(isAnswering));
+  const isQuick = (i: number): boolean => answers[i] === true;
+  return [...servers.filter((_, i) => isQuick(i)), ...servers.filter((_, i) => !isQuick(i))];
+}
+
+/** Also one that says no. */
+async function isAnswering(server: string): Promise<boolean> {
+  try {
+    await askBytes(`${server}/.smalti/head`, limits.requestBytesMax, { patienceMs: pingMs });
+    return true;
+  } catch (error) {
+    return error instanceof ServerError && error.status >= 400;
+  }
+}
