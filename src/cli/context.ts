@@ -3,9 +3,17 @@ import { writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
-import { ForkError, type Lie, MarkFile, MirrorClient, type Trust } from "../app/client/index.ts";
+import {
+  ForkError,
+  type Lie,
+  MarkFile,
+  type MarkStore,
+  MirrorClient,
+  type Trust,
+} from "../app/client/index.ts";
 import { ConfigError, loadGenesis } from "../app/config/index.ts";
 import { Ed25519Verifier } from "../core/crypto/index.ts";
+import { isTreeName } from "../core/mirror/index.ts";
 import { type KeyRole, type LoadedKey, loadKeyFile } from "../io/files/index.ts";
 import { type Format, note } from "./output.ts";
 
@@ -45,8 +53,29 @@ export function withTrust(command: Command): Command {
     .option(
       "--from <url...>",
       "servers to ask; none of them is trusted (default: the writers of the genesis)",
+      addServer,
     )
     .option("--state <dir>", "where the newest height ever seen is kept (or SMALTI_STATE)");
+}
+
+/** An address of `--from`, which takes all words up to the next flag; without a scheme it is one of HTTP. */
+function addServer(text: string, before: readonly string[] | undefined): readonly string[] {
+  const address = /^[\w.-]+:\d{1,5}(\/.*)?$/.test(text) ? `http://${text}` : text;
+  if (!/^https?:\/\/./.test(address) || !URL.canParse(address))
+    throw new ConfigError(
+      "USAGE",
+      `--from takes addresses like http://mirror.example:8080, and takes all words up to the next flag; not ${JSON.stringify(text)}: put other words before it`,
+    );
+  return [...(before ?? []), address];
+}
+
+/** Before anything is read or asked. Throws USAGE. */
+export function checkTree(tree: string): void {
+  if (!isTreeName(tree))
+    throw new ConfigError(
+      "USAGE",
+      `${JSON.stringify(tree)} cannot be a tree's name: letters, digits, dots, dashes, underscores and plus signs, the first a letter or digit, 64 at most`,
+    );
 }
 
 /** `90`, `90s`, `15m`, `24h`, `7d`; `none` for no bound. */
@@ -103,13 +132,29 @@ export function serversOf(options: CommonOptions, trust: Trust): readonly string
   return servers.map((server) => server.replace(/\/+$/, ""));
 }
 
+/** Where nothing can be kept, reading goes on without it, and says so. */
+function lenient(file: MarkFile): MarkStore {
+  const warned = (what: string) => (error: NodeJS.ErrnoException) => {
+    // Damage is no such thing: to forget what was seen would allow a rollback.
+    if (error.syscall === undefined) throw error;
+    note(
+      `smalti: ${what} ${file.path} (${String(error.code)}): a mirror could show an older state than before, unnoticed; --state names another directory`,
+    );
+    return undefined;
+  };
+  return {
+    read: () => file.read().catch(warned("cannot read what this client has seen,")),
+    write: (mark) => file.write(mark).catch(warned("cannot keep what this client has seen in")),
+  };
+}
+
 /** A client that tells on standard error which server it refused. */
 export async function clientOf(
   options: CommonOptions,
 ): Promise<{ readonly trust: Trust; readonly client: MirrorClient }> {
   const trust = await trustOf(options);
   const onLie = ({ server, detail }: Lie): void => note(`smalti: refused ${server}: ${detail}`);
-  const marks = new MarkFile(stateDirectory(options), trust.network.group);
+  const marks = lenient(new MarkFile(stateDirectory(options), trust.network.group));
   const { maxAge: maxAgeS } = options;
   const servers = serversOf(options, trust);
   const client = new MirrorClient({

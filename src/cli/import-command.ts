@@ -12,7 +12,14 @@ import {
 } from "../app/import/index.ts";
 import { limits } from "../core/base/index.ts";
 import type { UpdateSource } from "../core/mirror/index.ts";
-import { homeDirectory, secondsFlag, trustOf, withOutput, withTrust } from "./context.ts";
+import {
+  checkTree,
+  homeDirectory,
+  secondsFlag,
+  trustOf,
+  withOutput,
+  withTrust,
+} from "./context.ts";
 import type { Omission } from "./omissions.ts";
 import { bytesText, note, progressBar } from "./output.ts";
 import { maxDeleteOption, type PublishFlags, publish } from "./publish-commands.ts";
@@ -84,6 +91,7 @@ function specOf(kindText: string, address: string): SourceSpec {
 }
 
 async function follow(spec: SourceSpec, tree: string, flags: ImportFlags): Promise<void> {
+  checkTree(tree);
   const { every } = flags;
   if (every === undefined) return importOnce(spec, tree, flags);
   if (every < 1 || !Number.isFinite(every))

@@ -1,3 +1,4 @@
+import { stripVTControlCharacters } from "node:util";
 import { SingleBar } from "cli-progress";
 import Table from "cli-table3";
 import pc from "picocolors";
@@ -84,8 +85,34 @@ export function sayJson(value: unknown): void {
   say(JSON.stringify(value, null, 2));
 }
 
+/** Rows of one table at most: to lay out twice as many takes four times as long. */
+const rowsAtOnce = 200;
+
 export function sayTable(head: readonly string[], rows: readonly (readonly string[])[]): void {
+  const cells = rows.map((row) => row.map((cell) => printable(cell).replaceAll("\n", " ")));
+  // Tables below one another look like one where their columns are as wide.
+  const widths = head.map((title, i) =>
+    cells.reduce((most, row) => Math.max(most, columns(row[i] ?? "")), title.length),
+  );
+  // The last one ends where it ends.
+  const colWidths = widths.slice(0, -1).map((width) => width + 2);
+  const layout = rows.length > rowsAtOnce ? { colWidths } : {};
+  for (let i = 0; i === 0 || i < cells.length; i += rowsAtOnce)
+    sayRows(i === 0 ? head : [], cells.slice(i, i + rowsAtOnce), layout);
+}
+
+/** Columns that a text takes at most: a sign beyond Latin may take two. */
+function columns(text: string): number {
+  return stripVTControlCharacters(text).replaceAll(/[^\0-\u024f]/gu, "  ").length;
+}
+
+function sayRows(
+  head: readonly string[],
+  rows: readonly string[][],
+  layout: { readonly colWidths?: number[] },
+): void {
   const table = new Table({
+    ...layout,
     head: head.map((cell) => pc.bold(cell)),
     style: { head: [], border: [], compact: true },
     chars: {
@@ -106,7 +133,7 @@ export function sayTable(head: readonly string[], rows: readonly (readonly strin
       middle: "  ",
     },
   });
-  for (const row of rows) table.push(row.map((cell) => printable(cell).replaceAll("\n", " ")));
+  for (const row of rows) table.push(row);
   say(table.toString());
 }
 

@@ -8,6 +8,7 @@ import {
   askJson,
   changePublisher,
   isLikeLocal,
+  type LocalLeaf,
   type MirrorClient,
   NoHonestServerError,
   type Plan,
@@ -25,6 +26,7 @@ import { isPublicKey } from "../core/base/index.ts";
 import type { UpdateSource } from "../core/mirror/index.ts";
 import {
   type CommonOptions,
+  checkTree,
   clientOf,
   homeDirectory,
   keyOf,
@@ -109,19 +111,10 @@ export async function publish(
   tree: string,
   options: PublishFlags & Witnessing,
 ): Promise<void> {
+  checkTree(tree);
   const { trust, client } = await clientOf(options);
-  const bar = progressBar("reading");
   const found = headToChange(client);
-  const cache = await cacheOf(directory, options);
-  const omissions = new Omissions(options.omitted);
-  const local = await scanDirectory(directory, {
-    onFile: (done, total) => bar.update(done, total),
-    onOmitted: omissions.add,
-    onEmptyDirectory: omissions.addEmpty,
-    ...(cache === undefined ? {} : { cache }),
-  }).finally(() => bar.stop());
-  await cache?.save();
-  omissions.tell(directory, options.strict === true);
+  const { local, cache, omissions } = await readLocal(directory, options);
   const head = await found;
   const plan = planPublish({
     tree,
@@ -130,13 +123,18 @@ export async function publish(
       cache?.differencesTo(await client.rootOf(head, tree), local) ??
       (await client.differences(head, tree, local)),
     delete: options.delete === true,
+    localFiles: local.size,
   });
   if (options.dryRun === true) return showPlan({ plan, omissions }, options);
   if (plan.changes.length === 0) {
     await cache?.saveRoot(local);
     return nothingToDo(options, { plan, omissions }, head);
   }
-  refuseMassDeletion(plan, { localFiles: local.size, share: options.maxDelete ?? 0.5 });
+  refuseMassDeletion(plan.deleted.length, {
+    of: plan.before,
+    where: JSON.stringify(tree),
+    share: options.maxDelete ?? 0.5,
+  });
   const { signer } = await keyOf(options, "publisher");
   const upload = progressBar("upload");
   const startedAt = performance.now();
@@ -161,6 +159,30 @@ export async function publish(
   // Only to save the next run some time: it is published, whether this can be asked for now or not.
   const root = await client.rootOf(state, tree).catch(() => undefined);
   if (root !== undefined) await cache.saveRoot(local, root);
+}
+
+interface LocalRead {
+  readonly local: ReadonlyMap<string, LocalLeaf>;
+  readonly cache: ScanCache | undefined;
+  readonly omissions: Omissions;
+}
+
+async function readLocal(
+  directory: string,
+  options: PublishFlags & Witnessing,
+): Promise<LocalRead> {
+  const bar = progressBar("reading");
+  const cache = await cacheOf(directory, options);
+  const omissions = new Omissions(options.omitted);
+  const local = await scanDirectory(directory, {
+    onFile: (done, total) => bar.update(done, total),
+    onOmitted: omissions.add,
+    onEmptyDirectory: omissions.addEmpty,
+    ...(cache === undefined ? {} : { cache }),
+  }).finally(() => bar.stop());
+  await cache?.save();
+  omissions.tell(directory, options.strict === true);
+  return { local, cache, omissions };
 }
 
 function witnessOptions({

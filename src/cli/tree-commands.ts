@@ -1,5 +1,5 @@
 import { createReadStream } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, rmdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
@@ -9,8 +9,11 @@ import {
   AbsentError,
   askAny,
   askJson,
+  directoriesAbove,
   exportTree,
   type MirrorClient,
+  refuseMassDeletion,
+  walkLocal,
 } from "../app/client/index.ts";
 import { limits } from "../core/base/index.ts";
 import type { Leaf } from "../core/mirror/index.ts";
@@ -24,6 +27,7 @@ import {
 } from "./context.ts";
 import { logCommands } from "./log-commands.ts";
 import { bytesText, progressBar, say, sayJson, sayTable } from "./output.ts";
+import { maxDeleteOption } from "./publish-commands.ts";
 import {
   changeOf,
   headFor,
@@ -109,29 +113,81 @@ function getCommand(program: Command): void {
     program
       .command("get <target> [dir]")
       .description("fetch a tree, a directory or a file, every byte verified"),
-  ).action(async (target: string, directory: string | undefined, options: ReadOptions) => {
-    const { client } = await clientOf(options);
-    const head = await headFor(client, options);
-    const { tree, path } = splitTarget(target);
-    const entry = await client.entry(head, tree, path);
-    const leaves =
-      entry.kind === "directory"
-        ? await client.leavesBelow(entry.root)
-        : new Map([[path.split("/").at(-1) ?? path, entry]]);
-    const into = resolve(
-      directory ?? (entry.kind === "directory" ? path.split("/").at(-1) || tree : "."),
-    );
-    const bar = progressBar("fetch");
-    const result = await exportTree(client, leaves, {
+  )
+    .option("--delete", "also delete what is not in the tree")
+    .option(...maxDeleteOption)
+    .action(get);
+}
+
+interface GetOptions extends ReadOptions {
+  readonly delete?: boolean;
+  readonly maxDelete: number;
+}
+
+async function get(
+  target: string,
+  directory: string | undefined,
+  options: GetOptions,
+): Promise<void> {
+  const { client } = await clientOf(options);
+  const head = await headFor(client, options);
+  const { tree, path } = splitTarget(target);
+  const entry = await client.entry(head, tree, path);
+  const isDirectory = entry.kind === "directory";
+  const leaves = isDirectory
+    ? await client.leavesBelow(entry.root)
+    : new Map([[path.split("/").at(-1) ?? path, entry]]);
+  const into = resolve(directory ?? (isDirectory ? path.split("/").at(-1) || tree : "."));
+  const others = isDirectory ? await othersIn(into, leaves) : [];
+  if (options.delete === true) await deleteOthers(into, others, options);
+  const bar = progressBar("fetch");
+  const result = await exportTree(client, leaves, {
+    directory: into,
+    onProgress: (done, total) => bar.update(done, total),
+  }).finally(() => bar.stop());
+  const left = options.delete === true ? { deleted: others } : { kept: others };
+  if (options.output === "json")
+    return sayJson({
+      height: head.height,
       directory: into,
-      onProgress: (done, total) => bar.update(done, total),
-    }).finally(() => bar.stop());
-    if (options.output === "json")
-      return sayJson({ height: head.height, directory: into, ...result, refused: client.lies });
-    say(
-      `${pc.green("verified")} ${result.files} files of ${target} at height ${head.height} in ${into} (${result.unchanged} were there, ${bytesText(result.bytes)} fetched)`,
-    );
+      ...result,
+      ...left,
+      refused: client.lies,
+    });
+  say(
+    `${pc.green("verified")} ${result.files} files of ${target} at height ${head.height} in ${into} (${result.unchanged} were there, ${bytesText(result.bytes)} fetched)`,
+  );
+  if (others.length === 0) return;
+  say(
+    options.delete === true
+      ? `${others.length} files deleted that are not in the tree`
+      : `${others.length} files stay that are not in the tree (--delete removes them)`,
+  );
+}
+
+/** What is in a directory and not in the tree. */
+async function othersIn(directory: string, leaves: ReadonlyMap<string, Leaf>): Promise<string[]> {
+  const { paths } = await walkLocal(directory).catch(() => ({ paths: [] }));
+  return paths.filter((path) => !leaves.has(path)).sort();
+}
+
+/** Before anything is fetched: what is in the way goes first. */
+async function deleteOthers(
+  directory: string,
+  others: readonly string[],
+  options: GetOptions,
+): Promise<void> {
+  const { paths } = await walkLocal(directory).catch(() => ({ paths: [] }));
+  refuseMassDeletion(others.length, {
+    of: paths.length,
+    where: directory,
+    share: options.maxDelete,
   });
+  for (const path of others) await rm(join(directory, path));
+  // The directories that are empty now, the innermost first.
+  const above = new Set(others.flatMap(directoriesAbove));
+  for (const path of [...above].sort().reverse())
+    await rmdir(join(directory, path)).catch(() => undefined);
 }
 
 interface HeightRow {

@@ -1,18 +1,27 @@
-import { readFile } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import type { Command } from "commander";
 import pc from "picocolors";
-import { scanDirectory, verifyReceipt } from "../app/client/index.ts";
+import {
+  type MirrorClient,
+  scanDirectory,
+  scanFile,
+  type VerifiedHead,
+  verifyReceipt,
+} from "../app/client/index.ts";
 import { ConfigError } from "../app/config/index.ts";
-import { type CommonOptions, clientOf, trustOf } from "./context.ts";
+import type { Leaf } from "../core/mirror/index.ts";
+import { type CommonOptions, checkTree, clientOf, trustOf } from "./context.ts";
 import { note, say, sayJson } from "./output.ts";
-import { changeOf, headFor, type ReadOptions, reading } from "./reading.ts";
+import { changeOf, headFor, type ReadOptions, reading, splitTarget } from "./reading.ts";
 
 /** `smalti verify`: directories against trees, receipts against the genesis alone. */
 export function verifyCommand(program: Command): void {
   reading(
     program
-      .command("verify [dir] [tree]")
-      .description("compare a directory with a tree, or check a receipt offline"),
+      .command("verify [dir] [target]")
+      .description(
+        "compare a directory or a file with a tree (or TREE/PATH), or check a receipt offline",
+      ),
   )
     .option("--receipt <file>", "check a receipt: needs the genesis and nothing else")
     .action(
@@ -23,7 +32,10 @@ export function verifyCommand(program: Command): void {
       ) => {
         if (options.receipt !== undefined) return checkReceipt(options.receipt, options);
         if (directory === undefined || tree === undefined)
-          throw new ConfigError("USAGE", "verify takes DIR TREE, or --receipt FILE");
+          throw new ConfigError(
+            "USAGE",
+            "verify takes DIR TREE, FILE TREE/PATH, or --receipt FILE",
+          );
         return verifyDirectory(directory, tree, options);
       },
     );
@@ -54,6 +66,34 @@ async function checkReceipt(file: string, options: CommonOptions): Promise<void>
   say(`cosigned by ${signers.join(", ")}`);
 }
 
+/** What a tree has at `TREE[/PATH]`, and what is here; a file alone has the empty path. */
+async function bothSides(
+  client: MirrorClient,
+  head: VerifiedHead,
+  { directory, target }: { readonly directory: string; readonly target: string },
+): Promise<{
+  readonly remote: ReadonlyMap<string, Leaf>;
+  readonly local: ReadonlyMap<string, { readonly leaf: Leaf }>;
+}> {
+  const { tree, path } = splitTarget(target);
+  checkTree(tree);
+  if ((await stat(directory).catch(() => undefined))?.isFile() === true) {
+    const entry = await client.entry(head, tree, path);
+    if (entry.kind === "directory")
+      throw new ConfigError("USAGE", `${directory} is a file, and ${target} is a directory`);
+    return {
+      remote: new Map([[path, entry]]),
+      local: new Map([[path, await scanFile(directory)]]),
+    };
+  }
+  const local = await scanDirectory(directory);
+  if (path === "") return { remote: await client.leaves(head, tree), local };
+  const entry = await client.entry(head, tree, path);
+  if (entry.kind !== "directory")
+    throw new ConfigError("USAGE", `${directory} is a directory, and ${target} is none`);
+  return { remote: await client.leavesBelow(entry.root), local };
+}
+
 async function verifyDirectory(
   directory: string,
   tree: string,
@@ -61,8 +101,7 @@ async function verifyDirectory(
 ): Promise<void> {
   const { client } = await clientOf(options);
   const head = await headFor(client, options);
-  const remote = await client.leaves(head, tree);
-  const local = await scanDirectory(directory);
+  const { remote, local } = await bothSides(client, head, { directory, target: tree });
   const differences = [...new Set([...remote.keys(), ...local.keys()])]
     .sort()
     .flatMap((path) => changeOf(path, remote.get(path), local.get(path)?.leaf));

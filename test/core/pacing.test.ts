@@ -47,6 +47,17 @@ describe("who is waited for", () => {
     assert.ok(missedIn(round) - round <= 8192, "and never longer than this");
   });
 
+  test("where f are proven to cheat, all others are awaited", () => {
+    const absence = absenceOf(7, 2);
+    absence.missed(Author(1), 5);
+    absence.missed(Author(2), 5);
+    assert.deepEqual(awaitedOf(absence, 7, 6), [3, 4, 5, 6]);
+    absence.convict(new Set([Author(6)]));
+    assert.deepEqual(awaitedOf(absence, 7, 6), [2, 3, 4, 5]);
+    absence.convict(new Set([Author(5), Author(6)]));
+    assert.deepEqual(awaitedOf(absence, 7, 6), [1, 2, 3, 4]);
+  });
+
   test("who misses often is left out before one that is late", () => {
     const absence = absenceOf(4, 1);
     for (let i = 0; i < 30; i++) absence.came(Author(1), 500);

@@ -142,8 +142,17 @@ describe("what publishing would change", () => {
 
   test("an empty source does not delete a tree", () => {
     const all = Array.from({ length: 60 }, (_, i) => gone(`f${i}`));
-    const refuse = (count: number, localFiles: number, share = 0.5): void =>
-      refuseMassDeletion(plan(all.slice(0, count), true), { localFiles, share });
+    const refuse = (count: number, localFiles: number, share = 0.5): void => {
+      const differences = all.slice(0, count);
+      const { deleted, before } = planPublish({
+        tree: "t",
+        baseHeight: 1,
+        differences,
+        delete: true,
+        localFiles,
+      });
+      refuseMassDeletion(deleted.length, { of: before, where: '"t"', share });
+    };
     assert.throws(() => refuse(60, 0), /60 of 60 files of "t" would be deleted.*--max-delete 100%/);
     assert.throws(() => refuse(31, 29), /31 of 60/);
     assert.doesNotThrow(() => refuse(30, 30));

@@ -22,11 +22,17 @@ export {
 } from "./high-water.ts";
 export { LocalTreeError } from "./local-error.ts";
 export { rootOfLeaves } from "./local-root.ts";
-export { type LocalLeaf, scanDirectory } from "./local-tree.ts";
+export { type LocalLeaf, scanDirectory, scanFile } from "./local-tree.ts";
 export { AbsentError, MirrorClient } from "./mirror-client.ts";
 export { NotWitnessedError, type Witnessed } from "./observed.ts";
 export { askSums, type BlobSums, type Overlap, overlapOf, type ReadLocal } from "./overlap.ts";
-export { isLikeLocal, type Plan, planPublish, refuseMassDeletion } from "./plan.ts";
+export {
+  directoriesAbove,
+  isLikeLocal,
+  type Plan,
+  planPublish,
+  refuseMassDeletion,
+} from "./plan.ts";
 export { type Checked, checkReceipt } from "./proven-lie.ts";
 export {
   ConflictError,
@@ -59,3 +65,4 @@ export {
 } from "./trust.ts";
 export { twoAtOnce } from "./two-at-once.ts";
 export type { PublishProgress } from "./upload.ts";
+export { walkLocal } from "./walk-local.ts";

@@ -78,6 +78,18 @@ export async function scanDirectory(
   return new Map([...leaves].sort(([a], [b]) => compareText(a, b)));
 }
 
+/** One file, as {@link scanDirectory} would find it. Throws {@link LocalTreeError}. */
+export async function scanFile(file: string): Promise<LocalLeaf> {
+  const pool = new HashPool();
+  try {
+    const leaf = await leafOf(file, { cache: undefined, path: "file", pool });
+    if ("omitted" in leaf) throw new LocalTreeError(`${file}: ${leaf.omitted}`);
+    return { leaf, file };
+  } finally {
+    await pool.close();
+  }
+}
+
 interface Omitted {
   readonly omitted: string;
 }

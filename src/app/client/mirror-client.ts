@@ -42,6 +42,17 @@ const readMax = 4096;
 const graceMs = 1500;
 
 /** A head as a server shows it. */
+/** In the largest unit of which there are two. */
+function ageText(seconds: number): string {
+  const units = [
+    ["days", 86_400],
+    ["hours", 3600],
+    ["minutes", 60],
+  ] as const;
+  const [name, length] = units.find(([, one]) => seconds >= 2 * one) ?? ["s", 1];
+  return `${Math.round(seconds / length)} ${name}`;
+}
+
 interface SmallAsk {
   readonly patienceMs: number;
   readonly signal: AbortSignal;
@@ -111,7 +122,7 @@ export class MirrorClient extends ContentClient {
     if (ageS <= this.#maxAgeS) return newest;
     throw new StaleError(
       "STALE",
-      `the newest state is height ${newest.height}, and the writers last vouched for it ${ageS} s ago (allowed: ${this.#maxAgeS} s): the network stands still, or these servers hold back what is newer`,
+      `the newest state is height ${newest.height}, and the writers last vouched for it ${ageText(ageS)} ago (allowed: ${ageText(this.#maxAgeS)}): the network stands still, these servers hold back what is newer, or this machine's clock is wrong`,
     );
   }
 

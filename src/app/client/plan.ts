@@ -25,6 +25,8 @@ export interface Plan {
   readonly deleted: readonly string[];
   /** Paths that are in the tree and not in the directory, and stay. */
   readonly kept: number;
+  /** Files that the tree has. */
+  readonly before: number;
   readonly changes: readonly Change[];
   /** By the digest of a file's new content, what it was before: only what differs need be sent. */
   readonly bases: ReadonlyMap<Digest, Digest>;
@@ -47,6 +49,8 @@ export function planPublish(options: {
   readonly baseHeight: number;
   readonly differences: Iterable<Difference>;
   readonly delete: boolean;
+  /** Files that the local directory has. */
+  readonly localFiles?: number;
 }): Plan {
   const { tree, baseHeight } = options;
   const added: string[] = [];
@@ -71,7 +75,8 @@ export function planPublish(options: {
     if (after?.kind === "file" && before?.kind === "file") bases.set(after.digest, before.digest);
   }
   refuseInTheWay(tree, kept, added);
-  return { tree, baseHeight, added, changed, deleted, kept: kept.size, changes, bases };
+  const before = (options.localFiles ?? 0) - added.length + deleted.length + kept.size;
+  return { tree, baseHeight, added, changed, deleted, kept: kept.size, before, changes, bases };
 }
 
 function refuseInTheWay(tree: string, kept: ReadonlySet<string>, added: readonly string[]): void {
@@ -86,22 +91,19 @@ function refuseInTheWay(tree: string, kept: ReadonlySet<string>, added: readonly
   }
 }
 
-function directoriesAbove(path: string): string[] {
+/** The directories that a path stands in, the outermost first. */
+export function directoriesAbove(path: string): string[] {
   const names = path.split("/");
   return names.slice(1).map((_, i) => names.slice(0, i + 1).join("/"));
 }
 
-/**
- * Throws {@link TooManyDeletionsError} if more than `share` of the tree's files, and more than a few, would go.
- * `localFiles`: what the local directory has.
- */
+/** Throws {@link TooManyDeletionsError} if more than a `share` of what is there, and more than a few, would go. */
 export function refuseMassDeletion(
-  { tree, added, deleted, kept }: Plan,
-  { localFiles, share }: { readonly localFiles: number; readonly share: number },
+  deleted: number,
+  { of, where, share }: { readonly of: number; readonly where: string; readonly share: number },
 ): void {
-  const before = localFiles - added.length + deleted.length + kept;
-  if (deleted.length <= deletionsAlwaysMost || deleted.length <= share * before) return;
+  if (deleted <= deletionsAlwaysMost || deleted <= share * of) return;
   throw new TooManyDeletionsError(
-    `${deleted.length} of ${before} files of "${tree}" would be deleted, more than ${Math.round(share * 100)} %; nothing was published. If the source is as it should be: --max-delete ${Math.ceil((100 * deleted.length) / before)}%`,
+    `${deleted} of ${of} files of ${where} would be deleted, more than ${Math.round(share * 100)} %; nothing was changed. If it is meant: --max-delete ${Math.ceil((100 * deleted) / of)}%`,
   );
 }

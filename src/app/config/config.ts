@@ -207,13 +207,37 @@ export async function loadConfig(directory: string): Promise<Config> {
   let text: string;
   try {
     text = await readFile(configFile, "utf8");
-  } catch {
+  } catch (error) {
+    refuseUnreadable(configFile, error);
     throw new ConfigError(
       "CONFIG_MISSING",
       `no config at ${configFile}; make one with: smalti init --home ${directory}`,
     );
   }
   return parseConfig(text, configFile, process.env);
+}
+
+/** What is there and may not be read is not missing: to make it anew would harm. Throws CONFIG_UNREADABLE. */
+export function refuseUnreadable(path: string, error: unknown): void {
+  const { code } = error as NodeJS.ErrnoException;
+  if (code !== "ENOENT" && code !== "ENOTDIR")
+    throw new ConfigError(
+      "CONFIG_UNREADABLE",
+      `${path} cannot be read (${String(code)}); mend its rights, or run as the user whose it is`,
+    );
+}
+
+/** An endpoint that a flag gives. Throws USAGE. */
+export function checkedEndpoint(text: string, flag: string): string {
+  const checked = v.safeParse(endpoint, text);
+  if (!checked.success)
+    throw new ConfigError("USAGE", `${flag} ${text}: ${issueText(checked.issues)}`);
+  return checked.output;
+}
+
+/** True for an address at which a host listens everywhere, and at which nobody reaches it. */
+export function isAnyAddress(host: string): boolean {
+  return /^\[?(0\.0\.0\.0|::|0+(:0+)+)\]?$/.test(host);
 }
 
 export function formatConfig(config: ConfigInput): string {

@@ -9,9 +9,11 @@ export {
 export {
   type Config,
   type ConfigInput,
+  checkedEndpoint,
   formatConfig,
   type Home,
   homeOf,
+  isAnyAddress,
   loadConfig,
   parseConfig,
   splitEndpoint,

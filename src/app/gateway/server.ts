@@ -24,7 +24,7 @@ const codes: ReadonlyMap<number, string> = new Map([
 
 /** What is no HTTP gets an answer too, if anybody is there to read it. */
 function clientErrorHandler(error: Error & { code?: string }, socket: Socket): void {
-  const isLong = error.code === "HPE_HEADER_OVERFLOW";
+  const isLong = error.code?.endsWith("_HEADER_OVERFLOW") === true;
   const [status, code] = isLong
     ? ["431 Request Header Fields Too Large", "TOO_LONG"]
     : ["400 Bad Request", "BAD_REQUEST"];

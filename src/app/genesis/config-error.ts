@@ -10,6 +10,10 @@ export class ConfigError extends Error {
   }
 }
 
+/** A key that no shape has: of it only is said that nothing was expected there. */
+const isUnknown = ({ type, expected }: v.BaseIssue<unknown>): boolean =>
+  type === "strict_object" && expected === "never";
+
 /** "http.listen: expected host:port" for the first few issues. */
 export function issueText(issues: readonly v.BaseIssue<unknown>[]): string {
   return issues
@@ -18,7 +22,8 @@ export function issueText(issues: readonly v.BaseIssue<unknown>[]): string {
       const path = (issue.path ?? [])
         .map((item) => String((item as { key?: unknown }).key))
         .join(".");
-      return path === "" ? issue.message : `${path}: ${issue.message}`;
+      const message = isUnknown(issue) ? "there is no such setting" : issue.message;
+      return path === "" ? message : `${path}: ${message}`;
     })
     .join("; ");
 }

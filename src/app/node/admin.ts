@@ -97,7 +97,7 @@ function observe({ metrics, core }: Parts, { writer }: Engine): void {
   if (vitals === undefined) return;
   metrics.round.set(vitals.round);
   metrics.quorumCommit.set(vitals.quorumCommit);
-  metrics.signing.set(vitals.isSigning ? 1 : 0);
+  metrics.signing.set({ role: "writer" }, vitals.isSigning ? 1 : 0);
   metrics.peers.set(vitals.peers.length);
   metrics.pendingBytes.set(vitals.pendingBytes);
   metrics.waitingBlocks.set(vitals.waitingBlocks);

@@ -24,7 +24,8 @@ export function createMetrics() {
       "Commit index that a quorum of writers has reached",
     ),
     messages: gauge("broadcast_messages", "Application messages ordered"),
-    signing: gauge("consensus_signing", "1 while this host signs blocks"),
+    /** Of writers alone: a reader that signs nothing is as it should be. */
+    signing: gauge("consensus_signing", "1 while this host signs blocks", ["role"]),
     peers: gauge("peers", "Writers with which this host has links"),
     linkBytes: gauge("link_sent_bytes", "Bytes handed to the links with other writers"),
     pendingBytes: gauge("pool_bytes", "Payload that waits to be proposed"),

@@ -37,7 +37,7 @@ import { Heads } from "./heads.ts";
 import type { Log } from "./log.ts";
 import { MessageFeed } from "./message-feed.ts";
 import type { Metrics } from "./metrics.ts";
-import { Offences } from "./offences.ts";
+import { countConvictions, Offences } from "./offences.ts";
 import { Retainer } from "./retainer.ts";
 import { Signal } from "./signal.ts";
 
@@ -129,6 +129,7 @@ export class NodeCore {
     });
     const complete = store.state.get(stateKeys.complete);
     this.#complete = complete === undefined ? 0 : readBigEndian(complete);
+    countConvictions(this.archive.convictions(), { network, metrics });
     this.#heads = new Heads(this.network, this.archive.checkpoints(), this.#complete);
   }
 

@@ -1,3 +1,9 @@
+import type { PublicKey } from "../../core/base/index.ts";
+import { evidenceKinds } from "../../core/evidence/index.ts";
+import type { Network } from "../../core/membership/index.ts";
+import type { ConvictionRecord } from "../../core/mirror/index.ts";
+import type { Metrics } from "./metrics.ts";
+
 /** Misdeeds that are remembered as counted; the oldest are forgotten. */
 const offencesMax = 10_000;
 
@@ -13,5 +19,17 @@ export class Offences {
       this.#counted.delete(oldest);
     }
     return true;
+  }
+}
+
+/** At a start: a host that was proven to cheat before has still cheated. */
+export function countConvictions(
+  convictions: Iterable<readonly [PublicKey, ConvictionRecord]>,
+  { network, metrics }: { readonly network: Network; readonly metrics: Metrics },
+): void {
+  for (const [key, { of, count }] of convictions) {
+    const writer = network.writers.find(({ nodeKey }) => nodeKey === key);
+    const kind = evidenceKinds[of] ?? "unknown";
+    metrics.evidence.inc({ kind, offender: writer?.name ?? "reader" }, count);
   }
 }

@@ -92,10 +92,10 @@ const lateTimes = 4;
 const lateSpareMs = 40;
 
 /**
- * Writers that are not waited for: the unreachable ones, the longest absent first, then those that did not come when they
+ * Writers that are not waited for: those that are proven to cheat, the unreachable ones, the longest absent first, then those that did not come when they
  * were awaited, then those that the host holds dead or suspects, then those whose blocks come much later than the others',
- * once rounds have their quorums. At most `most` of them: the bound keeps liveness, after the network calms down some
- * leader is awaited by all correct hosts.
+ * once rounds have their quorums. At most `most` of them, unless more are proven to cheat: the bound keeps liveness, after
+ * the network calms down some leader is awaited by all correct hosts. Where `most` cheat, all others are awaited.
  */
 export class Absence {
   readonly #most: number;
@@ -107,6 +107,7 @@ export class Absence {
   #shunned: readonly Author[] = [];
   readonly #lateMs = new Map<Author, number>();
   readonly #truants = new Truants();
+  #corrupt: ReadonlySet<Author> = new Set();
   #ignored: ReadonlySet<Author> | undefined;
   /** The round for which {@link #ignored} was made. */
   #ignoredIn = 0;
@@ -124,6 +125,11 @@ export class Absence {
       if (!reachable.has(author) && !this.#absent.includes(author)) this.#absent.push(author);
     }
     for (const author of others) if (!this.#lateMs.has(author)) this.#lateMs.set(author, 0);
+  }
+
+  convict(authors: ReadonlySet<Author>): void {
+    this.#ignored = undefined;
+    this.#corrupt = authors;
   }
 
   /** Opinion of this host: whom it takes for failed. */
@@ -149,7 +155,9 @@ export class Absence {
   isAwaited(author: Author, round: number): boolean {
     if (this.#ignored === undefined || this.#ignoredIn !== round) {
       const ways = [this.#absent, this.#truants.at(round), this.#shunned, this.#late()];
-      this.#ignored = new Set([...new Set(ways.flat())].slice(0, this.#most));
+      const others = [...new Set(ways.flat())].filter((one) => !this.#corrupt.has(one));
+      const left = Math.max(0, this.#most - this.#corrupt.size);
+      this.#ignored = new Set([...this.#corrupt, ...others.slice(0, left)]);
       this.#ignoredIn = round;
     }
     return !this.#ignored.has(author);

@@ -101,6 +101,7 @@ export class Proposer {
   /** All that are proven to cheat, as the host has it. */
   set corrupt(authors: ReadonlySet<Author>) {
     this.#corrupt = authors;
+    this.#parts.absence.convict(authors);
   }
 
   isCorrupt(author: Author): boolean {
@@ -109,7 +110,7 @@ export class Proposer {
 
   /** Seen just now; the host will say so too. */
   markCorrupt(author: Author): void {
-    this.#corrupt = new Set([...this.#corrupt, author]);
+    this.corrupt = new Set([...this.#corrupt, author]);
   }
 
   suspend(): void {
@@ -217,7 +218,7 @@ export class Proposer {
     const leaders = leadersOf(round, config.rule.n, config.leadersPerRound);
     const authors = leaders.map(({ author }) => author);
     return authors.filter((author) => {
-      if (author === signer.author || this.#corrupt.has(author)) return false;
+      if (author === signer.author) return false;
       // A writer that is in a later round already has left this one out for good.
       const newest = graph.newestOf(author, Number.POSITIVE_INFINITY)?.ref.round ?? 0;
       return newest < round && absence.isAwaited(author, round);
