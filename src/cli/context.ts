@@ -155,14 +155,14 @@ export async function clientOf(
   const trust = await trustOf(options);
   const onLie = ({ server, detail }: Lie): void => note(`smalti: refused ${server}: ${detail}`);
   const marks = lenient(new MarkFile(stateDirectory(options), trust.network.group));
-  const { maxAge: maxAgeS } = options;
+  const { maxAge: maxAgeS = Number.POSITIVE_INFINITY } = options;
   const servers = serversOf(options, trust);
   const client = new MirrorClient({
     trust,
     servers,
     onLie,
     marks,
-    ...(maxAgeS === undefined ? {} : { maxAgeS }),
+    maxAgeS,
   });
   return { trust, client };
 }

@@ -333,7 +333,11 @@ async function resubmitAll(by: {
   const later = heights
     .filter(({ height }) => height > by.since)
     .sort((a, b) => a.height - b.height);
-  const client = new MirrorClient({ trust: by.from, servers: [by.other] });
+  const client = new MirrorClient({
+    trust: by.from,
+    servers: [by.other],
+    maxAgeS: Number.POSITIVE_INFINITY,
+  });
   const directory = await mkdtemp(join(tmpdir(), "smalti-rejoin-"));
   const rows: Resubmitted[] = [];
   try {

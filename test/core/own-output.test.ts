@@ -10,7 +10,7 @@ import {
   segmentOf,
   verifyBlock,
 } from "../../src/core/acceptance/index.ts";
-import { Author, Digest, limits } from "../../src/core/base/index.ts";
+import { Author, Digest, Height, limits } from "../../src/core/base/index.ts";
 import { sha256 } from "../../src/core/crypto/index.ts";
 import { Executor } from "../../src/core/host/executor.ts";
 import { dagConfigOf, initialState, mirrorConfigOf } from "../../src/core/host/index.ts";
@@ -148,7 +148,13 @@ describe("a group that a host has left", () => {
   test("it cosigns nothing of it any more, nor signs, whatever it is told of itself", () => {
     const joined = { group: network.group, size: 6, plan: Digest("ab".repeat(32)) };
     const guard = { round: 3, checkpoint: { size: 0, root: new Uint8Array(32) }, joined };
-    const driven = new Driven(0, { guard });
+    const root = new Uint8Array(32).fill(1);
+    const due = { size: 3, root, height: Height(1), commit: 1 };
+    // A host that has not left vouches for its last checkpoint at each start.
+    const { joined: _, ...stays } = guard;
+    const staying = new Driven(0, { guard: stays, due }).meet();
+    assert.ok(staying.said.some(({ type }) => type === "cosignature"));
+    const driven = new Driven(0, { guard, due });
     const newest = blockOf(cast, { author: 0, round: 9 });
     driven.meet({
       type: "hello",

@@ -32,6 +32,19 @@ export interface MarkStore {
   write(mark: HighWaterMark): Promise<void>;
 }
 
+/** A mark that is forgotten with its client. */
+export class Marks implements MarkStore {
+  #mark: HighWaterMark | undefined;
+
+  async read(): Promise<HighWaterMark | undefined> {
+    return this.#mark;
+  }
+
+  async write(mark: HighWaterMark): Promise<void> {
+    this.#mark = mark;
+  }
+}
+
 /** What the servers show is older than it may be; `code` says in which way. */
 export class StaleError extends Error {
   override readonly name = "StaleError";

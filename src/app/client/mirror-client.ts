@@ -21,7 +21,7 @@ import {
   readPathProof,
 } from "../../core/proof/index.ts";
 import { ContentClient } from "./content-client.ts";
-import { compareWithMark, type MarkStore, markOf, StaleError } from "./high-water.ts";
+import { compareWithMark, type MarkStore, Marks, markOf, StaleError } from "./high-water.ts";
 import { rootOfLeaves } from "./local-root.ts";
 import { convictedAmong } from "./proven-lie.ts";
 import { type PoolOptions, smallHedgeMs, wrong } from "./server-pool.ts";
@@ -41,7 +41,8 @@ const readMax = 4096;
 /** Once a server has shown a head, the others have so long to show theirs, milliseconds. */
 const graceMs = 1500;
 
-/** A head as a server shows it. */
+const dayS = 86_400;
+
 /** In the largest unit of which there are two. */
 function ageText(seconds: number): string {
   const units = [
@@ -58,6 +59,7 @@ interface SmallAsk {
   readonly signal: AbortSignal;
 }
 
+/** A head as a server shows it. */
 interface Shown {
   readonly verified: VerifiedHead;
   readonly json: unknown;
@@ -75,16 +77,20 @@ export class MirrorClient extends ContentClient {
   constructor(
     options: PoolOptions & {
       readonly trust: Trust;
-      /** Where the newest head ever seen is remembered; without it, a rollback to what was once true is not seen. */
-      readonly marks?: MarkStore;
-      /** A head that no quorum has vouched for within so many seconds is refused; without it, any age is taken. */
+      /**
+       * Where the newest head ever seen is remembered, so that a rollback to what was once true is seen: by default in
+       * this client alone; a `MarkFile` remembers it over runs. `none` takes what was once true for new.
+       */
+      readonly marks?: MarkStore | "none";
+      /** A head that no quorum has vouched for within so many seconds is refused (default: a day); `Infinity` takes any. */
       readonly maxAgeS?: number;
     },
   ) {
     super(options);
     this.#trust = options.trust;
-    this.#marks = options.marks;
-    this.#maxAgeS = options.maxAgeS ?? Number.POSITIVE_INFINITY;
+    const { marks = new Marks() } = options;
+    this.#marks = marks === "none" ? undefined : marks;
+    this.#maxAgeS = options.maxAgeS ?? dayS;
   }
 
   /** A question with a small answer: a server that hangs does not hold it up. */

@@ -51,6 +51,8 @@ export async function openLight(options: LightOptions): Promise<RunningLight> {
     servers,
     patienceMs,
     marks: new MarkFile(stateDirectory, trust.network.group),
+    // What is served is bounded in its age by whoever keeps the head.
+    maxAgeS: Number.POSITIVE_INFINITY,
     onLie: (lie) => {
       liars.remember(lie);
       onLie?.(lie);
