@@ -53,8 +53,10 @@ step("the table of edges (dependency-cruiser)", bin("depcruise"), [
   "src",
   "sim",
 ]);
-/** Tests that kill, fill disks or measure: they want the machine for themselves. */
-const alone = /\/(bench|disk-full|failpoints|kill|lag|power-cut|wiped)\.test\.js$/;
+/** Tests that measure: they want the machine for themselves. */
+const measuring = /\/(bench|lag)\.test\.js$/;
+/** Tests that kill hosts, or fill and damage their disks: not beside many others. */
+const killing = /\/(disk-full|failpoints|kill|power-cut|wiped)\.test\.js$/;
 const system = testFiles("test/system");
 /** The longest first: so nothing long begins when all else has ended. */
 const long = ["clients", "damage", "gc", "repute", "attack-matrix", "failover", "odd-trees"];
@@ -65,11 +67,17 @@ const unit = ["src", "test/core", "test/io"].flatMap(testFiles);
 suite("unit tests, properties, figures", unit, 2);
 if (process.argv[2] === "all") {
   suite("a simulated world", testFiles("test/sim"), 2);
-  const together = [...testFiles("test/clients"), ...system.filter((file) => !alone.test(file))];
-  suite("real processes, sockets and disks; real, unmodified clients", longFirst(together), 2);
+  const isOther = (file) => !measuring.test(file) && !killing.test(file);
+  const together = [...testFiles("test/clients"), ...system.filter(isOther)];
+  suite("real processes, sockets and disks; real, unmodified clients", longFirst(together), 3);
   suite(
-    "real processes that die, lose and measure",
-    system.filter((file) => alone.test(file)),
+    "real processes that die and lose",
+    system.filter((file) => killing.test(file)),
+    2,
+  );
+  suite(
+    "real processes, measured",
+    system.filter((file) => measuring.test(file)),
     1,
   );
 }

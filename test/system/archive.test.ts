@@ -105,6 +105,11 @@ describe("an archive over time and over mirrors", () => {
     assert.equal(meta.headers.get("content-type"), "application/metalink4+xml");
     const written = await meta.text();
     assert.ok(written.includes(digest) && written.includes(`${base}/demo/dir/large.bin`));
+    const [, pieceBytes = ""] = /<pieces length="(\d+)" type="sha-256">/.exec(written) ?? [];
+    const sums = [...written.matchAll(/<hash>([0-9a-f]{64})<\/hash>/g)].map(([, sum]) => sum);
+    const first = createHash("sha256").update(large.subarray(0, Number(pieceBytes)));
+    assert.equal(sums.length, Math.ceil(large.length / Number(pieceBytes)));
+    assert.equal(sums[0], first.digest("hex"), "a part can be mended from another mirror");
     const list = (await (await fetch(`${base}/demo/dir/large.bin?mirrorlist`)).json()) as {
       sha256: string;
       urls: string[];

@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { type Net, startNet } from "../support/net.ts";
+import { type Net, startNet, until } from "../support/net.ts";
 import { publishText } from "../support/publishing.ts";
 
 describe("mistakes that people make, and what they are told", () => {
@@ -17,6 +17,9 @@ describe("mistakes that people make, and what they are told", () => {
 
   before(async () => {
     net = await startNet({ writers: 4, readers: 1, logLevel: "warn" });
+    const isReady = async (): Promise<boolean> =>
+      (await fetch(`${net.host("r0").host.admin}/readyz`)).status === 200;
+    await until(isReady, 30_000, "a reader of an empty network is ready");
     await net.agree(await publishText(net, { tree: "handbook", name: "x", text: "1" }));
   });
   after(() => net?.stop());

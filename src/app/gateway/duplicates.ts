@@ -1,6 +1,8 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Digest } from "../../core/base/index.ts";
 
+import type { FilePieces } from "./pieces.ts";
+
 /** Mirrors that are named in one answer. */
 const namedMax = 4;
 
@@ -47,8 +49,13 @@ function urlsOf(
 export function sendMetalink(
   { request, reply }: { readonly request: FastifyRequest; readonly reply: FastifyReply },
   mirrors: readonly string[],
-  { rawPath, name, digest, size }: Duplicated,
+  { rawPath, name, digest, size, pieces }: Duplicated & { readonly pieces: FilePieces | undefined },
 ): FastifyReply {
+  const hashes = pieces?.sha256.map((hash) => `      <hash>${hash}</hash>`) ?? [];
+  const parts =
+    pieces === undefined
+      ? []
+      : [`    <pieces length="${pieces.length}" type="sha-256">`, ...hashes, "    </pieces>"];
   const urls = urlsOf(request, mirrors, rawPath).map(
     (url, i) => `    <url priority="${i + 1}">${escapeXml(url)}</url>`,
   );
@@ -63,6 +70,7 @@ export function sendMetalink(
         `  <file name="${escapeXml(name)}">`,
         `    <size>${size}</size>`,
         `    <hash type="sha-256">${digest}</hash>`,
+        ...parts,
         ...urls,
         "  </file>",
         "</metalink>",

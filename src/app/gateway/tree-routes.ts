@@ -8,6 +8,7 @@ import { sendView, type Viewed, viewOf } from "./derived.ts";
 import { linkHeader, redirectAway, sendMetalink, sendMirrorList } from "./duplicates.ts";
 import { directoryPage } from "./listing.ts";
 import { isManifest, manifestHeaders, ociTree, refuseOci } from "./oci.ts";
+import { Pieces } from "./pieces.ts";
 import { type Place, placeOf, resolvePath } from "./places.ts";
 import { arePreconditionsMet, dateOf } from "./preconditions.ts";
 import { refuse } from "./refuse.ts";
@@ -19,10 +20,11 @@ type File = Extract<Leaf, { kind: "file" }>;
 /** Trees over plain HTTP: `/TREE/path` is the newest state, `/@HEIGHT/TREE/path` any one before it. */
 export function treeRoutes(server: FastifyInstance, host: TreeHost, sign?: AnswerSigner): void {
   const answers = new Map<string, FileAnswer>();
+  const pieces = new Pieces();
   server.route({
     method: ["GET", "HEAD"],
     url: "/*",
-    handler: (request, reply) => serveWhole({ host, answers, request, reply, sign }),
+    handler: (request, reply) => serveWhole({ host, answers, pieces, request, reply, sign }),
   });
   // Before a body is looked at, whatever its type.
   server.addHook("onRequest", async (request, reply) => {
@@ -84,7 +86,7 @@ async function servePlace(exchange: Exchange, place: Place): Promise<FastifyRepl
   }
   const found = resolvePath(host, place);
   if ("status" in found) {
-    const made = metalinkOf(exchange, place, rawPath) ?? traceIn(exchange, place);
+    const made = (await metalinkOf(exchange, place, rawPath)) ?? traceIn(exchange, place);
     if (made !== undefined) return made;
     if (found.isAbsent === true && !place.isPinned)
       await exchange.sign?.(exchange, {
@@ -146,6 +148,7 @@ interface Call extends TreeExchange {
   readonly host: TreeHost;
   /** By height and path. */
   readonly answers: Map<string, FileAnswer>;
+  readonly pieces: Pieces;
   readonly sign: AnswerSigner | undefined;
 }
 
@@ -323,13 +326,18 @@ function headersOf(host: TreeHost, place: Place, file: File): Readonly<Record<st
 }
 
 /** `FILE.meta4`, where no such file stands and FILE does. */
-function metalinkOf(call: Call, place: Place, rawPath: string): FastifyReply | undefined {
+async function metalinkOf(
+  call: Call,
+  place: Place,
+  rawPath: string,
+): Promise<FastifyReply | undefined> {
   const { host } = call;
   const name = place.names.at(-1)?.replace(/\.meta4$/, "") ?? "";
   if (host.duplicates === undefined || name === place.names.at(-1)) return undefined;
   const file = host.archive.entry(place.record, place.tree, [...place.names.slice(0, -1), name]);
   if (file?.kind !== "file") return undefined;
-  const about = { ...file, name, rawPath: rawPath.replace(/\.meta4$/, "") };
+  const pieces = await call.pieces.of(host.blobs, file);
+  const about = { ...file, name, rawPath: rawPath.replace(/\.meta4$/, ""), pieces };
   return sendMetalink(call, host.duplicates(), about);
 }
 

@@ -57,6 +57,8 @@ export class ReaderNode implements NodeRole {
   #turns: Promise<void> = Promise.resolve();
   #loops: Promise<void>[] = [];
   #upstream: string | undefined;
+  /** Sources that say that nothing was ordered yet. */
+  readonly #saidNothing = new Set<string>();
   #problem: string | undefined;
 
   constructor(options: {
@@ -320,6 +322,16 @@ export class ReaderNode implements NodeRole {
     if (commits.length > 0 && !(await this.#use(source, this.#host.onRange({ ...range, commits }))))
       return;
     if (note !== null) await this.#use(source, this.#host.onCheckpoint(note));
+    if (last === 0 && commits.length === 0 && note === null) this.#sawNothing(source);
+  }
+
+  /** In a network in which nothing was ordered yet, a reader that knows so is ready: one of f+1 sources is honest. */
+  #sawNothing(source: string): void {
+    this.#saidNothing.add(source);
+    const enough = Math.min(this.#sources.length, this.#core.network.rule.f + 1);
+    if (this.#saidNothing.size < enough) return;
+    this.#upstream ??= source;
+    this.#think(source, "ok", "nothing was ordered yet");
   }
 
   async #use(source: string, result: Result<readonly HostEffect[]>): Promise<boolean> {
