@@ -183,6 +183,13 @@ describe("writing a tree to a directory touches nothing outside of it", () => {
     assert.deepEqual(missed, []);
   });
 
+  test("where the disk keeps such names apart, both are written", async () => {
+    const leaves = new Map(["README", "readme", "é", "e\u0301"].map((name) => [name, file(name)]));
+    await exportTree(client, leaves, { directory: out });
+    for (const name of leaves.keys()) assert.equal(await readFile(join(out, name), "utf8"), name);
+    assert.deepEqual((await readdir(out)).sort(), [...leaves.keys()].sort());
+  });
+
   test("many files of one content are written in time that rises with their number", async (t) => {
     const leaf = file("");
     const timeOf = async (count: number): Promise<number> => {

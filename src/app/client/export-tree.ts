@@ -10,6 +10,7 @@ import {
   rm,
   rmdir,
   symlink,
+  writeFile,
 } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { type Digest, limits } from "../../core/base/index.ts";
@@ -37,17 +38,17 @@ type File = Extract<Leaf, { kind: "file" }>;
 
 /**
  * Writes leaves below `directory`: every byte verified before it gets its name, nothing followed out of the
- * directory. Refuses names that would overwrite one another on a case-folding or normalising file system.
+ * directory. Refuses names that would overwrite one another where the file system folds case or normalises Unicode.
  */
 export async function exportTree(
   client: MirrorClient,
   leaves: ReadonlyMap<string, Leaf>,
   to: { readonly directory: string; readonly onProgress?: (done: number, total: number) => void },
 ): Promise<ExportResult> {
-  refuseCollisions(leaves.keys());
   await mkdir(to.directory, { recursive: true });
   const target = new Target(to.directory, partDirectory(leaves.keys()));
   try {
+    if (!(await target.tellsApart())) refuseCollisions(leaves.keys());
     return await fillTarget({ client, leaves, target, onProgress: to.onProgress });
   } finally {
     await target.close();
@@ -126,7 +127,7 @@ function refuseCollisions(paths: Iterable<string>): void {
   const others = more.length > 0 ? ` (and ${more.length} more such groups)` : "";
   throw new ExportError(
     "NAMES_COLLIDE",
-    `these names would be one on a file system that folds case or Unicode: ${first.map((path) => JSON.stringify(path)).join(", ")}${others}; get them one by one with: smalti cat`,
+    `these names would be one on this file system, which folds case or Unicode: ${first.map((path) => JSON.stringify(path)).join(", ")}${others}; get them one by one with: smalti cat`,
   );
 }
 
@@ -152,6 +153,23 @@ class Target {
       throw new ExportError("UNSAFE_TARGET", `${this.#parts} is in the way: remove it`);
     }
     return join(this.#parts, name);
+  }
+
+  /** Whether the file system keeps names apart that differ in case, in Unicode's forms, or in what is not seen. */
+  async tellsApart(): Promise<boolean> {
+    const probe = await this.#partPath(`probe-${process.pid}-\u00e9`);
+    const others = [
+      probe.replace("probe", "PROBE"),
+      probe.normalize("NFD"),
+      probe.replace("probe", "pro\u200bbe"),
+    ];
+    await writeFile(probe, "");
+    try {
+      const found = await Promise.all(others.map((one) => lstat(one).catch(() => undefined)));
+      return found.every((one) => one === undefined);
+    } finally {
+      await rm(probe, { force: true });
+    }
   }
 
   /** What killed runs left of small files goes, and the directory when nothing unfinished is left in it. */

@@ -22,18 +22,27 @@ function sizeText(bytes: number): string {
   return `${unit === 0 ? value : value.toFixed(1)} ${units[unit] ?? ""}`;
 }
 
-function row(item: NamedEntry): string {
+/** When a file came to be as it is, POSIX milliseconds, if it is known. */
+type ChangedMs = (name: string) => number | undefined;
+
+/** `2026-11-30 12:00`, UTC. */
+function dateText(ms: number | undefined): string {
+  return ms === undefined ? "" : new Date(ms).toISOString().slice(0, 16).replace("T", " ");
+}
+
+function row(item: NamedEntry, changedMs: ChangedMs): string {
   const { name, entry } = item;
   const slash = entry.kind === "directory" ? "/" : "";
   const link = `<a href="${encodeURIComponent(name)}${slash}">${escapeHtml(name)}${slash}</a>`;
   switch (entry.kind) {
     case "directory":
-      return `<tr><td>${link}</td><td class="n">—</td><td></td></tr>`;
+      return `<tr><td>${link}</td><td class="n">—</td><td></td><td></td></tr>`;
     case "link":
-      return `<tr><td>${link} → ${escapeHtml(entry.target)}</td><td class="n">link</td><td></td></tr>`;
+      return `<tr><td>${link} → ${escapeHtml(entry.target)}</td><td class="n">link</td><td></td><td></td></tr>`;
     case "file": {
       const digest = `<code title="sha256">${entry.digest.slice(0, 16)}…</code>`;
-      return `<tr><td>${link}</td><td class="n">${sizeText(entry.size)}</td><td>${digest}</td></tr>`;
+      const date = `<td class="n">${dateText(changedMs(name))}</td>`;
+      return `<tr><td>${link}</td><td class="n">${sizeText(entry.size)}</td>${date}<td>${digest}</td></tr>`;
     }
   }
 }
@@ -45,7 +54,7 @@ export function htmlPage(title: string, body: string): string {
 <title>${title}</title><style>
 body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#223}
 table{border-collapse:collapse;width:100%}td,th{padding:.15rem .75rem .15rem 0;border-bottom:1px solid #eee;text-align:left}
-.n{text-align:right;white-space:nowrap;color:#667}code{color:#889}footer{color:#889;margin-top:1rem}a{color:#05c}
+.n{text-align:right;white-space:nowrap;color:#445}code{color:#445}footer{color:#445;margin-top:1rem}a{color:#05c}
 </style></head><body><h1>${title}</h1>${body}</body></html>
 `;
 }
@@ -56,11 +65,14 @@ export function directoryPage(page: {
   readonly height: number;
   readonly moniker: string;
   readonly entries: readonly NamedEntry[];
+  readonly changedMs?: ChangedMs;
 }): string {
-  const up = page.path === "/" ? "" : '<tr><td><a href="../">../</a></td><td></td><td></td></tr>';
+  const { changedMs = () => undefined } = page;
+  const up =
+    page.path === "/" ? "" : '<tr><td><a href="../">../</a></td><td></td><td></td><td></td></tr>';
   return htmlPage(
     escapeHtml(page.path),
-    `<table>${up}${page.entries.map(row).join("\n")}</table>
+    `<table>${up}${page.entries.map((entry) => row(entry, changedMs)).join("\n")}</table>
 <footer>${page.entries.length} entries · height ${page.height} · served by ${escapeHtml(page.moniker)} ·
 <a href="/.smalti/head">proof</a> · verify with <code>smalti get</code></footer>`,
   );

@@ -235,6 +235,9 @@ function indexOf({ host, request, reply }: Exchange, place: Place): Index | unde
   return { ...json, type: isWished ? type : "application/json", isWished };
 }
 
+/** Each date is a question to the store: a longer listing has none. */
+const datedMax = 5000;
+
 function serveDirectory(
   exchange: Exchange,
   place: Place,
@@ -242,7 +245,11 @@ function serveDirectory(
 ): FastifyReply | Promise<FastifyReply> {
   const { host, reply, path } = exchange;
   const entries = host.archive.directories.list(root);
+  const { tree, names, record } = place;
+  const changedMs = (name: string): number | undefined =>
+    host.archive.changedMs(tree, [...names, name].join("/"), record.height);
   const page = directoryPage({
+    ...(entries.length <= datedMax ? { changedMs } : {}),
     path,
     height: place.record.height,
     moniker: host.status().moniker,
@@ -298,6 +305,13 @@ function viewedOf(
   return { view, digest, size, directory: `/${parts.join("/")}/`, has };
 }
 
+/** Pages of a tree may run scripts, but stand for nobody: not for this host, nor for one another. */
+const apart = "sandbox allow-scripts allow-forms allow-popups allow-downloads";
+
+function isActive(name: string): boolean {
+  return /(html|svg|xml)/.test(mimeOf(name) ?? "");
+}
+
 /** Plain text is taken for UTF-8, as nearly all of it is; other types say so themselves. */
 function typeOf(name: string): string {
   const type = mimeOf(name) ?? "application/octet-stream";
@@ -320,6 +334,7 @@ function headersOf(host: TreeHost, place: Place, file: File): Readonly<Record<st
     "accept-ranges": "bytes",
     "cache-control": cacheFor(place),
     "x-content-type-options": "nosniff",
+    ...(isActive(name) ? { "content-security-policy": apart } : {}),
     "content-type": typeOf(name),
     ...lastModified,
   };

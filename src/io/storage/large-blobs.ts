@@ -257,10 +257,8 @@ async function writeAll(
     if (length === 0) return;
     const { bytesWritten } = await handle.writev(parts, at - length);
     if (bytesWritten === length) return;
-    throw Object.assign(new Error(`short write: ${bytesWritten} of ${length} bytes`), {
-      code: "EIO",
-      syscall: "writev",
-    });
+    const why = `only ${bytesWritten} of ${length} bytes were written: the disk is full, or a quota is used up`;
+    throw Object.assign(new Error(why), { code: "ENOSPC", syscall: "writev" });
   };
   try {
     for await (const piece of apart(content)) {

@@ -289,7 +289,9 @@ async function writeAll(
     const expected = parts.reduce((sum, part) => sum + part.length, 0);
     const { bytesWritten } = await handle.writev(parts, position);
     if (bytesWritten !== expected)
-      throw new Error(`short write: ${bytesWritten} of ${expected} bytes`);
+      throw new Error(
+        `only ${bytesWritten} of ${expected} bytes were written: the disk is full, or a quota is used up`,
+      );
     position += bytesWritten;
   }
   if (position !== at + length) throw new Error("the log buffer changed while it was written");
