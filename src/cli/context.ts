@@ -60,7 +60,7 @@ export function withTrust(command: Command): Command {
 
 /** An address of `--from`, which takes all words up to the next flag; without a scheme it is one of HTTP. */
 function addServer(text: string, before: readonly string[] | undefined): readonly string[] {
-  const address = /^[\w.-]+:\d{1,5}(\/.*)?$/.test(text) ? `http://${text}` : text;
+  const address = /^([\w.-]+|\[[0-9a-f:]+\]):\d{1,5}(\/.*)?$/i.test(text) ? `http://${text}` : text;
   if (!/^https?:\/\/./.test(address) || !URL.canParse(address))
     throw new ConfigError(
       "USAGE",

@@ -1,4 +1,4 @@
-import { createReadStream } from "node:fs";
+import { createReadStream, existsSync } from "node:fs";
 import { mkdtemp, rm, rmdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -11,6 +11,7 @@ import {
   askJson,
   directoriesAbove,
   exportTree,
+  isUnfinished,
   type MirrorClient,
   refuseMassDeletion,
   walkLocal,
@@ -26,7 +27,7 @@ import {
   withTrust,
 } from "./context.ts";
 import { logCommands } from "./log-commands.ts";
-import { bytesText, progressBar, say, sayJson, sayTable } from "./output.ts";
+import { bytesText, note, progressBar, say, sayJson, sayTable } from "./output.ts";
 import { maxDeleteOption } from "./publish-commands.ts";
 import {
   changeOf,
@@ -131,7 +132,7 @@ async function get(
 ): Promise<void> {
   const { client } = await clientOf(options);
   const head = await headFor(client, options);
-  const { tree, path } = splitTarget(target);
+  const { tree, path } = splitTarget(target.replace(/\/+$/, ""));
   const entry = await client.entry(head, tree, path);
   const isDirectory = entry.kind === "directory";
   const leaves = isDirectory
@@ -165,10 +166,13 @@ async function get(
   );
 }
 
-/** What is in a directory and not in the tree. */
+/** What is in a directory and not in the tree, but for downloads that were broken off. */
 async function othersIn(directory: string, leaves: ReadonlyMap<string, Leaf>): Promise<string[]> {
-  const { paths } = await walkLocal(directory).catch(() => ({ paths: [] }));
-  return paths.filter((path) => !leaves.has(path)).sort();
+  if (!existsSync(directory)) return [];
+  const { paths, unreadable } = await walkLocal(directory);
+  for (const path of unreadable)
+    note(`left alone, as its name is not UTF-8: ${JSON.stringify(path)}`);
+  return paths.filter((path) => !leaves.has(path) && !isUnfinished(path)).sort();
 }
 
 /** Before anything is fetched: what is in the way goes first. */
@@ -177,12 +181,10 @@ async function deleteOthers(
   others: readonly string[],
   options: GetOptions,
 ): Promise<void> {
-  const { paths } = await walkLocal(directory).catch(() => ({ paths: [] }));
-  refuseMassDeletion(others.length, {
-    of: paths.length,
-    where: directory,
-    share: options.maxDelete,
-  });
+  if (others.length === 0) return;
+  const { paths } = await walkLocal(directory);
+  const of = { of: paths.length, where: directory, share: options.maxDelete };
+  refuseMassDeletion(others.length, of);
   for (const path of others) await rm(join(directory, path));
   // The directories that are empty now, the innermost first.
   const above = new Set(others.flatMap(directoriesAbove));

@@ -5,6 +5,7 @@ import { chmod, mkdir, mkdtemp, readdir, rm, symlink, utimes, writeFile } from "
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { crc32 } from "node:zlib";
 import fc from "fast-check";
 import {
@@ -17,6 +18,7 @@ import {
   ScanCache,
   scanDirectory,
 } from "../../src/app/client/index.ts";
+import { ServerPool } from "../../src/app/client/server-pool.ts";
 import { type Digest, limits, Prng } from "../../src/core/base/index.ts";
 import { sha256 } from "../../src/core/crypto/index.ts";
 import {
@@ -296,4 +298,19 @@ describe("what is remembered of files that were read", () => {
       process.chdir(before);
     }
   });
+});
+
+test("an answer that is there is not held up by a server that hangs", async () => {
+  const servers = ["http://a.invalid", "http://b.invalid"];
+  const pool = new ServerPool({ servers });
+  const answer = async (server: string): Promise<{ ok: true; value: string }> => {
+    await sleep(server.includes("//a.") ? 3000 : 300, undefined, { ref: false });
+    return { ok: true, value: server };
+  };
+  const startedMs = performance.now();
+  const keepAlive = setInterval(() => undefined, 1000);
+  const value = await pool.first("a thing", answer, { hedgeMs: 100 });
+  clearInterval(keepAlive);
+  assert.equal(value, servers[1]);
+  assert.ok(performance.now() - startedMs < 2000, "it waited for the other one");
 });

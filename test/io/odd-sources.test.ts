@@ -68,6 +68,54 @@ describe("sources as they really are", () => {
     assert.deepEqual(await contents(), first, "of an older date than what is here");
   });
 
+  test("http: what a run that was broken off left is not taken for what the server then said", async () => {
+    const answers = new Map<string, { readonly text: string; readonly etag: string }>();
+    const server = createServer((request, response) => {
+      const name = request.url?.slice(1) ?? "";
+      const found = answers.get(name);
+      if (name === "")
+        response
+          .writeHead(200, { "content-type": "text/html" })
+          .end([...answers.keys()].map((one) => `<a href="${one}">`).join(""));
+      else if (found === undefined || found.text === "broken") response.socket?.destroy();
+      else response.writeHead(200, { etag: found.etag }).end(found.text);
+    });
+    await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+    try {
+      const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+      const source = await openSource({ kind: "http", url });
+      const staging = join(work, "broken-off");
+      answers.set("a", { text: "one", etag: '"1"' });
+      await brought(source, staging);
+      answers.set("a", { text: "two", etag: '"2"' }).set("b", { text: "broken", etag: '"b"' });
+      await assert.rejects(brought(source, staging));
+      answers.set("a", { text: "one", etag: '"1"' }).delete("b");
+      const { tree } = await brought(source, staging);
+      assert.equal(await readFile(join(tree, "a"), "utf8"), "one");
+    } finally {
+      server.close();
+    }
+  });
+
+  test("http: a listing that leads into itself ends where no path goes on", async () => {
+    let pages = 0;
+    const server = createServer((_, response) => {
+      pages++;
+      response.writeHead(200, { "content-type": "text/html" }).end('<a href="a/">a</a>');
+    });
+    await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+    try {
+      const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+      const omitted: string[] = [];
+      const source = await openSource({ kind: "http", url });
+      await source.bring(join(work, "deep"), { onOmitted: (path) => void omitted.push(path) });
+      assert.ok(pages < 200, `${pages} pages`);
+      assert.equal(omitted.length, 1);
+    } finally {
+      server.close();
+    }
+  });
+
   test("http: a directory that is listed and not there is an error; a file is named", async () => {
     const page = (links: readonly string[]): Buffer =>
       Buffer.from(links.map((link) => `<a href="${link}">${link}</a>`).join("\n"));
@@ -118,6 +166,8 @@ describe("sources as they really are", () => {
       `Origin: x\nSHA256:\n ${sum} ${index.length} ${name}\n`;
     await put(join(directory, "Release"), release("Packages"));
     assert.deepEqual((await brought(source)).paths, ["Packages", "Release", "pool/p.deb"]);
+    const none = await openSource({ kind: "apt", url: `${upstream.url}/none` }, { suites: ["./"] });
+    await assert.rejects(brought(none), /has no Packages or Sources/);
     await put(join(directory, "Release"), release("../../../out"));
     await assert.rejects(brought(source), /an index names the path/);
     await put(join(directory, "Release"), release("Packages"));

@@ -6,7 +6,7 @@ import { encode, fields, list, natural, read, type Shape } from "../../core/code
 import type { Signer } from "../../core/crypto/index.ts";
 import { messageKinds, signAppend } from "../../core/mirror/index.ts";
 import { answeringFirst, askAny } from "./any-server.ts";
-import { ask, askBytes, askJson, readFrames, ServerError } from "./transfer.ts";
+import { ask, askBytes, askJson, readFrames, ServerError, stopWith } from "./transfer.ts";
 
 /** One message of the total order. */
 export interface LoggedMessage {
@@ -58,6 +58,8 @@ export class Appender {
     readonly signer: Signer;
     readonly sequence?: number;
   }) {
+    if (options.writers.length === 0)
+      throw Object.assign(new Error("no writer is named"), { code: "NO_SERVER" });
     this.#options = options;
     this.#sequence = options.sequence ?? 0;
   }
@@ -207,17 +209,18 @@ async function* tailWhileThere(
   from: number,
   signal: AbortSignal,
 ): AsyncGenerator<LoggedMessage> {
-  const stop = new AbortController();
+  const stop = stopWith(signal);
   const watch = setInterval(() => {
     void isThere(server).catch(() => stop.abort());
   }, tailPatienceMs);
   try {
-    yield* tailMessages(server, from, AbortSignal.any([signal, stop.signal]));
+    yield* tailMessages(server, from, stop.signal);
   } catch (error) {
     if (error instanceof ServerError && error.status >= 400 && error.status < 500) throw error;
   } finally {
     clearInterval(watch);
     stop.abort();
+    stop.end();
   }
 }
 

@@ -55,6 +55,11 @@ export async function exportTree(
   }
 }
 
+/** True for a path below the directory for unfinished files. */
+export function isUnfinished(path: string): boolean {
+  return /^\.smalti-part_*\//.test(path);
+}
+
 /** Where unfinished files stand: a directory of our own that no path of the tree can name. */
 function partDirectory(paths: Iterable<string>): string {
   const tops = new Set([...paths].map((path) => path.split("/")[0]));
@@ -157,12 +162,11 @@ class Target {
 
   /** Whether the file system keeps names apart that differ in case, in Unicode's forms, or in what is not seen. */
   async tellsApart(): Promise<boolean> {
-    const probe = await this.#partPath(`probe-${process.pid}-\u00e9`);
-    const others = [
-      probe.replace("probe", "PROBE"),
-      probe.normalize("NFD"),
-      probe.replace("probe", "pro\u200bbe"),
-    ];
+    const name = `probe-${process.pid}-\u00e9`;
+    const probe = await this.#partPath(name);
+    const others = [name.toUpperCase(), name.normalize("NFD"), name.replace("b", "b\u200b")].map(
+      (other) => join(this.#parts, other),
+    );
     await writeFile(probe, "");
     try {
       const found = await Promise.all(others.map((one) => lstat(one).catch(() => undefined)));

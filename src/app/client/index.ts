@@ -11,7 +11,7 @@ export {
 export { ChunkSums } from "./chunk-sums.ts";
 export { type ChunkedFile, ContentClient } from "./content-client.ts";
 export { drop } from "./exchange.ts";
-export { ExportError, type ExportResult, exportTree } from "./export-tree.ts";
+export { ExportError, type ExportResult, exportTree, isUnfinished } from "./export-tree.ts";
 export { HashPool } from "./hash-pool.ts";
 export {
   ForkError,

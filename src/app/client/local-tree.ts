@@ -72,6 +72,10 @@ export async function scanDirectory(
   };
   try {
     await Promise.all(Array.from({ length: parallel }, work));
+  } catch (error) {
+    // The others need not read on.
+    next = paths.length;
+    throw error;
   } finally {
     await pool.close();
   }

@@ -102,7 +102,7 @@ export async function publishChanges(options: {
     return settle(trust, { writer, all: options.writers }, id);
   }).catch(async (error: unknown) => {
     const changed = plan.changes.flatMap(({ path }) => options.local.get(path) ?? []);
-    throw (await findChanged(changed)) ?? error;
+    throw (await findChanged(changed).catch(() => undefined)) ?? error;
   });
   options.onProgress?.({
     phase: "done",

@@ -111,6 +111,7 @@ export class ServerPool {
     { told, hedgeMs }: { readonly told: Told; readonly hedgeMs: number | undefined },
   ): Promise<T> {
     const asked: Promise<Right<T> | undefined>[] = [];
+    const never = new Promise<never>(() => undefined);
     for (const server of this.order) {
       const last = this.#ask(server, attempt, told);
       const earlier = asked.map((one) => one.then((right) => right ?? never));
@@ -120,7 +121,9 @@ export class ServerPool {
       if (right === "late") this.rememberFailure(server, new Error("late"));
       else if (right !== undefined) return right.value;
     }
-    for (const right of await Promise.all(asked)) if (right !== undefined) return right.value;
+    const none = Promise.all(asked).then(() => undefined);
+    const right = await Promise.race([...asked.map((one) => one.then((it) => it ?? never)), none]);
+    if (right !== undefined) return right.value;
     throw new NoHonestServerError(what, told.lies, told.reasons);
   }
 
@@ -155,8 +158,6 @@ interface Told {
 interface Right<T> {
   readonly value: T;
 }
-
-const never = new Promise<never>(() => undefined);
 
 /** The answer, or `late` if it takes longer; without a bound, the answer. */
 async function withinOr<T>(

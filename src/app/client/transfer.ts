@@ -79,11 +79,37 @@ export async function readAll(
 
 /** The whole answer must have come in time: a server that drips is as good as dead. */
 export async function askBytes(url: string, max: number, options: Ask = {}): Promise<Buffer> {
-  const deadline = AbortSignal.timeout(options.deadlineMs ?? 2 * (options.patienceMs ?? stallMs));
-  const signal =
-    options.signal === undefined ? deadline : AbortSignal.any([options.signal, deadline]);
-  const { body } = await ask(url, { ...options, signal });
-  return readAll(body, max, url);
+  const ms = options.deadlineMs ?? 2 * (options.patienceMs ?? stallMs);
+  const stop = stopWith(options.signal);
+  const timer = setTimeout(() => stop.abort(new Error(`no whole answer within ${ms} ms`)), ms);
+  try {
+    const { body } = await ask(url, { ...options, signal: stop.signal });
+    return await readAll(body, max, url);
+  } finally {
+    clearTimeout(timer);
+    stop.end();
+  }
+}
+
+/**
+ * A signal that also comes when another one does. Not `AbortSignal.any` of a time-out: nothing holds that one, and once
+ * memory was cleared up it never comes (Node 20).
+ */
+export function stopWith(signal: AbortSignal | undefined): {
+  readonly signal: AbortSignal;
+  abort(reason?: unknown): void;
+  /** Listens no more. */
+  end(): void;
+} {
+  const own = new AbortController();
+  const abort = (): void => own.abort(signal?.reason);
+  if (signal?.aborted === true) abort();
+  signal?.addEventListener("abort", abort, { once: true });
+  return {
+    signal: own.signal,
+    abort: (reason) => own.abort(reason),
+    end: () => signal?.removeEventListener("abort", abort),
+  };
 }
 
 export async function askJson<T>(url: string, options: Ask = {}): Promise<T> {

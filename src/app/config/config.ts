@@ -237,7 +237,7 @@ export function checkedEndpoint(text: string, flag: string): string {
 
 /** True for an address at which a host listens everywhere, and at which nobody reaches it. */
 export function isAnyAddress(host: string): boolean {
-  return /^\[?(0\.0\.0\.0|::|0+(:0+)+)\]?$/.test(host);
+  return /^\[?(0\.0\.0\.0|[0:]+)\]?$/.test(host);
 }
 
 export function formatConfig(config: ConfigInput): string {

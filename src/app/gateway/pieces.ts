@@ -9,6 +9,9 @@ export interface FilePieces {
   readonly sha256: readonly string[];
 }
 
+/** Anybody may ask for the pieces of a file, which cost a reading of all of it, once: larger ones are told without. */
+const piecedBytesMax = 1024 * limits.blobChunkBytes;
+
 /** The pieces of files, for clients that mend a part from another mirror. */
 export class Pieces {
   readonly #lists = new ChunkLists();
@@ -18,8 +21,9 @@ export class Pieces {
     blobs: TreeHost["blobs"],
     { digest, size, chunks }: Extract<Leaf, { kind: "file" }>,
   ): Promise<FilePieces | undefined> {
-    if (size <= limits.blobChunkBytes) return { length: Math.max(size, 1), sha256: [digest] };
-    if (chunks === undefined || !blobs.has(digest)) return undefined;
+    if (size === 0) return undefined;
+    if (size <= limits.blobChunkBytes) return { length: size, sha256: [digest] };
+    if (chunks === undefined || size > piecedBytesMax || !blobs.has(digest)) return undefined;
     const list = await this.#lists.of(blobs, { digest, size }).catch(() => undefined);
     if (list === undefined || chunksDigest(list) !== chunks) return undefined;
     const count = list.length / 32;

@@ -22,16 +22,25 @@ const codes: ReadonlyMap<number, string> = new Map([
   [500, "INTERNAL"],
 ]);
 
-/** What is no HTTP gets an answer too, if anybody is there to read it. */
+/** How long a client that was told why may take to read it, milliseconds. */
+const farewellMs = 1000;
+
+/** Status and code of what Node's parser or its clock says, by the end of its name. */
+const clientErrors: readonly (readonly [end: string, status: string, code: string])[] = [
+  ["_HEADER_OVERFLOW", "431 Request Header Fields Too Large", "TOO_LONG"],
+  ["_REQUEST_TIMEOUT", "408 Request Timeout", "TOO_SLOW"],
+];
+
+/** What is no HTTP, or never comes to its end, gets an answer too, if anybody is there to read it; then it is closed. */
 function clientErrorHandler(error: Error & { code?: string }, socket: Socket): void {
-  const isLong = error.code?.endsWith("_HEADER_OVERFLOW") === true;
-  const [status, code] = isLong
-    ? ["431 Request Header Fields Too Large", "TOO_LONG"]
-    : ["400 Bad Request", "BAD_REQUEST"];
-  const body = JSON.stringify({ code, message: error.message });
   if (!socket.writable || error.code === "ECONNRESET") return void socket.destroy();
+  const known = clientErrors.find(([end]) => error.code?.endsWith(end));
+  const [, status, code] = known ?? ["", "400 Bad Request", "BAD_REQUEST"];
+  const body = JSON.stringify({ code, message: error.message });
   const fields = `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}`;
-  socket.end(`HTTP/1.1 ${status}\r\n${fields}\r\nConnection: close\r\n\r\n${body}`);
+  const close = (): void => void socket.destroy();
+  setTimeout(close, farewellMs).unref();
+  socket.end(`HTTP/1.1 ${status}\r\n${fields}\r\nConnection: close\r\n\r\n${body}`, close);
 }
 
 /** An HTTP server within our limits, without a route yet. */

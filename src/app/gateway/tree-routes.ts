@@ -227,6 +227,8 @@ function indexOf({ host, request, reply }: Exchange, place: Place): Index | unde
   if (json === undefined) return html;
   const vary = reply.getHeader("vary");
   reply.header("vary", typeof vary === "string" ? `${vary}, accept` : "accept");
+  // Who names no JSON gets the page: what others get must not hang on how one of them asked.
+  if (html !== undefined && wishOf(request) === "") return html;
   const offered = html === undefined ? jsonTypes : ["text/html", ...jsonTypes];
   const [type] = new Negotiator(request).mediaTypes(offered);
   if (type === "text/html") return html;

@@ -37,6 +37,9 @@ interface Index {
   readonly expected: Expected;
 }
 
+/** What an index says of a file. */
+type Exact = Required<Pick<Expected, "size" | "sha256">>;
+
 interface Indices {
   readonly list: readonly Index[];
   /** Algorithms by whose hashes clients ask for indices. */
@@ -121,7 +124,7 @@ class Suite {
     return web.keep(addressBelow(url, path), { staging, path }, expected);
   }
 
-  async #pool(packages: ReadonlyMap<string, Required<Expected>>): Promise<void> {
+  async #pool(packages: ReadonlyMap<string, Exact>): Promise<void> {
     await parallel(packages, atOnceMax, async ([path, expected]) => {
       if (!(await this.#keep(path, expected)))
         throw new SourceError(
@@ -133,7 +136,7 @@ class Suite {
   /** The text that the suite's signature covers; a flat archive may have none. */
   async #release(): Promise<string | undefined> {
     const { url, staging, suite, keyring } = this.#use;
-    for (const name of releaseNames) await this.#keep(this.#dist + name);
+    for (const name of releaseNames) await this.#keep(this.#dist + name, { max: releaseBytesMax });
     const file = (name: string): string => staging.file(this.#dist + name);
     const has = (name: string): boolean => staging.has(this.#dist + name);
     const isNamed = has("InRelease") || has("Release");
@@ -161,7 +164,7 @@ class Suite {
   /** What a flat archive without a Release file may have. */
   #unnamed(): Indices {
     const names = ["Packages", "Sources"].flatMap((name) => forms.map((form) => name + form));
-    return { list: names.map((name) => ({ name, expected: {} })), hashes: [] };
+    return { list: names.map((name) => ({ name, expected: { max: indexBytesMax } })), hashes: [] };
   }
 
   /** What of the suite's indices is asked for, with what the Release file says of them. */
@@ -183,8 +186,11 @@ class Suite {
     const { components, architectures, progress } = this.#use;
     const all = (release.get("Components") ?? "").split(/\s+/);
     const component = all.find((one) => name.startsWith(`${one.replace(/^.*\//, "")}/`));
-    if (component !== undefined && components.length > 0 && !components.includes(component))
-      return false;
+    const isChosen = (one: string): boolean =>
+      components.length === 0 ||
+      components.includes(one) ||
+      components.includes(one.replace(/^.*\//, ""));
+    if (component !== undefined && !isChosen(component)) return false;
     const arch = architectureIn(name);
     // What is for all architectures comes with each of them.
     if (arch !== undefined && arch !== "all" && architectures.length > 0)
@@ -195,21 +201,27 @@ class Suite {
   }
 
   /** The files that the indices name, below the archive's root. */
-  async #packages({ list, hashes }: Indices): Promise<ReadonlyMap<string, Required<Expected>>> {
-    const wanted = new Map<string, Required<Expected>>();
+  async #packages({ list, hashes }: Indices): Promise<ReadonlyMap<string, Exact>> {
+    const wanted = new Map<string, Exact>();
     const groups = new Map<string, Index[]>();
     for (const index of list) {
       const stem = index.name.replace(/\.(gz|xz|bz2|lzma|zst)$/, "");
       groups.set(stem, [...(groups.get(stem) ?? []), index]);
     }
+    let isAny = false;
     for (const [stem, group] of groups) {
       const kind = /(?:^|\/)(Packages|Sources)$/.exec(stem)?.[1];
       const kept = await this.#index(group, hashes);
       if (kind === undefined || kept.length === 0) continue;
+      isAny = true;
       const text = await this.#text(kept);
       for (const [path, expected] of kind === "Sources" ? sourcesIn(text) : packagesIn(text))
         wanted.set(path, expected);
     }
+    if (!isAny)
+      throw new SourceError(
+        `${this.#use.url}: the suite ${this.#use.suite} has no Packages or Sources of what is asked for (--component, --arch)`,
+      );
     return wanted;
   }
 
@@ -282,7 +294,7 @@ async function plain(name: string, bytes: Buffer): Promise<Buffer> {
   return name.endsWith(".zst") ? run("zstd", ["-dc"], { input: bytes }) : bytes;
 }
 
-function* packagesIn(text: string): Generator<[string, Required<Expected>]> {
+function* packagesIn(text: string): Generator<[string, Exact]> {
   for (const about of paragraphsOf(text)) {
     const [path, sha256] = [about.get("Filename"), about.get("SHA256")];
     if (path === undefined || sha256 === undefined) continue;
@@ -290,7 +302,7 @@ function* packagesIn(text: string): Generator<[string, Required<Expected>]> {
   }
 }
 
-function* sourcesIn(text: string): Generator<[string, Required<Expected>]> {
+function* sourcesIn(text: string): Generator<[string, Exact]> {
   for (const about of paragraphsOf(text)) {
     for (const line of valuesOf(about, "Checksums-Sha256")) {
       const [sha256 = "", size, name = ""] = line.split(/\s+/);

@@ -1,5 +1,5 @@
 import { Parser } from "htmlparser2";
-import { nameFault } from "../../core/mirror/index.ts";
+import { nameFault, parsePath } from "../../core/mirror/index.ts";
 import {
   type Claim,
   type Doubt,
@@ -59,6 +59,18 @@ function below(page: string, link: string): Linked | undefined {
   return { name: isDirectory ? `${name}/` : name };
 }
 
+/** A name that can be in a tree, or none: what cannot is not gone into, as a listing may lead into itself for ever. */
+function nameIn(path: string, linked: Linked, { onOmitted }: Progress): string | undefined {
+  if (!("name" in linked)) {
+    onOmitted?.(`${path}/${linked.text}`, linked.fault);
+    return undefined;
+  }
+  const full = `${path === "" ? "" : `${path}/`}${linked.name.replace(/\/$/, "")}`;
+  if (parsePath(full).ok) return linked.name;
+  onOmitted?.(`${full.slice(0, 200)}…`, "the path is too long, or too deep");
+  return undefined;
+}
+
 /** A web server's directories, as its listings show them. */
 export class HttpSource implements Source {
   readonly #url: string;
@@ -90,8 +102,9 @@ export class HttpSource implements Source {
         throw new SourceError(`${this.#url} has more than ${directoriesMax} directories`);
       const prefix = path === "" ? "" : `${path}/`;
       for (const name of await this.#listing(web, path, progress)) {
-        if (name.endsWith("/")) left.push(`${prefix}${name.slice(0, -1)}`);
-        else files.add(`${prefix}${name}`);
+        const full = prefix + name.replace(/\/$/, "");
+        if (name.endsWith("/")) left.push(full);
+        else files.add(full);
       }
     }
     return files;
@@ -110,9 +123,8 @@ export class HttpSource implements Source {
     const names = new Set<string>();
     for (const link of linksOf(found.bytes.toString(), page)) {
       const linked = below(page, link);
-      if (linked === undefined) continue;
-      if ("name" in linked) names.add(linked.name);
-      else progress.onOmitted?.(`${path}/${linked.text}`, linked.fault);
+      const name = linked && nameIn(path, linked, progress);
+      if (name !== undefined) names.add(name);
     }
     const twice = [...names].find((name) => names.has(`${name}/`));
     if (twice !== undefined)

@@ -29,7 +29,10 @@ const packument = v.object({
   versions: v.record(
     v.string(),
     v.looseObject({
-      dist: v.looseObject({ tarball: v.string(), integrity: v.optional(v.string()) }),
+      dist: v.looseObject({
+        tarball: v.string(),
+        integrity: v.optional(v.pipe(v.string(), v.minLength(1))),
+      }),
     }),
   ),
   time: v.optional(v.record(v.string(), v.string())),

@@ -1,3 +1,4 @@
+import type { Stats } from "node:fs";
 import { lstat, mkdir, open, readdir, readFile, rename, rm, rmdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import * as v from "valibot";
@@ -12,12 +13,21 @@ export interface Validator {
   readonly size: number;
 }
 
-const validator = v.object({
+/** A validator, and the very file that it is of: an import that was broken off may have put another one there. */
+interface Kept extends Validator {
+  readonly file: string;
+}
+
+const kept = v.object({
   etag: v.optional(v.string()),
   modified: v.optional(v.string()),
   size: v.number(),
+  file: v.string(),
 });
-const validatorsFile = v.record(v.string(), validator);
+const validatorsFile = v.record(v.string(), kept);
+
+const identityOf = ({ ino, size, mtimeMs, ctimeMs }: Stats): string =>
+  [ino, size, mtimeMs, ctimeMs].join(" ");
 
 /**
  * Where an import collects what it brings, kept between its runs: content below {@link tree}, and beside it, where no name
@@ -26,11 +36,11 @@ const validatorsFile = v.record(v.string(), validator);
  */
 export class Staging {
   readonly #directory: string;
-  readonly #validators: Map<string, Validator>;
+  readonly #validators: Map<string, Kept>;
   readonly #kept = new Set<string>();
   #parts = 0;
 
-  private constructor(directory: string, validators: Map<string, Validator>) {
+  private constructor(directory: string, validators: Map<string, Kept>) {
     this.#directory = directory;
     this.#validators = validators;
   }
@@ -69,7 +79,7 @@ export class Staging {
   async validatorOf(path: string): Promise<Validator | undefined> {
     const known = this.#validators.get(path);
     const found = await lstat(this.file(path)).catch(() => undefined);
-    return found?.isFile() === true && found.size === known?.size ? known : undefined;
+    return found?.isFile() === true && identityOf(found) === known?.file ? known : undefined;
   }
 
   /** Puts what `write` writes to the file that it is given at the path, whole or not at all. */
@@ -84,7 +94,8 @@ export class Staging {
       const known = await write(part);
       await this.#makeWay(path);
       await rename(part, file);
-      if (known !== undefined) this.#validators.set(path, known);
+      if (known !== undefined)
+        this.#validators.set(path, { ...known, file: identityOf(await lstat(file)) });
     } finally {
       await rm(part, { force: true });
     }
@@ -132,7 +143,7 @@ export class Staging {
 }
 
 /** What cannot be read is forgotten: the files are fetched again. */
-async function readValidators(file: string): Promise<Map<string, Validator>> {
+async function readValidators(file: string): Promise<Map<string, Kept>> {
   const text = await readFile(file, "utf8").catch(() => "{}");
   try {
     return new Map(Object.entries(v.parse(validatorsFile, JSON.parse(text))));

@@ -29,6 +29,8 @@ export const atOnceMax = 6;
 /** What a download must come to. */
 export interface Expected {
   readonly size?: number;
+  /** Bytes that it may have where its size is not known. */
+  readonly max?: number;
   readonly sha256?: string;
 }
 
@@ -138,7 +140,7 @@ export class Web {
     body: Readable,
     { url, part, expected }: { readonly url: string; readonly part: string; expected: Expected },
   ): Promise<number> {
-    const max = expected.size ?? Number.POSITIVE_INFINITY;
+    const max = expected.size ?? expected.max ?? Number.POSITIVE_INFINITY;
     const hash = createHash("sha256");
     let length = 0;
     const count = new Transform({

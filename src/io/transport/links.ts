@@ -175,7 +175,7 @@ export class Links {
     if (this.#isClosed) return;
     const colon = peer.address.lastIndexOf(":");
     const socket = connect({
-      host: peer.address.slice(0, colon),
+      host: peer.address.slice(0, colon).replace(/^\[|\]$/g, ""),
       port: Number(peer.address.slice(colon + 1)),
       ...this.#certificate,
       minVersion: "TLSv1.3",
