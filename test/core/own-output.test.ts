@@ -5,6 +5,7 @@ import { fitsPayload, PayloadQueue } from "../../src/core/acceptance/dag/payload
 import {
   type AcceptedBatch,
   encodePayload,
+  messagesOf,
   readPayload,
   type Segment,
   segmentOf,
@@ -124,6 +125,25 @@ describe("a host's own blocks are valid, whatever waits", () => {
       assert.ok(verifyBlock(own.wire, cast.court.dag, cast.verifier).ok);
     const known = driven.effects.filter(({ type }) => type === "evidence").length;
     assert.equal(known, limits.evidencePerHostMax, "so many of one writer, and no more");
+  });
+
+  test("a short proof goes first, however many long ones were found before", () => {
+    const driven = new Driven(0).meet();
+    const bad = (round: number, bytes: number): void => {
+      const payload = Buffer.alloc(bytes, 0xff);
+      driven.hear(3, { type: "block", wire: blockOf(cast, { author: 3, round, payload }).wire });
+    };
+    for (let round = 1; round <= 8; round++) bad(round, limits.evidenceBytesMax - 2000);
+    bad(9, 10);
+    const segment = driven.host.repute?.proofs.due(driven.nowMs + 60_000);
+    assert.ok(segment !== undefined);
+    const [first] = messagesOf(segment);
+    assert.ok(first !== undefined && first.length < 2000, `${first?.length} bytes come first`);
+    assert.equal(
+      driven.host.repute?.proofs.due(driven.nowMs + 60_100),
+      undefined,
+      "the next one does not take its place",
+    );
   });
 
   test("what is said again while nothing is ordered takes the place of what was said before", () => {

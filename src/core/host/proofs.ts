@@ -19,6 +19,8 @@ import {
 } from "../mirror/index.ts";
 import { decodeFound, encodeFound } from "./found-evidence.ts";
 
+/** Between two handings in: the newest takes the place of what is not in a block yet, milliseconds. */
+const apartMs = 500;
 /** A proof that was not ordered for so long is handed in again, milliseconds. */
 const orderedWithinMs = 10_000;
 /** All reporters of a misdeed find it at once: each waits for those before it, so that one proof is ordered, not n. */
@@ -59,6 +61,7 @@ export class Proofs {
   readonly #strangers = new Allowance<Teller>(strangers);
   readonly #judged = new Map<Digest, Result<Verdict>>();
   #isDirty = false;
+  #nextMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: {
     readonly self: Author;
@@ -173,13 +176,12 @@ export class Proofs {
   /** What is to be ordered now: those proofs whose turn it is, as many as one payload takes. */
   due(atMs: number): Segment | undefined {
     let due: { readonly segment: Segment; readonly chosen: readonly Pending[] } | undefined;
-    for (const [offence, pending] of this.#pending) {
-      if (atMs < this.#turnMs(pending)) continue;
-      if (this.#hasEnough(pending.verdict.culprit)) {
-        this.#pending.delete(offence);
-        this.#isDirty = true;
-        continue;
-      }
+    // The short ones first: one proof convicts, and whoever signs long ones must not keep the others waiting.
+    const byLength = [...this.#pending].sort(
+      ([, a], [, b]) => a.verdict.wire.length - b.verdict.wire.length,
+    );
+    for (const [offence, pending] of byLength) {
+      if (atMs < this.#turnMs(pending) || this.#isNeedless(offence, pending)) continue;
       const chosen = [...(due?.chosen ?? []), pending];
       const wires = chosen.map(({ verdict }) => verdict.wire);
       const segment = segmentOf(messageKinds.evidence, wires);
@@ -189,14 +191,24 @@ export class Proofs {
       if (pending.verdict.author === undefined) this.#strangers.take(pending.teller, atMs);
       if (chosen.length === limits.evidencePerHostMax) break;
     }
+    if (due !== undefined) this.#nextMs = atMs + apartMs;
     return due?.segment;
+  }
+
+  /** The order has as many of the culprit's misdeeds as it takes: another one is forgotten. */
+  #isNeedless(offence: string, { verdict }: Pending): boolean {
+    if (!this.#hasEnough(verdict.culprit)) return false;
+    this.#pending.delete(offence);
+    this.#isDirty = true;
+    return true;
   }
 
   #turnMs(pending: Pending): number {
     const { verdict, submittedMs, fromMs, teller } = pending;
     if (!fitsOrder(verdict.wire)) return Number.POSITIVE_INFINITY;
     const ownMs = submittedMs === undefined ? fromMs : submittedMs + orderedWithinMs;
-    return verdict.author === undefined ? Math.max(ownMs, this.#strangers.readyMs(teller)) : ownMs;
+    const readyMs = verdict.author === undefined ? this.#strangers.readyMs(teller) : ownMs;
+    return Math.max(ownMs, readyMs, this.#nextMs);
   }
 
   /** When {@link due} should be asked again. */
