@@ -7,6 +7,7 @@ import {
 } from "../src/core/acceptance/index.ts";
 import type { Author, Digest } from "../src/core/base/index.ts";
 import { verifyNote } from "../src/core/crypto/index.ts";
+import { fitsOrder, type Verdict } from "../src/core/evidence/index.ts";
 import { dagConfigOf, decodeMessage, type HostRecovery } from "../src/core/host/index.ts";
 import {
   type Appended,
@@ -229,9 +230,10 @@ export class Check implements Checks {
   }
 
   /** An honest host holds a proof that the order may not have yet. */
-  found(host: Named, proof: Proof): void {
+  found(host: Named, proof: Verdict): void {
     this.evidence(host, proof);
-    if (!host.isHonest || proof.author === undefined) return;
+    // One that is too long for the order convicts only where it was found.
+    if (!host.isHonest || proof.author === undefined || !fitsOrder(proof.wire)) return;
     const { life, id } = host;
     this.#found.push({ id, life, author: proof.author, atMs: this.#world.scheduler.nowMs });
   }

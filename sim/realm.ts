@@ -46,7 +46,7 @@ export interface Checks {
   certified(host: Named, due: DueRecord, note: string): void;
   height(host: Named, record: Extract<MirrorEvent, { type: "height" }>["record"]): void;
   finished(host: Named, event: Extract<MirrorEvent, { type: "finished" }>): void;
-  found(host: Named, proof: Proof): void;
+  found(host: Named, proof: Verdict): void;
   convicted(host: Named, proof: Proof): void;
   disconnected(host: Named, peer: Author, code: string): void;
   sent(host: NamedWriter, frame: Uint8Array): void;
