@@ -427,8 +427,8 @@ export const mutants = [
   },
   {
     file: "core/mirror/tree.js",
-    find: "if (direct !== undefined && !meetsExpectation(old, direct))",
-    put: "if (false)",
+    find: "direct === undefined || meetsExpectation(leafOf(old), direct)",
+    put: "true",
     says: "conflicts are not seen",
   },
   {
@@ -526,8 +526,8 @@ export const mutants = [
   },
   {
     file: `${dag}/pacing.js`,
-    find: ".slice(0, this.#most)",
-    put: "",
+    find: "...others.slice(0, left)",
+    put: "...others",
     says: "any number of late writers is not waited for",
   },
   {
