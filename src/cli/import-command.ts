@@ -20,7 +20,7 @@ import {
   withOutput,
   withTrust,
 } from "./context.ts";
-import type { Omission } from "./omissions.ts";
+import { Omissions } from "./omissions.ts";
 import { bytesText, note, progressBar } from "./output.ts";
 import { maxDeleteOption, type PublishFlags, publish } from "./publish-commands.ts";
 
@@ -109,7 +109,7 @@ async function importOnce(spec: SourceSpec, tree: string, flags: ImportFlags): P
   const source = await openSource(spec, selectionOf(flags));
   const bar = progressBar("fetching");
   let [files, bytes] = [0, 0];
-  const omitted: Omission[] = [];
+  const omissions = new Omissions();
   const show = (): void => bar.update(files, Math.max(files, 1));
   const directory = await source
     .bring(stagingOf(spec, tree, flags), {
@@ -121,7 +121,7 @@ async function importOnce(spec: SourceSpec, tree: string, flags: ImportFlags): P
         bytes += more;
       },
       onNote: (text) => note(`note: ${text}`),
-      onOmitted: (path, why) => void omitted.push({ path, why }),
+      onOmitted: omissions.add,
     })
     .finally(() => bar.stop());
   if (flags.output !== "json") note(`${files} files fetched from ${spec.url}, ${bytesText(bytes)}`);
@@ -131,7 +131,7 @@ async function importOnce(spec: SourceSpec, tree: string, flags: ImportFlags): P
     ...options,
     delete: flags.keep !== true,
     patienceS: flags.patience,
-    omitted,
+    omissions,
     ...(from === undefined ? {} : { source: from }),
   });
 }

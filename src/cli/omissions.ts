@@ -2,25 +2,29 @@ import { LocalTreeError } from "../app/client/index.ts";
 import { note } from "./output.ts";
 
 /** Something that a tree cannot hold, and why. */
-export interface Omission {
+interface Omission {
   readonly path: string;
   readonly why: string;
 }
 
-/** So many are named on a terminal; JSON has them all. */
+/** So many are named on a terminal. */
 const namedMax = 20;
+/** So many are kept, and named in JSON; more are counted. */
+const keptMax = 10_000;
 
 /** What is left out of a tree: nothing is left out silently. */
 export class Omissions {
-  readonly #omitted: Omission[];
+  readonly #omitted: Omission[] = [];
   readonly #empty: string[] = [];
+  #omittedCount = 0;
+  #emptyCount = 0;
 
-  constructor(omitted: readonly Omission[] = []) {
-    this.#omitted = [...omitted];
-  }
-
-  readonly add = (path: string, why: string): void => void this.#omitted.push({ path, why });
-  readonly addEmpty = (path: string): void => void this.#empty.push(path);
+  readonly add = (path: string, why: string): void => {
+    if (this.#omittedCount++ < keptMax) this.#omitted.push({ path, why });
+  };
+  readonly addEmpty = (path: string): void => {
+    if (this.#emptyCount++ < keptMax) this.#empty.push(path);
+  };
 
   get json(): {
     readonly omitted?: readonly Omission[];
@@ -36,16 +40,17 @@ export class Omissions {
   tell(directory: string, isStrict: boolean): void {
     for (const { path, why } of this.#omitted.slice(0, namedMax))
       note(`left out: ${JSON.stringify(path)}: ${why}`);
-    const more = this.#omitted.length - namedMax;
+    const more = this.#omittedCount - namedMax;
     if (more > 0) note(`left out: ${more} more`);
-    const [first, ...others] = this.#empty;
+    const [first] = this.#empty;
+    const others = this.#emptyCount - 1;
     if (first !== undefined)
       note(
-        `a tree has no empty directories; not in it: ${JSON.stringify(first)}${others.length > 0 ? ` and ${others.length} more` : ""}`,
+        `a tree has no empty directories; not in it: ${JSON.stringify(first)}${others > 0 ? ` and ${others} more` : ""}`,
       );
-    if (isStrict && this.#omitted.length > 0)
+    if (isStrict && this.#omittedCount > 0)
       throw new LocalTreeError(
-        `${this.#omitted.length} of what ${directory} has cannot be in a tree; nothing was published. Leave it out there, or publish the rest with --no-strict`,
+        `${this.#omittedCount} of what ${directory} has cannot be in a tree; nothing was published. Leave it out there, or publish the rest with --no-strict`,
       );
   }
 }

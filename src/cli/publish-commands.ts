@@ -35,7 +35,7 @@ import {
   withOutput,
   withTrust,
 } from "./context.ts";
-import { type Omission, Omissions } from "./omissions.ts";
+import { Omissions } from "./omissions.ts";
 import { bytesText, note, progressBar, say, sayJson, sayTable } from "./output.ts";
 
 /** Verbs for publishers and administrators. */
@@ -100,7 +100,7 @@ function headToChange(client: MirrorClient): Promise<VerifiedHead | undefined> {
 /** Of an import whose bytes the writers are to see at their source. */
 interface Witnessing {
   /** What was left out before. */
-  readonly omitted?: readonly Omission[];
+  readonly omissions?: Omissions;
   readonly source?: UpdateSource;
   readonly patienceS?: number;
 }
@@ -173,7 +173,7 @@ async function readLocal(
 ): Promise<LocalRead> {
   const bar = progressBar("reading");
   const cache = await cacheOf(directory, options);
-  const omissions = new Omissions(options.omitted);
+  const { omissions = new Omissions() } = options;
   const local = await scanDirectory(directory, {
     onFile: (done, total) => bar.update(done, total),
     onOmitted: omissions.add,

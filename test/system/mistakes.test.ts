@@ -112,16 +112,14 @@ describe("mistakes that people make, and what they are told", () => {
     ]);
   });
 
-  test("a long listing is a table as soon as it is here", async () => {
+  test("a long listing is one table, however many parts it is laid out in", async () => {
     mkdirSync(at("long"));
     for (let i = 0; i < 3000; i++) writeFileSync(at("long", `name-${i}-漢`), "");
     await net.must("publish", at("long"), "long");
-    const startedMs = performance.now();
     const lines = (await net.must("ls", "long")).trimEnd().split("\n");
     assert.equal(lines.length, 3001);
     const columns = lines.slice(1).map((line) => line.indexOf("name-"));
     assert.equal(new Set(columns).size, 1, "names stand in one column");
-    assert.ok(performance.now() - startedMs < 20_000);
   });
 
   test("readers do not say that they sign nothing", async () => {

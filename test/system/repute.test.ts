@@ -123,6 +123,8 @@ describe("a writer that signs two blocks for one round", () => {
     await Promise.all([...net.hosts.values()].map((host) => host.start()));
     await appendVia(net.host("w0"), "after");
     for (const at of honest) {
+      const metrics = await (await fetch(`${at.host.admin}/metrics`)).text();
+      assert.match(metrics, /^smalti_evidence_total\{[^}]*offender="w3"\} [1-9]/m, "alerts go on");
       assert.deepEqual(await convictionAt(at, "w3"), before, at.host.name);
       const rows = await evidenceOf(at);
       assert.deepEqual(new Set(rows.map(({ id }) => id)), new Set(ids), at.host.name);

@@ -182,8 +182,8 @@ export async function* tailMessages(
 const tailPatienceMs = 5000;
 
 /**
- * {@link tailMessages} of whichever server answers: when it goes away or hangs, another one goes on at the next index.
- * Throws when none answers.
+ * {@link tailMessages} of whichever server answers: when it goes away, hangs or refuses, another one goes on at the next
+ * index. Throws when none answers, or all in a row fail without a message.
  */
 export async function* tailOfAny(
   servers: readonly string[],
@@ -191,11 +191,17 @@ export async function* tailOfAny(
   signal: AbortSignal,
 ): AsyncGenerator<LoggedMessage> {
   let next = from;
+  let failed = 0;
   for (let left = servers; !signal.aborted; ) {
     const { server } = await askAny(left, isThere);
-    for await (const message of tailWhileThere(server, next, signal)) {
-      yield message;
-      next = message.index + 1;
+    try {
+      for await (const message of tailWhileThere(server, next, signal)) {
+        yield message;
+        next = message.index + 1;
+        failed = 0;
+      }
+    } catch (error) {
+      if (++failed >= servers.length) throw error;
     }
     // The others first.
     left = [...servers.filter((one) => one !== server), server];
@@ -203,7 +209,7 @@ export async function* tailOfAny(
   }
 }
 
-/** {@link tailMessages} until the server goes away or hangs; throws where it refuses. */
+/** {@link tailMessages} until the server goes away or hangs; throws where it refuses, or sends what cannot be read. */
 async function* tailWhileThere(
   server: string,
   from: number,
@@ -216,7 +222,7 @@ async function* tailWhileThere(
   try {
     yield* tailMessages(server, from, stop.signal);
   } catch (error) {
-    if (error instanceof ServerError && error.status >= 400 && error.status < 500) throw error;
+    if (error instanceof ServerError) throw error;
   } finally {
     clearInterval(watch);
     stop.abort();

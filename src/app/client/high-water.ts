@@ -76,6 +76,28 @@ const markSchema = v.object({
   note: v.string(),
 });
 
+/** In the largest unit of which there are two. */
+function ageText(seconds: number): string {
+  const units = [
+    ["days", 86_400],
+    ["hours", 3600],
+    ["minutes", 60],
+  ] as const;
+  const [name, length] = units.find(([, one]) => seconds >= 2 * one) ?? ["s", 1];
+  return `${Math.round(seconds / length)} ${name}`;
+}
+
+/** The newest that is shown was last vouched for too long ago. */
+export function staleHead(
+  height: number,
+  { ageS, allowedS }: { readonly ageS: number; readonly allowedS: number },
+): StaleError {
+  return new StaleError(
+    "STALE",
+    `the newest state is height ${height}, and the writers last vouched for it ${ageText(ageS)} ago (allowed: ${ageText(allowedS)}): the network stands still, these servers hold back what is newer, or this machine's clock is wrong`,
+  );
+}
+
 /** The mark of one network in a file; replaced as a whole, synced before it counts. */
 export class MarkFile implements MarkStore {
   readonly path: string;

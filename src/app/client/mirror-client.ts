@@ -21,7 +21,7 @@ import {
   readPathProof,
 } from "../../core/proof/index.ts";
 import { ContentClient } from "./content-client.ts";
-import { compareWithMark, type MarkStore, Marks, markOf, StaleError } from "./high-water.ts";
+import { compareWithMark, type MarkStore, Marks, markOf, staleHead } from "./high-water.ts";
 import { rootOfLeaves } from "./local-root.ts";
 import { convictedAmong } from "./proven-lie.ts";
 import { type PoolOptions, smallHedgeMs, wrong } from "./server-pool.ts";
@@ -42,17 +42,6 @@ const readMax = 4096;
 const graceMs = 1500;
 
 const dayS = 86_400;
-
-/** In the largest unit of which there are two. */
-function ageText(seconds: number): string {
-  const units = [
-    ["days", 86_400],
-    ["hours", 3600],
-    ["minutes", 60],
-  ] as const;
-  const [name, length] = units.find(([, one]) => seconds >= 2 * one) ?? ["s", 1];
-  return `${Math.round(seconds / length)} ${name}`;
-}
 
 interface SmallAsk {
   readonly patienceMs: number;
@@ -119,17 +108,14 @@ export class MirrorClient extends ContentClient {
 
   /**
    * The newest among what all servers can prove: one stale server cannot hold a client back. Never older than one that
-   * was seen before, nor than its age allows. Throws {@link StaleError}, ForkError, {@link NoHonestServerError}.
+   * was seen before, nor than its age allows. Throws StaleError, ForkError, {@link NoHonestServerError}.
    */
   async newestHead(): Promise<VerifiedHead> {
     const newest = (await this.#newestShown()) ?? (await this.head());
     await this.#admit(newest);
     const ageS = Math.floor(Date.now() / 1000) - newest.leaseS;
     if (ageS <= this.#maxAgeS) return newest;
-    throw new StaleError(
-      "STALE",
-      `the newest state is height ${newest.height}, and the writers last vouched for it ${ageText(ageS)} ago (allowed: ${ageText(this.#maxAgeS)}): the network stands still, these servers hold back what is newer, or this machine's clock is wrong`,
-    );
+    throw staleHead(newest.height, { ageS, allowedS: this.#maxAgeS });
   }
 
   async #newestShown(): Promise<VerifiedHead | undefined> {

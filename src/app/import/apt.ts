@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { promisify } from "node:util";
 import { gunzip } from "node:zlib";
+import { limits } from "../../core/base/index.ts";
 import { run } from "./command.ts";
 import { paragraphsOf, valuesOf } from "./deb822.ts";
 import {
@@ -203,13 +204,8 @@ class Suite {
   /** The files that the indices name, below the archive's root. */
   async #packages({ list, hashes }: Indices): Promise<ReadonlyMap<string, Exact>> {
     const wanted = new Map<string, Exact>();
-    const groups = new Map<string, Index[]>();
-    for (const index of list) {
-      const stem = index.name.replace(/\.(gz|xz|bz2|lzma|zst)$/, "");
-      groups.set(stem, [...(groups.get(stem) ?? []), index]);
-    }
     let isAny = false;
-    for (const [stem, group] of groups) {
+    for (const [stem, group] of formsOf(list)) {
       const kind = /(?:^|\/)(Packages|Sources)$/.exec(stem)?.[1];
       const kept = await this.#index(group, hashes);
       if (kind === undefined || kept.length === 0) continue;
@@ -217,6 +213,8 @@ class Suite {
       const text = await this.#text(kept);
       for (const [path, expected] of kind === "Sources" ? sourcesIn(text) : packagesIn(text))
         wanted.set(path, expected);
+      if (wanted.size > limits.changesMax)
+        throw new SourceError(`${this.#use.url} names more than ${limits.changesMax} packages`);
     }
     if (!isAny)
       throw new SourceError(
@@ -257,6 +255,18 @@ class Suite {
       await this.#keep(named, { size: bytes.length, sha256 });
     }
   }
+}
+
+/** Indices by their names without what says how they are compressed. */
+function formsOf(list: readonly Index[]): ReadonlyMap<string, readonly Index[]> {
+  const groups = new Map<string, Index[]>();
+  for (const index of list) {
+    const stem = index.name.replace(/\.(gz|xz|bz2|lzma|zst)$/, "");
+    const group = groups.get(stem);
+    if (group === undefined) groups.set(stem, [index]);
+    else group.push(index);
+  }
+  return groups;
 }
 
 /** The architecture that an index is for, `source` for source packages. */

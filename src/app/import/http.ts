@@ -1,4 +1,5 @@
 import { Parser } from "htmlparser2";
+import { limits } from "../../core/base/index.ts";
 import { nameFault, parsePath } from "../../core/mirror/index.ts";
 import {
   type Claim,
@@ -12,7 +13,6 @@ import { Staging } from "./staging.ts";
 import { addressBelow, atOnceMax, Web } from "./web.ts";
 
 const pageBytesMax = 64 * 1024 * 1024;
-const directoriesMax = 1_000_000;
 
 /** Addresses that a page links to, absolute. */
 export function linksOf(html: string, page: string): string[] {
@@ -98,8 +98,8 @@ export class HttpSource implements Source {
     const files = new Set<string>();
     const left = [""];
     for (let i = 0, path = left[0]; path !== undefined; i++, path = left[i]) {
-      if (i > directoriesMax)
-        throw new SourceError(`${this.#url} has more than ${directoriesMax} directories`);
+      if (i > limits.changesMax || files.size > limits.changesMax)
+        throw new SourceError(`${this.#url} has more than ${limits.changesMax} paths`);
       const prefix = path === "" ? "" : `${path}/`;
       for (const name of await this.#listing(web, path, progress)) {
         const full = prefix + name.replace(/\/$/, "");
