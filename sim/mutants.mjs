@@ -908,7 +908,7 @@ export const mutants = [
   },
   {
     file: `${dag}/proposer.js`,
-    find: "this.#parts.absence.missed(author, round - 1);",
+    find: "this.#parts.absence.missed(author, round);",
     put: ";",
     says: "who leaves out rounds is waited for each time",
   },

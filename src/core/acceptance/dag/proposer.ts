@@ -25,6 +25,9 @@ export interface DagSigner {
   sign(message: Uint8Array): Uint8Array;
 }
 
+/** Rounds after its last block in which a writer that does not come is one that leaves rounds out. */
+const leftOutMost = 16;
+
 /** How long a commit vote waits for payload to travel with, milliseconds. */
 const voteDelayMs = 20;
 
@@ -189,9 +192,14 @@ export class Proposer {
       if (isWanted) this.#waitedIn = round;
       return true;
     }
-    if (this.#waitedIn === round)
-      for (const author of missing) this.#parts.absence.missed(author, round - 1);
+    if (this.#waitedIn === round) for (const author of missing) this.#missed(author, round - 1);
     return false;
+  }
+
+  /** Who was here a moment ago leaves rounds out; who was not may be away, or be catching up, and is no truant. */
+  #missed(author: Author, round: number): void {
+    const newest = this.#parts.graph.newestOf(author, Number.POSITIVE_INFINITY)?.ref.round ?? 0;
+    if (round - newest <= leftOutMost) this.#parts.absence.missed(author, round);
   }
 
   /** A quorum listens: what is proposed will be built upon. */
