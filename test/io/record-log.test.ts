@@ -62,6 +62,31 @@ describe("record log", () => {
     await log.close();
   });
 
+  test("a reader finds the same in any order, also what was appended or was not whole when it read along", async () => {
+    const positions = await filled(100, 3000);
+    const log = await reopen(positions.at(-1), 3000);
+    const reader = log.reader();
+    const found = async (i: number): Promise<Buffer> =>
+      Buffer.from((await reader.read(positions[i] ?? start)).bytes);
+    for (const i of [...Array(100).keys(), 99, 0, 50, 49, 51, 3])
+      assert.deepEqual(await found(i), bytesOf(i));
+    const large = Buffer.alloc(300_000, "large");
+    const [at, next] = [log.append(1, large), log.append(1, bytesOf(7))];
+    await log.sync();
+    assert.deepEqual(Buffer.from((await reader.read(at)).bytes), large);
+    assert.deepEqual(Buffer.from((await reader.read(next)).bytes), bytesOf(7));
+    const { segment, offset } = positions[8] ?? start;
+    await flipByte(file(segment), offset + 12, 1);
+    await found(7);
+    await flipByte(file(segment), offset + 12, 1);
+    assert.deepEqual(await found(8), bytesOf(8));
+    await flipByte(file(segment), offset + 12, 1);
+    await found(99);
+    await assert.rejects(found(8), isCorrupt(file(segment)));
+    assert.deepEqual(await found(9), bytesOf(9));
+    await log.close();
+  });
+
   test("a tail torn at any byte is cut off to the last whole record, and appending goes on", async () => {
     const positions = await filled(6);
     const size = (await stat(file(0))).size;

@@ -30,7 +30,9 @@ import type { Position, RecordLog, StateStore } from "../../io/ports/index.ts";
 const certificateEvery = { commits: 50, bytes: 1 << 20 };
 
 /** Commits in one answer: a host that is behind catches up faster than the others go on. */
-const farMax = 100;
+const farMax = 500;
+
+type Reader = Pick<RecordLog, "read">;
 
 const commitKey = (index: number): string => `c/${padded(index)}`;
 const certificateKey = (index: number): string => `v/${padded(index)}`;
@@ -152,15 +154,16 @@ export class CommitArchive {
 
   /** `undefined` where something is missing, or the chain is too long for an answer. */
   async #between(after: number, last: number): Promise<RangeCommit[] | undefined> {
+    const log = this.#log.reader();
     const commits: RangeCommit[] = [];
     let [bytes, chainBytes] = [0, 0];
     if (last - after > limits.syncCommitsMax) return undefined;
     for (let index = after + 1; index <= last; index++) {
-      const found = await this.#recordOf(index);
+      const found = await this.#recordOf(log, index);
       chainBytes += found?.bytes ?? 0;
       if (found === undefined || chainBytes > limits.syncBytesMax) return undefined;
       const isFull = commits.length > 0 && bytes > limits.syncBytesMax;
-      const blocks = isFull ? undefined : await this.#wiresOf(found.entry);
+      const blocks = isFull ? undefined : await wiresOf(log, found.entry);
       for (const wire of blocks ?? []) bytes += wire.length;
       commits.push({ commit: found.commit, blocks });
     }
@@ -168,21 +171,16 @@ export class CommitArchive {
   }
 
   async #recordOf(
+    log: Reader,
     index: number,
   ): Promise<
     { readonly entry: CommitEntry; readonly commit: Commit; readonly bytes: number } | undefined
   > {
     const entry = this.commit(index);
     if (entry === undefined) return undefined;
-    const { bytes } = await this.#log.read(entry.record);
+    const { bytes } = await log.read(entry.record);
     const commit = read(bytes, commitShape, "commit");
     return commit.ok ? { entry, commit: commit.value, bytes: bytes.length } : undefined;
-  }
-
-  async #wiresOf(entry: CommitEntry): Promise<Uint8Array[]> {
-    const wires: Uint8Array[] = [];
-    for (const position of entry.blocks) wires.push((await this.#log.read(position)).bytes);
-    return wires;
   }
 
   /** The farthest certificate that an answer reaches, and the next one, should the way to the first be too long. */
@@ -219,14 +217,15 @@ export class CommitArchive {
 
   /** What was accepted after a commit, up to another one, as far as it is here and as one answer takes it. */
   async batches(after: number, until: number): Promise<AcceptedBatch[]> {
+    const log = this.#log.reader();
     const batches: AcceptedBatch[] = [];
     let bytes = 0;
     for (let index = after + 1; index <= until && bytes <= limits.syncBytesMax; index++) {
       const entry = this.commit(index);
-      const record = entry && (await this.#log.read(entry.record)).bytes;
+      const record = entry && (await log.read(entry.record)).bytes;
       const commit = record && read(record, commitShape, "commit");
       if (record === undefined || !commit?.ok) break;
-      const blocks = await this.blocksOf(index);
+      const blocks = await this.blocksOf(index, log);
       for (const { wire } of blocks) bytes += wire.length;
       batches.push(batchOf({ commit: commit.value, digest: commitDigest(record) }, blocks));
     }
@@ -234,12 +233,18 @@ export class CommitArchive {
   }
 
   /** The blocks of a commit, in their order. */
-  async blocksOf(index: number): Promise<VerifiedBlock[]> {
+  async blocksOf(index: number, log: Reader = this.#log): Promise<VerifiedBlock[]> {
     const blocks: VerifiedBlock[] = [];
     for (const position of this.commit(index)?.blocks ?? []) {
-      const block = blockFromWire((await this.#log.read(position)).bytes);
+      const block = blockFromWire((await log.read(position)).bytes);
       if (block.ok) blocks.push(block.value);
     }
     return blocks;
   }
+}
+
+async function wiresOf(log: Reader, entry: CommitEntry): Promise<Uint8Array[]> {
+  const wires: Uint8Array[] = [];
+  for (const position of entry.blocks) wires.push((await log.read(position)).bytes);
+  return wires;
 }

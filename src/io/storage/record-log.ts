@@ -1,6 +1,5 @@
 import { constants } from "node:fs";
 import { join } from "node:path";
-import { crc32 } from "node:zlib";
 import { limits } from "../../core/base/index.ts";
 import { nodeFiles } from "../files/index.ts";
 import {
@@ -11,24 +10,22 @@ import {
   type RecordLog,
   StorageError,
 } from "../ports/index.ts";
+import {
+  checked,
+  checksum,
+  corrupt,
+  headBytes,
+  RecordReader,
+  type Segment,
+} from "./record-reader.ts";
 
-/** length u32 · type u8 · crc32 u32 (over type and bytes), big-endian. */
-const headBytes = 9;
 const recordBytesMax = 2 ** 31 - 1;
+/** Bytes that are read at once where one record is asked for, and where many are that were written one after another. */
+const readAlong = { one: 4096, many: 1 << 17 };
 const scanChunkBytes = 1 << 20;
-
-interface Segment {
-  readonly number: number;
-  readonly path: string;
-  readonly handle: OpenFile;
-}
 
 function segmentName(number: number): string {
   return `${number.toString(16).padStart(8, "0")}.log`;
-}
-
-function checksum(type: number, bytes: Uint8Array): number {
-  return crc32(bytes, crc32(Uint8Array.of(type)));
 }
 
 export interface RecordLogOptions {
@@ -179,19 +176,12 @@ export class FileRecordLog implements RecordLog {
     }
   }
 
-  async read(position: Position): Promise<LogRecord> {
-    const segment = this.#segments[position.segment];
-    if (segment === undefined)
-      throw corrupt(this.#options.directory, position.offset, "there is no such segment");
-    const head = Buffer.alloc(headBytes);
-    await readFully(segment, head, position.offset);
-    const length = head.readUInt32BE(0);
-    const available = (await segment.handle.stat()).size - position.offset - headBytes;
-    if (length > available)
-      throw corrupt(segment.path, position.offset, "the record is longer than the file");
-    const bytes = Buffer.allocUnsafe(length);
-    await readFully(segment, bytes, position.offset + headBytes);
-    return checked(segment, { head, bytes, offset: position.offset });
+  read(position: Position): Promise<LogRecord> {
+    return new RecordReader(this.#segments, readAlong.one).read(position);
+  }
+
+  reader(): RecordReader {
+    return new RecordReader(this.#segments, readAlong.many);
   }
 
   /**
@@ -324,27 +314,9 @@ async function* scanSegment(
   }
 }
 
-function checked(
-  segment: Segment,
-  {
-    head,
-    bytes,
-    offset,
-  }: { readonly head: Buffer; readonly bytes: Buffer; readonly offset: number },
-): LogRecord {
-  const type = head.readUInt8(4);
-  if (head.readUInt32BE(5) !== checksum(type, bytes))
-    throw corrupt(segment.path, offset, "the checksum does not hold");
-  return { position: { segment: segment.number, offset }, type, bytes };
-}
-
 async function readFully(segment: Segment, into: Buffer, at: number): Promise<void> {
   const { bytesRead } = await segment.handle.read(into, 0, into.length, at);
   if (bytesRead !== into.length) throw corrupt(segment.path, at, "the file ends too early");
-}
-
-function corrupt(path: string, offset: number, why: string): StorageError {
-  return new StorageError("STORAGE_LOG_CORRUPT", `${path} is damaged at byte ${offset}: ${why}`);
 }
 
 function messageOf(error: unknown): string {
