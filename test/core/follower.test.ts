@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { planOf, World } from "../../sim/index.ts";
-import { cosign, writeNote } from "../../src/core/crypto/index.ts";
+import { cosign, leaseOf, writeNote } from "../../src/core/crypto/index.ts";
 import { FollowerHost, initialState } from "../../src/core/host/index.ts";
 import type { DueRecord } from "../../src/core/mirror/index.ts";
 
@@ -32,8 +32,8 @@ function reader(commit: number): FollowerHost {
   });
 }
 
-function noteOf(root: Uint8Array, writers: readonly number[]): string {
-  const checkpoint = { origin: network.origin, size, root };
+function noteOf(root: Uint8Array, writers: readonly number[], at = size): string {
+  const checkpoint = { origin: network.origin, size: at, root };
   const lines = writers.map((author) => {
     const name = network.cosigners[author]?.name ?? "";
     return cosign(checkpoint, { name, signer: signatures.signer(`w${author} cosign`), timeS: 9 });
@@ -51,6 +51,34 @@ test("a reader takes what a quorum cosigned and it computed too, and nothing els
   assert.equal(saidOf(noteOf(own, [0, 1])), "NO_QUORUM");
   assert.equal(saidOf(noteOf(own, [0, 1, 1])), "NO_QUORUM");
   assert.equal(saidOf(noteOf(Buffer.alloc(32, 2), [0, 1, 2])), "STATE_DIVERGED");
+});
+
+test("only what was verified is kept of a note: lines of unknown keys, repeated and invalid ones are not passed on", () => {
+  const good = noteOf(own, [0, 1, 2]);
+  const [, , , , line = ""] = good.split("\n");
+  const blob = Buffer.from(line.split(" ").at(-1) ?? "", "base64");
+  // Another signature of a known key, of a time long after: who counted it would ask for nothing more.
+  const later = Buffer.from(blob);
+  later.writeUIntBE(2 ** 40, 6, 6);
+  const name = network.cosigners[0]?.name ?? "";
+  const bent = `${good}— stranger ${blob.toString("base64")}\n— ${name} ${later.toString("base64")}\n${line}\n`;
+  const said = reader(7).onCheckpoint(bent);
+  assert.ok(said.ok);
+  const certified = said.value.find(({ type }) => type === "certified");
+  assert.ok(certified?.type === "certified");
+  assert.equal(certified.note, good);
+  assert.equal(leaseOf(certified.note, network.quorum), 9);
+});
+
+test("while newer and newer checkpoints come, the nearest one stays to be compared", () => {
+  const host = reader(7);
+  const sizes: (number | undefined)[] = [];
+  for (const later of [size + 3, size + 6, size + 9]) {
+    assert.ok(host.onCheckpoint(noteOf(own, [0, 1, 2], later)).ok);
+    sizes.push(host.waiting?.size);
+  }
+  assert.deepEqual(sizes, [size + 3, size + 6, size + 9], "the newest is asked for no more");
+  assert.deepEqual(host.awaited, [size + 3, size + 9]);
 });
 
 test("a state that went on after the checkpoint, by commits that ordered nothing, is not kept for it", () => {

@@ -113,7 +113,7 @@ export function verifyHead(trust: Trust, json: unknown, height?: number): Result
     logRoot: certified.checkpoint.root,
     leaseS: certified.leaseS,
     signers: certified.signers,
-    note: String((json as Json)["checkpoint"]),
+    note: certified.note,
   });
 }
 

@@ -24,5 +24,5 @@ export async function olderHead(
   const note = (await askBytes(url, noteBytesMax, { patienceMs: 5000 })).toString();
   const verified = verifyNote(note, { ...network, verifier });
   if (!verified.ok || !equalBytes(verified.value.checkpoint.root, due.root)) return undefined;
-  return { due, note };
+  return { due, note: verified.value.note };
 }

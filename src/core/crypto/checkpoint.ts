@@ -145,7 +145,7 @@ function cosignatureOf(name: string, blob: Uint8Array): NoteLine[] {
   return [{ name, keyId: blob.slice(0, 4), timeS, signature: blob.slice(12) }];
 }
 
-/** The lease of a note whose cosignatures are known to be valid: see {@link CertifiedCheckpoint}. */
+/** The lease of a note that has only cosignatures that were verified, each cosigner once: see {@link CertifiedCheckpoint}. */
 export function leaseOf(note: string, quorum: number): number {
   const read = readNote(note);
   const times = read.ok ? read.value.lines.map(({ timeS }) => timeS) : [];
@@ -156,6 +156,8 @@ export function leaseOf(note: string, quorum: number): number {
 export interface CertifiedCheckpoint {
   readonly checkpoint: Checkpoint;
   readonly signers: readonly string[];
+  /** The note with nothing but the cosignatures that were verified: what may be kept, compared and passed on. */
+  readonly note: string;
   readonly newestS: number;
   /**
    * The freshness lease: when a whole quorum had said that this is the newest. An honest writer never cosigns an older
@@ -183,25 +185,27 @@ export function verifyNote(
       `the checkpoint is of ${checkpoint.origin}, not of ${expected.origin}`,
     );
   }
-  const signers = new Map<string, number>();
+  const valid = new Map<string, Cosignature>();
   for (const line of lines) {
     const cosigner = expected.cosigners.find((known) => known.name === line.name);
-    if (
-      cosigner === undefined ||
-      signers.has(line.name) ||
-      !equalBytes(keyId(cosigner), line.keyId)
-    )
+    if (cosigner === undefined || valid.has(line.name) || !equalBytes(keyId(cosigner), line.keyId))
       continue;
     if (!verifyCosignature(checkpoint, line, { cosigner, verifier: expected.verifier })) continue;
-    signers.set(line.name, line.timeS);
+    valid.set(line.name, line);
   }
-  if (signers.size < expected.quorum) {
+  if (valid.size < expected.quorum) {
     return fail(
       "NO_QUORUM",
-      `${signers.size} of the ${expected.quorum} cosignatures needed are valid`,
+      `${valid.size} of the ${expected.quorum} cosignatures needed are valid`,
     );
   }
-  const times = [...signers.values()].sort((a, b) => b - a);
+  const times = [...valid.values()].map(({ timeS }) => timeS).sort((a, b) => b - a);
   const leaseS = times[expected.quorum - 1] ?? 0;
-  return ok({ checkpoint, signers: [...signers.keys()], newestS: times[0] ?? 0, leaseS });
+  return ok({
+    checkpoint,
+    signers: [...valid.keys()],
+    note: writeNote(checkpoint, [...valid.values()], expected.cosigners),
+    newestS: times[0] ?? 0,
+    leaseS,
+  });
 }

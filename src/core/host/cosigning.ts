@@ -177,7 +177,7 @@ export class Cosigning {
     if (open === undefined || size <= this.#certifiedSize || !equalBytes(open.due.root, root))
       return [];
     this.#settle(open, verified.value.leaseS);
-    return [{ type: "certified", due: open.due, note }];
+    return [{ type: "certified", due: open.due, note: verified.value.note }];
   }
 
   #settle(collected: Collected, leaseS: number): void {

@@ -41,8 +41,11 @@ export class FollowerHost {
   readonly #due = new Map<number, DueRecord>();
   #last: { readonly index: number; readonly digest: Digest };
   #certified: { readonly due: DueRecord; readonly leaseS: number } | undefined;
-  /** A certified checkpoint of a size that execution has not reached. */
-  #waiting: { readonly certified: CertifiedCheckpoint; readonly note: string } | undefined;
+  /**
+   * Certified checkpoints of sizes that execution has not reached: the nearest, and the newest. Were a newer one to take
+   * the place of the nearest, a reader that executes more slowly than others publish would never compare any.
+   */
+  #waiting: readonly CertifiedCheckpoint[] = [];
 
   constructor(options: FollowerOptions) {
     const { network, recovery, verifier } = options;
@@ -145,27 +148,33 @@ export class FollowerHost {
     const verified = verifyNote(note, { origin, cosigners, quorum, verifier: this.#verifier });
     if (!verified.ok) return verified;
     const { size } = verified.value.checkpoint;
-    if (size === this.#certified?.due.size) return this.#renewed(verified.value, note);
-    const { leaseS } = verified.value;
-    const { waiting } = this;
-    const newest = waiting?.size ?? this.#certified?.due.size ?? 0;
-    const isRenewed = waiting !== undefined && size === waiting.size && leaseS > waiting.leaseS;
-    if (size > newest || isRenewed) this.#waiting = { certified: verified.value, note };
+    if (size === this.#certified?.due.size) return this.#renewed(verified.value);
+    this.#await(verified.value);
     return this.#compare();
   }
 
-  /** The checkpoint that is compared once what it certifies is executed: to be asked for no more. */
+  #await(certified: CertifiedCheckpoint): void {
+    const { size } = certified.checkpoint;
+    const { waiting } = this;
+    const newest = waiting?.size ?? this.#certified?.due.size ?? 0;
+    if (size > newest) this.#waiting = [...this.#waiting.slice(0, 1), certified];
+    else if (size === waiting?.size && certified.leaseS > waiting.leaseS)
+      this.#waiting = [...this.#waiting.slice(0, -1), certified];
+  }
+
+  /** Sizes at which a certified checkpoint waits to be compared, the nearest first. */
+  get awaited(): readonly number[] {
+    return this.#waiting.map(({ checkpoint }) => checkpoint.size);
+  }
+
+  /** The newest checkpoint that is compared once what it certifies is executed: to be asked for no more. */
   get waiting(): { readonly size: number; readonly leaseS: number } | undefined {
-    if (this.#waiting === undefined) return undefined;
-    const { checkpoint, leaseS } = this.#waiting.certified;
-    return { size: checkpoint.size, leaseS };
+    const newest = this.#waiting.at(-1);
+    return newest && { size: newest.checkpoint.size, leaseS: newest.leaseS };
   }
 
   /** What is certified here already was vouched for again: the freshness lease is longer. */
-  #renewed(
-    { checkpoint, leaseS }: CertifiedCheckpoint,
-    note: string,
-  ): Result<readonly HostEffect[]> {
+  #renewed({ checkpoint, leaseS, note }: CertifiedCheckpoint): Result<readonly HostEffect[]> {
     const certified = this.#certified;
     if (certified === undefined || leaseS <= certified.leaseS) return ok([]);
     const { due } = certified;
@@ -174,33 +183,41 @@ export class FollowerHost {
     return ok([{ type: "certified", due, note }]);
   }
 
+  /** What execution has reached by now is compared, the nearest first. */
   #compare(): Result<readonly HostEffect[]> {
-    const waiting = this.#waiting;
-    if (waiting === undefined || waiting.certified.checkpoint.size > this.#executor.state.log.size)
-      return ok([]);
-    const { size, root } = waiting.certified.checkpoint;
+    const effects: HostEffect[] = [];
+    for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
+      if (next.checkpoint.size > this.#executor.state.log.size) break;
+      this.#waiting = this.#waiting.slice(1);
+      const compared = this.#compareOne(next);
+      if (!compared.ok) return compared;
+      effects.push(...compared.value);
+    }
+    return ok(effects);
+  }
+
+  #compareOne({ checkpoint, leaseS, note }: CertifiedCheckpoint): Result<readonly HostEffect[]> {
+    const { size, root } = checkpoint;
     const due = this.#due.get(size);
-    this.#waiting = undefined;
     if (due === undefined) return ok([]);
     if (!equalBytes(due.root, root)) return diverged(size);
-    this.#certified = { due, leaseS: waiting.certified.leaseS };
+    this.#certified = { due, leaseS };
     for (const known of this.#due.keys()) if (known <= size) this.#due.delete(known);
     const state = this.#executor.takeDueState(size);
     const kept = state === undefined ? [] : [certifiedWrites(state)];
-    return ok([...kept, { type: "certified", due, note: waiting.note }]);
+    return ok([...kept, { type: "certified", due, note }]);
   }
 
   #run(executed: readonly ExecutorEffect[]): readonly HostEffect[] {
-    const effects: HostEffect[] = [];
-    for (const effect of executed) {
-      effects.push(effect);
-      if (effect.type !== "mirror" || effect.event.type !== "checkpoint-due") continue;
-      this.#due.set(effect.event.due.size, effect.event.due);
-      this.#boundDue();
-      const compared = this.#compare();
-      if (compared.ok) effects.push(...compared.value);
-      else effects.push({ type: "violation", detail: compared.error.detail });
-    }
+    const effects: HostEffect[] = [...executed];
+    for (const effect of executed)
+      if (effect.type === "mirror" && effect.event.type === "checkpoint-due")
+        this.#due.set(effect.event.due.size, effect.event.due);
+    // Once all that was executed together is known: what waits may be any of it.
+    const compared = this.#compare();
+    if (compared.ok) effects.push(...compared.value);
+    else effects.push({ type: "violation", detail: compared.error.detail });
+    this.#boundDue();
     return effects;
   }
 
