@@ -75,8 +75,10 @@ export const limits = {
   peerFaultsMax: 32,
   /** Cosignatures kept per writer for sizes this host has not reached. The oldest is dropped. */
   cosignaturesPendingMax: 64,
-  /** Updates accepted and not yet published or refused. One more is refused as `busy`. */
+  /** Updates accepted and not yet published or refused. For one more, the newest of who has most of them is `busy`. */
   pendingUpdatesMax: 4096,
+  /** Those of one publisher. One more is refused as `busy`. */
+  pendingPerPublisherMax: 256,
   /** Bytes of a grant: a tree's name, `import:` before it, `*` after it. */
   grantBytesMax: 72,
   /** Bytes of the name of a kind of source that an update comes from. Longer ones are malformed. */
@@ -89,6 +91,10 @@ export const limits = {
   changeListBytesMax: 268_435_456,
   /** Changes in one change list. */
   changesMax: 1_000_000,
+  /** Bytes of a change list for each of its changes, beyond the first 64. A denser one is malformed. */
+  bytesPerChangeMin: 32,
+  /** Bytes of a change list for each directory on the way to its paths, beyond the first 256. A denser one is malformed. */
+  bytesPerDirectoryMin: 20,
   /** One component of a path, in bytes of UTF-8. */
   nameBytesMax: 255,
   /** A whole path, in bytes of UTF-8. */
@@ -105,6 +111,8 @@ export const limits = {
   publishersMax: 10_000,
   /** Tree patterns of one publisher. */
   grantsMax: 256,
+  /** Tree patterns of all publishers together: every host keeps them in its state. A grant beyond is refused. */
+  grantsTotalMax: 65_536,
   /** Entries of one bucket of a directory; a fuller one is split sixteen ways. */
   nodeEntriesMax: 16,
   /** Conflicting paths named in a refusal. */

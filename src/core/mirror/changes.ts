@@ -89,7 +89,8 @@ const rememberedBytesMax = 4 * 1024 * 1024;
 const remembered = new WeakMap<Uint8Array, Result<ChangeList>>();
 
 /**
- * Reads a change list of any origin: the same answer on every host. Faults: MALFORMED_*, BAD_TREE, BAD_PATH, BAD_ORDER.
+ * Reads a change list of any origin: the same answer on every host. Faults: MALFORMED_*, BAD_TREE, BAD_PATH, BAD_ORDER,
+ * TOO_DENSE, WRONG_SIZE.
  * The answer is remembered for as long as the caller keeps `encoded`, which nobody may change.
  */
 export function decodeChanges(encoded: Uint8Array): Result<ChangeList> {
@@ -115,9 +116,44 @@ function readChanges(encoded: Uint8Array): Result<ChangeList> {
     if (before !== undefined && compareText(before, path) >= 0)
       return fail("BAD_ORDER", "paths rise, each once");
   }
+  if (isTooDense(changes, encoded.length))
+    return fail(
+      "TOO_DENSE",
+      `so short a list makes too much work: at least ${limits.bytesPerChangeMin} bytes a change and ${limits.bytesPerDirectoryMin} a directory; publish less deep paths at once`,
+    );
   return hasTwoSizes(changes)
     ? fail("WRONG_SIZE", "one content with two sizes")
     : ok(decoded.value);
+}
+
+/** What a short list, or one of few paths, may cost beyond. */
+const freeOf = { changes: 64, directories: 256 };
+
+/**
+ * What a list costs every host grows with its changes, and with the directories on the way to their paths: each is a node
+ * that is made anew. Both are bounded by the list's length, so that no list costs many times what another of its length
+ * does.
+ */
+function isTooDense(changes: readonly Change[], listBytes: number): boolean {
+  if (changes.length > freeOf.changes + listBytes / limits.bytesPerChangeMin) return true;
+  const directoriesMax = freeOf.directories + listBytes / limits.bytesPerDirectoryMin;
+  let [directories, before] = [0, ""];
+  for (const { path } of changes) {
+    // Paths rise: those below one directory stand together.
+    for (let at = sharedPrefix(before, path); at < path.length; at++)
+      if (path.charCodeAt(at) === slash) directories++;
+    if (directories > directoriesMax) return true;
+    before = path;
+  }
+  return false;
+}
+
+const slash = 0x2f;
+
+function sharedPrefix(a: string, b: string): number {
+  let length = 0;
+  while (length < a.length && a.charCodeAt(length) === b.charCodeAt(length)) length++;
+  return length;
 }
 
 function hasTwoSizes(changes: readonly Change[]): boolean {

@@ -24,6 +24,7 @@ import { DirectoryStore, type NodeReader } from "./directory.ts";
 import { hashedPath, stateKeys } from "./keys.ts";
 import { encodeLeaf, type LogLeaf, type OutcomeCode, stateBodyOf, stateDigest } from "./leaves.ts";
 import { isTreeName } from "./path.ts";
+import { roomFor } from "./pending.ts";
 import { changePolicy, mayWrite, policyDigest } from "./policy.ts";
 import {
   type DueRecord,
@@ -296,10 +297,13 @@ class Execution {
     const update = read.value;
     if (this.#isKnown(update.id)) return this.#ignore("DUPLICATE_UPDATE", author);
     if (!this.#isPermitted(update)) return this.#finish(update, "not-permitted");
-    if (this.#pending.size >= limits.pendingUpdatesMax) return this.#finish(update, "busy");
+    const room = roomFor(update.record.publisher, this.#pending);
+    if (!room.isThere) return this.#finish(update, "busy");
+    if (room.leaves !== undefined) this.#finish(this.#pendingUpdate(room.leaves), "busy");
     const { tsMs } = this.#state;
     this.#pending.set(update.id, {
       id: update.id,
+      publisher: update.record.publisher,
       wire: bytes,
       acceptedMs: tsMs,
       heldBy: new Set(),

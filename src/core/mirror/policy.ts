@@ -80,6 +80,8 @@ export function changePolicy(policy: Policy, record: PolicyRecord): Result<Polic
   const others = policy.publishers.filter((known) => known.key !== record.publisher);
   if (others.length >= limits.publishersMax) return fail("BAD_GRANT", "too many publishers");
   const { publisher: key, name, trees } = record;
+  const granted = others.reduce((sum, other) => sum + other.trees.length, trees.length);
+  if (granted > limits.grantsTotalMax) return fail("BAD_GRANT", "too many grants");
   const publishers = trees.length === 0 ? others : [...others, { key, name, trees }];
   publishers.sort((a, b) => compareText(a.key, b.key));
   return ok({ ...policy, version: policy.version + 1, publishers });

@@ -4,6 +4,7 @@ import {
   fromHex,
   Height,
   limits,
+  type PublicKey,
   Author as toAuthor,
 } from "../base/index.ts";
 import {
@@ -15,6 +16,7 @@ import {
   list,
   natural,
   optional,
+  publicKey,
   read,
   type Shape,
   type Value,
@@ -26,6 +28,7 @@ import { type Policy, policyStateShape, policyValue } from "./policy.ts";
 /** An update that is accepted and not yet published. */
 export interface PendingUpdate {
   readonly id: Digest;
+  readonly publisher: PublicKey;
   readonly wire: Uint8Array;
   readonly acceptedMs: number;
   readonly heldBy: ReadonlySet<Author>;
@@ -85,8 +88,9 @@ export function genesisState({ policy, commit, timeMs }: MirrorGenesis): MirrorS
 
 export function encodeState(state: MirrorState): Uint8Array {
   const pending: Value[] = [];
-  for (const { id, wire, acceptedMs, heldBy } of state.pending.values()) {
-    pending.push([fromHex(id), wire, acceptedMs, [...heldBy].sort((a, b) => a - b)]);
+  for (const { id, publisher, wire, acceptedMs, heldBy } of state.pending.values()) {
+    const holders = [...heldBy].sort((a, b) => a - b);
+    pending.push([fromHex(id), fromHex(publisher), wire, acceptedMs, holders]);
   }
   return encode([
     state.height,
@@ -106,9 +110,10 @@ export function encodeState(state: MirrorState): Uint8Array {
 }
 
 const pendingShape: Shape<PendingUpdate> = (value, what) => {
-  const [id, wire, acceptedMs, heldBy] = fields(4)(value, what);
+  const [id, publisher, wire, acceptedMs, heldBy] = fields(5)(value, what);
   return {
     id: digest(id, `${what}.id`),
+    publisher: publicKey(publisher, `${what}.publisher`),
     wire: bytes(65536)(wire, `${what}.wire`),
     acceptedMs: natural()(acceptedMs, `${what}.acceptedMs`),
     heldBy: new Set(list(natural(65535), 64)(heldBy, `${what}.heldBy`).map(toAuthor)),
@@ -155,6 +160,14 @@ const stateShape: Shape<MirrorState> = (value, what) => {
   };
 };
 
+/** Items of the largest state that the limits allow, with room to spare: it is this host's own. */
+const stateItemsMax =
+  limits.pendingUpdatesMax * (8 + limits.committeeWritersMax) +
+  limits.publishersMax * 8 +
+  limits.grantsTotalMax +
+  limits.committeeWritersMax ** 2 * 64 +
+  100_000;
+
 export function decodeState(encoded: Uint8Array): ReturnType<typeof read<MirrorState>> {
-  return read(encoded, stateShape, "mirror state");
+  return read(encoded, stateShape, "mirror state", stateItemsMax);
 }
