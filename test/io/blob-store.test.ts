@@ -1,6 +1,15 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { type FileHandle, mkdtemp, open, readdir, rm, stat, writeFile } from "node:fs/promises";
+import {
+  type FileHandle,
+  mkdtemp,
+  open,
+  readdir,
+  rm,
+  stat,
+  utimes,
+  writeFile,
+} from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
@@ -179,6 +188,38 @@ describe("blob store", () => {
       execFileSync("prlimit", ["--pid", pid, `--nofile=${soft}:${hard}`]);
     }
     assert.equal(store.has(digestOf(large)), true);
+  });
+
+  test("who begins a blob and leaves is in nobody else's way", async () => {
+    const digest = digestOf(large);
+    const by = (name: string, offset: number, bytes: Uint8Array): Promise<boolean> =>
+      store.putLarge({ digest, size: large.length, offset, by: name }, pieces(bytes));
+    let leave = (): void => undefined;
+    const stalled = store.putLarge(
+      { digest, size: large.length, offset: 0, by: "mallory" },
+      (async function* () {
+        yield Buffer.from("rubbish");
+        await new Promise<void>((done) => {
+          leave = done;
+        });
+      })(),
+    );
+    assert.equal(await by("alice", 0, large.subarray(0, 300_001)), false);
+    assert.equal(await store.partialSize(digest, "alice"), 300_001);
+    assert.equal(await store.partialSize(digest), 0, "nor of what this host fetches itself");
+    assert.equal(await by("alice", 300_001, large.subarray(300_001)), true);
+    leave();
+    assert.equal(await stalled, false);
+    // Whoever brings the whole of it afterwards, or ends with what it is not, changes nothing.
+    const rest = large.subarray("rubbish".length);
+    assert.equal(await by("mallory", "rubbish".length, rest), true);
+    assert.ok(Buffer.from(await store.read(digest)).equals(large));
+    const partial = join(directory, "blobs", "partial");
+    assert.deepEqual(await readdir(partial), [`${digest}.mallory`]);
+    const old = new Date(Date.now() - 8 * 86_400_000);
+    await utimes(join(partial, `${digest}.mallory`), old, old);
+    await store.compact();
+    assert.deepEqual(await readdir(partial), [], "what nobody goes on with is given up");
   });
 
   test("nothing is left behind in partial after a blob is complete, and foreign files do not matter", async () => {

@@ -157,15 +157,15 @@ export class Desk implements PublishDesk {
     if (base !== undefined && (this.#blobs.size(base.digest) ?? 0) < base.prefix + base.suffix)
       return fail("INCOMPLETE", "the base is not here, or shorter than what is taken of it");
     const whole = base === undefined ? content : upon(this.#blobs, base, content);
-    return refusing(async () =>
-      ok({ complete: await this.#blobs.putLarge({ digest, size, offset }, whole) }),
-    );
+    const blob = { digest, size, offset, by: bringer(found.value) };
+    return refusing(async () => ok({ complete: await this.#blobs.putLarge(blob, whole) }));
   }
 
   async offset(id: Digest, digest: Digest): Promise<Result<number>> {
     const found = this.#find(id);
     if (!found.ok) return found;
-    return ok(this.#blobs.size(digest) ?? (await this.#blobs.partialSize(digest)));
+    const own = (): Promise<number> => this.#blobs.partialSize(digest, bringer(found.value));
+    return ok(this.#blobs.size(digest) ?? (await own()));
   }
 
   async submit(id: Digest): Promise<Result<{ readonly state: "ordered" }>> {
@@ -264,18 +264,26 @@ async function takeChanges(
   if (decoded.value.tree !== tree)
     return fail("BAD_TREE", "record and change list name different trees");
   return refusing(async () => {
-    await keep(blobs, changes.digest, bytes);
+    await keep(blobs, { digest: changes.digest, bytes, by: bringer(found) });
     found.blobs = blobsOf(decoded.value);
     return ok(bytes);
   });
 }
 
-async function keep(blobs: BlobStore, digest: Digest, bytes: Uint8Array): Promise<void> {
+/** Publishers are not in one another's way: what one leaves unfinished, another does not have to finish. */
+function bringer({ update }: Open): string {
+  return update.record.publisher.slice(0, 32);
+}
+
+async function keep(
+  blobs: BlobStore,
+  { digest, bytes, by }: { readonly digest: Digest; readonly bytes: Uint8Array; by: string },
+): Promise<void> {
   if (bytes.length <= limits.packedBlobBytesMax) return blobs.putSmall([{ digest, bytes }]);
   const pieces = (async function* () {
     yield bytes;
   })();
-  await blobs.putLarge({ digest, size: bytes.length, offset: 0 }, pieces);
+  await blobs.putLarge({ digest, size: bytes.length, offset: 0, by }, pieces);
 }
 
 async function takeBlobs(

@@ -84,6 +84,19 @@ export interface StateStore {
   close(): Promise<void>;
 }
 
+/** A large blob that is being received. */
+export interface PartialBlob {
+  readonly digest: Digest;
+  readonly size: number;
+  /** Where what comes belongs, in bytes. */
+  readonly offset: number;
+  /**
+   * For whose sake it comes: letters and digits, none for this host's own. What one sends and leaves unfinished is in
+   * nobody else's way.
+   */
+  readonly by?: string;
+}
+
 /** Content by SHA-256; everything is verified before it is kept and again before it is handed out. */
 export interface BlobStore {
   has(digest: Digest): boolean;
@@ -93,16 +106,13 @@ export interface BlobStore {
   putSmall(
     blobs: readonly { readonly digest: Digest; readonly bytes: Uint8Array }[],
   ): Promise<void>;
-  /** Bytes of a large blob that an interrupted {@link putLarge} left behind. */
-  partialSize(digest: Digest): Promise<number>;
+  /** Bytes of a large blob that an interrupted {@link putLarge} for the same cause left behind. */
+  partialSize(digest: Digest, by?: string): Promise<number>;
   /**
    * Appends `content` to what is there of a large blob from `offset` on; when all `size` bytes are there, they are
    * verified, made durable and kept. Returns whether the blob is complete now.
    */
-  putLarge(
-    blob: { readonly digest: Digest; readonly size: number; readonly offset: number },
-    content: AsyncIterable<Uint8Array>,
-  ): Promise<boolean>;
+  putLarge(blob: PartialBlob, content: AsyncIterable<Uint8Array>): Promise<boolean>;
   /** The whole of a blob of moderate size; BLOB_CORRUPT if the disk changed it, BLOB_MISSING. */
   read(digest: Digest): Promise<Uint8Array>;
   /**
@@ -127,7 +137,7 @@ export interface BlobStore {
   all(): AsyncIterable<{ readonly digest: Digest; readonly size: number }>;
   /** Forgets blobs, at once for everybody who asks; the room of large ones is given back. */
   remove(digests: readonly Digest[]): Promise<void>;
-  /** Gives back the room that small ones had. Returns bytes given back. */
+  /** Gives back the room that small ones had, and that of large ones that were begun and not touched for days. Returns bytes. */
   compact(): Promise<number>;
   close(): Promise<void>;
 }

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { bigEndian, type Digest, readBigEndian } from "../../core/base/index.ts";
 import { sha256 } from "../../core/crypto/index.ts";
-import type { BlobStore, Position, StateStore } from "../ports/index.ts";
+import type { BlobStore, PartialBlob, Position, StateStore } from "../ports/index.ts";
 import { BlobError } from "./blob-error.ts";
 import { type LargeBlobs, openLargeBlobs, twoRooms } from "./large-blobs.ts";
 import { RecentBlobs } from "./recent-blobs.ts";
@@ -70,8 +70,10 @@ export async function openBlobStore(
     durable,
     ...(segmentBytes === undefined ? {} : { segmentBytes }),
   });
-  const store = new FileBlobStore(index, packs, await openLargeBlobs(directory));
+  const large = await openLargeBlobs(directory);
+  const store = new FileBlobStore(index, packs, large);
   await store.reindex(durable);
+  await large.forgetPartials(Date.now());
   return store;
 }
 
@@ -156,14 +158,11 @@ export class FileBlobStore implements BlobStore {
     this.#index.write(entries);
   }
 
-  partialSize(digest: Digest): Promise<number> {
-    return this.#large.partialSize(digest);
+  partialSize(digest: Digest, by?: string): Promise<number> {
+    return this.#large.partialSize({ digest, by });
   }
 
-  async putLarge(
-    blob: { readonly digest: Digest; readonly size: number; readonly offset: number },
-    content: AsyncIterable<Uint8Array>,
-  ): Promise<boolean> {
+  async putLarge(blob: PartialBlob, content: AsyncIterable<Uint8Array>): Promise<boolean> {
     const { digest, size } = blob;
     if (this.has(digest)) return true;
     if (!(await this.#large.put(blob, content))) return false;
@@ -312,7 +311,7 @@ export class FileBlobStore implements BlobStore {
   }
 
   async compact(): Promise<number> {
-    let freed = 0;
+    let freed = await this.#large.forgetPartials(Date.now());
     for (const { segment, bytes, live } of await this.#sparse()) {
       await this.#move(live);
       await this.#index.flushed();

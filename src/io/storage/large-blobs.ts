@@ -5,13 +5,17 @@ import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { type Digest, isDigest, limits } from "../../core/base/index.ts";
 import { syncDirectory } from "../files/index.ts";
-import { StorageError } from "../ports/index.ts";
+import { type PartialBlob, StorageError } from "../ports/index.ts";
 import { BlobError } from "./blob-error.ts";
 
 const chunk = limits.blobChunkBytes;
 /** Written and read at once. */
 const stretchBytes = 4 * chunk;
 const checksumBytes = 4;
+/** What was begun and not touched for so long is given up. */
+const partialKeptMs = 7 * 86_400_000;
+
+type Owned = Pick<PartialBlob, "digest"> & { readonly by?: string | undefined };
 
 /** Creates what is missing of the directories. */
 export async function openLargeBlobs(directory: string): Promise<LargeBlobs> {
@@ -27,7 +31,9 @@ export async function openLargeBlobs(directory: string): Promise<LargeBlobs> {
  */
 export class LargeBlobs {
   readonly #directory: string;
-  readonly #writing = new Set<Digest>();
+  /** Unfinished files that are written to. */
+  readonly #writing = new Set<string>();
+  readonly #completing = new Set<Digest>();
 
   constructor(directory: string) {
     this.#directory = directory;
@@ -37,8 +43,8 @@ export class LargeBlobs {
     return join(this.#directory, "large", digest);
   }
 
-  #partialPath(digest: Digest): string {
-    return join(this.#directory, "partial", digest);
+  #partialPath({ digest, by }: Owned): string {
+    return join(this.#directory, "partial", by === undefined ? digest : `${digest}.${by}`);
   }
 
   async all(): Promise<Digest[]> {
@@ -49,23 +55,35 @@ export class LargeBlobs {
     return (await stat(this.#path(digest))).size;
   }
 
-  async partialSize(digest: Digest): Promise<number> {
+  async partialSize(blob: Owned): Promise<number> {
     try {
-      return (await stat(this.#partialPath(digest))).size;
+      return (await stat(this.#partialPath(blob))).size;
     } catch {
       return 0;
     }
   }
 
+  /** Gives back the room of what was begun and not touched for days; resolves with the bytes. */
+  async forgetPartials(nowMs: number): Promise<number> {
+    let bytes = 0;
+    for (const name of await readdir(join(this.#directory, "partial"))) {
+      const path = join(this.#directory, "partial", name);
+      const found = await stat(path).catch(() => undefined);
+      if (found === undefined || this.#writing.has(path)) continue;
+      if (!isDigest(name.slice(0, 64)) || found.mtimeMs > nowMs - partialKeptMs) continue;
+      await rm(path, { force: true });
+      bytes += found.size;
+    }
+    return bytes;
+  }
+
   /** As `BlobStore.putLarge`. */
-  async put(
-    blob: { readonly digest: Digest; readonly size: number; readonly offset: number },
-    content: AsyncIterable<Uint8Array>,
-  ): Promise<boolean> {
+  async put(blob: PartialBlob, content: AsyncIterable<Uint8Array>): Promise<boolean> {
     const { digest } = blob;
-    if (this.#writing.has(digest))
+    const path = this.#partialPath(blob);
+    if (this.#writing.has(path))
       throw new BlobError("BLOB_MISSING", digest, `blob ${digest} is being written already`);
-    this.#writing.add(digest);
+    this.#writing.add(path);
     try {
       return await this.#receive(blob, content);
     } catch (error) {
@@ -77,16 +95,13 @@ export class LargeBlobs {
         { cause: error },
       );
     } finally {
-      this.#writing.delete(digest);
+      this.#writing.delete(path);
     }
   }
 
-  async #receive(
-    blob: { readonly digest: Digest; readonly size: number; readonly offset: number },
-    content: AsyncIterable<Uint8Array>,
-  ): Promise<boolean> {
+  async #receive(blob: PartialBlob, content: AsyncIterable<Uint8Array>): Promise<boolean> {
     const { digest, size, offset } = blob;
-    const path = this.#partialPath(digest);
+    const path = this.#partialPath(blob);
     const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
     const handle = await open(path, flags, 0o600);
     try {
@@ -107,16 +122,28 @@ export class LargeBlobs {
   }
 
   /** Gives the whole and right file its name: contents, checksums and names are durable before anybody knows of it. */
-  async #complete(
-    { digest, size }: { readonly digest: Digest; readonly size: number },
-    handle: FileHandle,
-    sums: Sums,
-  ): Promise<void> {
+  async #complete(blob: PartialBlob, handle: FileHandle, sums: Sums): Promise<void> {
+    const { digest, size } = blob;
     if (sums.digest() !== digest) {
-      await rm(this.#partialPath(digest), { force: true });
+      await rm(this.#partialPath(blob), { force: true });
       const why = `the ${size} bytes received are not blob ${digest}`;
       throw new BlobError("BLOB_CORRUPT", digest, why);
     }
+    if (this.#completing.has(digest))
+      throw new BlobError("BLOB_MISSING", digest, `blob ${digest} is being completed already`);
+    this.#completing.add(digest);
+    try {
+      await this.#keep(blob, handle, sums);
+    } finally {
+      this.#completing.delete(digest);
+    }
+  }
+
+  async #keep(blob: PartialBlob, handle: FileHandle, sums: Sums): Promise<void> {
+    const { digest } = blob;
+    // Another brought it meanwhile.
+    if ((await stat(this.#path(digest)).catch(() => undefined)) !== undefined)
+      return rm(this.#partialPath(blob), { force: true });
     await handle.sync();
     const outboard = await open(`${this.#path(digest)}.chunks`, "w", 0o600);
     try {
@@ -125,14 +152,14 @@ export class LargeBlobs {
     } finally {
       await outboard.close();
     }
-    await rename(this.#partialPath(digest), this.#path(digest));
+    await rename(this.#partialPath(blob), this.#path(digest));
     await syncDirectory(join(this.#directory, "large"));
   }
 
   /** Forgets a blob and gives back its room. A stream of it that has begun goes on to its end. */
   async remove(digest: Digest): Promise<void> {
     // Somebody brings it anew.
-    if (this.#writing.has(digest)) return;
+    if (this.#completing.has(digest)) return;
     for (const path of [this.#path(digest), `${this.#path(digest)}.chunks`])
       await rm(path, { force: true });
   }
@@ -243,7 +270,7 @@ async function sumsOfPrefix(handle: FileHandle, length: number): Promise<Sums> {
 async function writeAll(
   handle: FileHandle,
   into: {
-    readonly blob: { readonly digest: Digest; readonly size: number; readonly offset: number };
+    readonly blob: PartialBlob;
     readonly sums: Sums;
   },
   content: AsyncIterable<Uint8Array>,
