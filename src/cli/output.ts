@@ -54,16 +54,26 @@ export function exitCodeOf(error: unknown): number {
 }
 
 const escapeSign = String.fromCharCode(27);
-/** Colours, which may pass; control characters and text direction marks, which may not. */
-const special = new RegExp(
-  `${escapeSign}\\[[0-9;]*m|\\p{Cc}|[\\u202a-\\u202e\\u2066-\\u2069]`,
-  "gu",
-);
+/** The colours that we use. Others may pass too, but for those that hide: text in the colour of its ground, or concealed. */
+const colour = `${escapeSign}\\[(?:[0-2]|22|3[1-6]|39|90)m`;
+/** Control characters, and characters that show nothing: marks of direction, of width none, separators. */
+const unseen = "\\p{Cc}|(?![\\u200c\\u200d])\\p{Cf}|\\u2028|\\u2029";
+const special = new RegExp(`${colour}|${unseen}`, "gu");
+const unseenOnly = new RegExp(`(?!\\n)(?:${unseen})`, "gu");
 
 /** Text that may come from others, safe for a terminal: nothing in it moves a cursor, retitles a window or hides. */
 export function printable(text: string): string {
   return text.replace(special, (found) =>
-    found.length > 1 || found === "\n" || found === "\t" ? found : "\ufffd",
+    found.startsWith(`${escapeSign}[`) || found === "\n" || found === "\t" ? found : "\ufffd",
+  );
+}
+
+/** JSON that a terminal shows as it is, and that stands for the same value: what is not seen is written as an escape. */
+export function printableJson(value: unknown, indent?: number): string {
+  return String(JSON.stringify(value, null, indent)).replace(unseenOnly, (found) =>
+    Array.from({ length: found.length }, (_, i) => found.charCodeAt(i))
+      .map((unit) => `\\u${unit.toString(16).padStart(4, "0")}`)
+      .join(""),
   );
 }
 
@@ -77,12 +87,12 @@ export function note(text: string): void {
 
 /** What happened, for machines: a line of JSON. */
 export function sayEvent(event: object): void {
-  process.stdout.write(`${JSON.stringify(event)}\n`);
+  process.stdout.write(`${printableJson(event)}\n`);
 }
 
 /** The same facts for machines, one JSON document. */
 export function sayJson(value: unknown): void {
-  say(JSON.stringify(value, null, 2));
+  process.stdout.write(`${printableJson(value, 2)}\n`);
 }
 
 /** Rows of one table at most: to lay out twice as many takes four times as long. */

@@ -36,7 +36,13 @@ const schema = v.strictObject({
     {},
   ),
   /** Health and metrics, never public. */
-  admin: v.optional(v.strictObject({ listen: v.optional(endpoint, "127.0.0.1:26660") }), {}),
+  admin: v.optional(
+    v.strictObject({
+      listen: v.optional(endpoint, "127.0.0.1:26660"),
+      hosts: v.optional(v.array(v.string()), []),
+    }),
+    {},
+  ),
   /** Whom a reader follows; empty: the writers of the genesis. */
   sync: v.optional(v.strictObject({ from: v.optional(v.array(url), []) }), {}),
   trust: v.optional(v.strictObject({ genesis: v.optional(v.string(), "config/genesis.json") }), {}),

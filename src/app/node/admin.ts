@@ -1,3 +1,5 @@
+import type { IncomingHttpHeaders } from "node:http";
+import { isIP } from "node:net";
 import Fastify, { type FastifyInstance, type FastifyReply } from "fastify";
 import { fail, fromBase64, isDigest, limits, type Result } from "../../core/base/index.ts";
 import { opinions } from "../../core/opinion/index.ts";
@@ -18,7 +20,8 @@ interface Desks {
 
 function tell(reply: FastifyReply, result: Result<unknown>): FastifyReply {
   if (result.ok) return reply.send({ ok: true, ...(result.value as object | undefined) });
-  return reply.code(400).send({ code: result.error.code, message: result.error.detail });
+  if (reply.statusCode < 400) reply.code(400);
+  return reply.send({ code: result.error.code, message: result.error.detail });
 }
 
 /** Health, readiness and metrics; never public. */
@@ -28,7 +31,12 @@ export async function openAdmin(
   { host, repute, splits, collector }: Desks,
 ): Promise<{ readonly server: FastifyInstance; readonly port: number }> {
   const { config, metrics } = parts;
+  const { host: address, port } = splitEndpoint(config.admin.listen);
   const server = Fastify({ bodyLimit: limits.requestBytesMax, forceCloseConnections: true });
+  server.addHook("onRequest", async (request, reply) => {
+    const why = foreign(request.headers, [...config.admin.hosts, address]);
+    return why === undefined ? undefined : tell(reply.code(403), fail("FOREIGN_PAGE", why));
+  });
   server.get("/healthz", (_, reply) => reply.send({ ok: true }));
   server.get("/livez", (_, reply) => reply.send({ ok: true }));
   server.get("/readyz", (_, reply) => {
@@ -64,10 +72,25 @@ export async function openAdmin(
     if (isDigest(plan)) return tell(reply, splits.join(plan));
     return tell(reply, fail("BAD_REQUEST", "plan: an id, or wire: a plan in base64"));
   });
-  const { host: address, port } = splitEndpoint(config.admin.listen);
   await server.listen({ host: address, port });
   const bound = server.server.address();
   return { server, port: typeof bound === "object" && bound !== null ? bound.port : port };
+}
+
+/**
+ * Why a request is not the operator's, if it is not: a page of the web in a browser on this machine can reach this port too.
+ * Browsers say where a page is from (`Origin`, `Sec-Fetch-Site`), and a name that was made to point here stands in `Host`.
+ */
+export function foreign(
+  { host = "", origin, "sec-fetch-site": site }: IncomingHttpHeaders,
+  names: readonly string[],
+): string | undefined {
+  if (origin !== undefined || (site !== undefined && site !== "none" && site !== "same-origin"))
+    return "pages of the web may not use the admin port";
+  const name = host.replace(/:\d*$/, "").toLowerCase();
+  const isAddress = isIP(name.replace(/^\[(.*)\]$/, "$1")) > 0;
+  if (isAddress || name === "localhost" || names.includes(name)) return undefined;
+  return `the admin port answers to addresses, localhost, and names in [admin] hosts, not to ${JSON.stringify(name)}`;
 }
 
 /** Ready is more than running: a writer signs and has its quorum, a reader follows somebody. */
