@@ -7,6 +7,7 @@ import { askBulk, askBytes, groupsOf, ServerError } from "./transfer.ts";
 import { isBlob } from "./trust.ts";
 
 const bulkCount = 1024;
+const doubtsKept = 64;
 const done: Result<undefined> = { ok: true, value: undefined };
 
 /** True if these bytes are the first chunks of a list. */
@@ -23,6 +24,8 @@ export type ChunkedFile = Extract<Leaf, { kind: "file" }> & { readonly chunks: D
 /** Content by its digest, from servers that nobody trusts: verified before it is handed out. */
 export class ContentClient {
   protected readonly pool: ServerPool;
+  /** By file, servers whose bytes do not fit its list of chunks. */
+  readonly #doubted = new Map<Digest, Set<string>>();
 
   constructor(options: PoolOptions) {
     this.pool = new ServerPool(options);
@@ -91,9 +94,10 @@ export class ContentClient {
         const list = new Uint8Array(
           await askBytes(url, bytes, { patienceMs: this.pool.patienceMs }),
         );
-        return list.length === bytes && chunksDigest(list) === file.chunks
-          ? { ok: true, value: list }
-          : wrong("its list of chunks is not the one in the tree");
+        if (list.length === bytes && chunksDigest(list) === file.chunks)
+          return { ok: true, value: list };
+        // The digest of the list is its publisher's word: it may be wrong, and the server right.
+        throw new ServerError(url, 200, "OTHER_CHUNKS", "its list of chunks is not the tree's");
       },
     );
   }
@@ -114,10 +118,29 @@ export class ContentClient {
       const bytes = await askBytes(url, end - start, { headers, patienceMs, deadlineMs });
       if (bytes.length < end - start)
         throw new ServerError(url, 200, "CUT_SHORT", `only ${bytes.length} bytes came`);
-      return areChunks(bytes, list.subarray(32 * first))
-        ? { ok: true, value: bytes }
-        : wrong(`a part of blob ${file.digest.slice(0, 16)}… has other bytes`);
+      if (areChunks(bytes, list.subarray(32 * first))) return { ok: true, value: bytes };
+      this.#doubt(file.digest, server);
+      throw new ServerError(url, 206, "OTHER_CHUNKS", "the bytes are not those in the list");
     });
+  }
+
+  /**
+   * A list of chunks is its publisher's word, and may come from a server that is his friend: whose bytes differ from it is
+   * a liar only once the list is known to make up the file.
+   */
+  #doubt(digest: Digest, server: string): void {
+    const doubted = this.#doubted.get(digest) ?? new Set();
+    this.#doubted.set(digest, doubted.add(server));
+    for (const oldest of this.#doubted.keys())
+      if (this.#doubted.size > doubtsKept) this.#doubted.delete(oldest);
+  }
+
+  /** The whole of the file was put together by its list of chunks, and `isRight`: it is what its digest says. */
+  judgeChunks(digest: Digest, isRight: boolean): void {
+    const detail = `a part of blob ${digest.slice(0, 16)}… has other bytes`;
+    const doubted = this.#doubted.get(digest) ?? [];
+    this.#doubted.delete(digest);
+    if (isRight) for (const server of doubted) this.pool.lie(server, "WRONG_BYTES", detail);
   }
 
   /** A blob of one chunk at most, through the path that people use, verified before it is returned. */

@@ -41,8 +41,18 @@ export async function* verifiedBytes(
     return;
   }
   const list = hasChunks(file) ? await listOf(client, file) : undefined;
-  if (list === undefined || !hasChunks(file)) yield* spooled(client, wanted, spool);
-  else yield* chunked(client, { ...wanted, file }, list);
+  if (list === undefined || !hasChunks(file)) return yield* spooled(client, wanted, spool);
+  let hasBegun = false;
+  try {
+    for await (const piece of chunked(client, { ...wanted, file }, list)) {
+      hasBegun = true;
+      yield piece;
+    }
+  } catch (error) {
+    if (hasBegun || !(error instanceof NoHonestServerError)) throw error;
+    // Nobody has what the list says: it is the list that is wrong.
+    yield* spooled(client, wanted, spool);
+  }
 }
 
 function hasChunks(file: File): file is ChunkedFile {
@@ -84,8 +94,12 @@ async function* chunked(
     coming = fetchFrom(first);
     whole?.update(bytes);
     // The chunks are their publisher's word; that they make up the file is known before the last of them leaves.
-    if (coming === undefined && whole !== undefined && whole.digest("hex") !== file.digest)
-      throw new NoHonestServerError("a file whose chunks are those of its digest", [], []);
+    if (coming === undefined && whole !== undefined) {
+      const isRight = whole.digest("hex") === file.digest;
+      client.judgeChunks(file.digest, isRight);
+      if (!isRight)
+        throw new NoHonestServerError("a file whose chunks are those of its digest", [], []);
+    }
     yield bytes.subarray(Math.max(0, start - at), Math.max(0, end - at));
   }
 }
