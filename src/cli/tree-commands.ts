@@ -207,10 +207,9 @@ function logCommand(program: Command): void {
     .action(async (tree: string | undefined, options: CommonOptions & { number: number }) => {
       const trust = await trustOf(options);
       const query = `limit=${options.number}${tree === undefined ? "" : `&tree=${encodeURIComponent(tree)}`}`;
-      const { server, answer } = await askAny(serversOf(options, trust), (one, signal) =>
-        askJson<{ heights: HeightRow[] }>(`${one}/.smalti/v1/heights?${query}`, { signal }),
+      const { server, answer: heights } = await askAny(serversOf(options, trust), (one, signal) =>
+        heightsOf(`${one}/.smalti/v1/heights?${query}`, options.number, signal),
       );
-      const { heights } = answer;
       if (options.output === "json") return sayJson({ server, heights });
       sayTable(
         ["height", "when", "tree", "update"],
@@ -223,6 +222,22 @@ function logCommand(program: Command): void {
       );
     });
   return void log;
+}
+
+/** A host looks at some thousand heights for one answer, and says where to go on. */
+async function heightsOf(url: string, count: number, signal: AbortSignal): Promise<HeightRow[]> {
+  const heights: HeightRow[] = [];
+  let below: number | undefined;
+  do {
+    const more = below === undefined ? "" : `&below=${below}`;
+    const answer = await askJson<{ heights: HeightRow[]; next?: number }>(`${url}${more}`, {
+      signal,
+    });
+    heights.push(...answer.heights);
+    const isLower = below === undefined || (answer.next ?? 0) < below;
+    below = isLower ? answer.next : undefined;
+  } while (below !== undefined && heights.length < count);
+  return heights.slice(0, count);
 }
 
 function diffCommand(program: Command): void {

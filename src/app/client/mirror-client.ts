@@ -347,7 +347,15 @@ export class MirrorClient extends ContentClient {
     return wanted.length;
   }
 
+  /** An answer takes so many bytes: what it leaves out is asked for again, as long as each brings something. */
   async #fetchNodes(digests: ReadonlySet<Digest>): Promise<void> {
+    for (let missing = digests; missing.size > 0; ) {
+      await this.#fetchSomeNodes(missing);
+      missing = new Set([...missing].filter((digest) => !this.#nodes.has(digest)));
+    }
+  }
+
+  async #fetchSomeNodes(digests: ReadonlySet<Digest>): Promise<void> {
     await this.pool.first<undefined>(`${digests.size} directory nodes`, async (server) => {
       const { patienceMs } = this.pool;
       for await (const { digest, bytes } of askBulk(server, "nodes", digests, 8 * patienceMs)) {
@@ -355,15 +363,10 @@ export class MirrorClient extends ContentClient {
           return wrong(`directory node ${digest} has other bytes`);
         this.#nodes.set(digest, Buffer.from(bytes));
       }
-      const missing = [...digests].filter((digest) => !this.#nodes.has(digest));
-      if (missing.length > 0)
-        throw new ServerError(
-          server,
-          404,
-          "NOT_FOUND",
-          `${missing.length} directory nodes are not there`,
-        );
-      return { ok: true, value: undefined };
+      if ([...digests].some((digest) => this.#nodes.has(digest)))
+        return { ok: true, value: undefined };
+      const why = `${digests.size} directory nodes are not there`;
+      throw new ServerError(server, 404, "NOT_FOUND", why);
     });
   }
 

@@ -10,8 +10,7 @@ import { ChunkLists } from "./chunk-lists.ts";
 import type { GatewayHost } from "./host-api.ts";
 import { receiptOf } from "./receipt.ts";
 import { sendBlob } from "./send-blob.ts";
-
-const waitMsMax = 30_000;
+import { Waiters } from "./waiters.ts";
 
 /** HTTP status of a fault, by its code; 400 for those that are not listed. */
 const statusOf: Readonly<Record<string, number>> = {
@@ -41,80 +40,41 @@ export function answer<T>(reply: FastifyReply, result: Result<T>): FastifyReply 
   return reply.header("cache-control", "no-store").send(result.value);
 }
 
-/** How long a request wants to wait for news, milliseconds. */
-export function waitOf(request: FastifyRequest): number {
-  const { wait } = request.query as { wait?: string };
-  const seconds = Number(wait ?? 0);
-  return Number.isFinite(seconds) && seconds > 0 ? Math.min(seconds * 1000, waitMsMax) : 0;
-}
-
 export function natural(text: string | undefined): number | undefined {
   return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
 }
 
-/** Long polls are few enough that they cannot starve the rest. */
-class Waiters {
-  #count = 0;
-
-  /** A place for a stream that may stay for ever; `undefined` if there is none. */
-  enter(): (() => void) | undefined {
-    if (this.#count >= limits.httpWaitersMax) return undefined;
-    this.#count++;
-    let isIn = true;
-    return () => {
-      if (isIn) this.#count--;
-      isIn = false;
-    };
-  }
-
-  /** Takes a place while `work` may wait; what does not wait needs none. */
-  async run<T>(
-    reply: FastifyReply,
-    waitMs: number,
-    work: () => Promise<T>,
-  ): Promise<T | FastifyReply> {
-    if (waitMs === 0) return work();
-    if (this.#count >= limits.httpWaitersMax)
-      return refuseCode(reply, "BUSY", "too many requests wait already");
-    this.#count++;
-    try {
-      return await work();
-    } finally {
-      this.#count--;
-    }
-  }
-}
-
 /** The machine-readable side of every host. */
 export function apiRoutes(server: FastifyInstance, host: GatewayHost): void {
-  const waiters = new Waiters();
   server.get("/.smalti/genesis.json", (_, reply) =>
     reply.type("application/json").send(host.genesisText),
   );
   server.get("/.smalti/status.json", (_, reply) =>
     reply.header("cache-control", "no-store").send(host.status()),
   );
-  headRoute(server, host, waiters);
-  followRoute(server, host, waiters);
-  messageRoutes(server, host, waiters);
+  headRoute(server, host);
+  followRoute(server, host);
+  messageRoutes(server, host);
   bulkRoutes(server, host);
   historyRoutes(server, host);
+  const waiters = new Waiters();
   server.get("/.smalti/v1/updates/:id", async (request, reply) => {
     const { id } = request.params as { id: string };
     if (!isDigest(id)) return refuseCode(reply, "BAD_REQUEST", "an update's id is 64 hex digits");
-    return waiters.run(reply, waitOf(request), async () => {
-      await host.settled(id, waitOf(request));
+    return waiters.run(request, reply, async (wait) => {
+      await host.settled(id, wait);
       return reply.header("cache-control", "no-store").send(receiptOf(host, id));
     });
   });
 }
 
-function headRoute(server: FastifyInstance, host: GatewayHost, waiters: Waiters): void {
+function headRoute(server: FastifyInstance, host: GatewayHost): void {
+  const waiters = new Waiters();
   server.get("/.smalti/head", async (request, reply) => {
     const query = request.query as { height?: string; after?: string };
-    return waiters.run(reply, waitOf(request), async () => {
+    return waiters.run(request, reply, async (wait) => {
       const after = natural(query.after);
-      if (after !== undefined) await host.nextHead(after, waitOf(request));
+      if (after !== undefined) await host.nextHead(after, wait);
       const shown = host.liar.heightFor(request, host.servedHeight);
       const height = natural(query.height);
       const proof = headProof(host, height ?? (shown === host.servedHeight ? undefined : shown));
@@ -136,16 +96,17 @@ function headProof(host: GatewayHost, height: number | undefined): HeadProof | u
   return height > servedHeight ? undefined : archive.proof(height, head);
 }
 
-function followRoute(server: FastifyInstance, host: GatewayHost, waiters: Waiters): void {
+function followRoute(server: FastifyInstance, host: GatewayHost): void {
+  const waiters = new Waiters();
   server.get("/.smalti/v1/commits", async (request, reply) => {
     const query = request.query as Readonly<Record<string, string | undefined>>;
     const [commit, size] = [natural(query["after"]), natural(query["size"] ?? "0")];
     const leaseS = query["lease"] === undefined ? Number.MAX_SAFE_INTEGER : natural(query["lease"]);
     if (commit === undefined || size === undefined || leaseS === undefined)
       return refuseCode(reply, "BAD_REQUEST", "after, size and lease are numbers");
-    return waiters.run(reply, waitOf(request), async () => {
+    return waiters.run(request, reply, async (wait) => {
       const { group } = query;
-      const news = await host.follow({ commit, size, leaseS, group }, waitOf(request));
+      const news = await host.follow({ commit, size, leaseS, group }, wait);
       if (!news.ok) return answer(reply, news);
       return reply
         .header("cache-control", "no-store")
@@ -168,7 +129,8 @@ function refuseAppend(reply: FastifyReply): unknown {
   return refuseCode(reply, "NOT_PERMITTED", why);
 }
 
-function messageRoutes(server: FastifyInstance, host: GatewayHost, waiters: Waiters): void {
+function messageRoutes(server: FastifyInstance, host: GatewayHost): void {
+  const waiters = new Waiters();
   server.post("/.smalti/v1/log", { bodyLimit: limits.appendBytesMax }, async (request, reply) => {
     if (!mayAppend(host, request)) return refuseAppend(reply);
     const segment = read(request.body as Buffer, segmentShape, "segment");
@@ -191,8 +153,8 @@ function messageRoutes(server: FastifyInstance, host: GatewayHost, waiters: Wait
     const start = natural(from ?? "0");
     if (start === undefined) return refuseCode(reply, "BAD_REQUEST", "from is an index");
     const stop = new AbortController();
-    const leave = waiters.enter();
-    if (leave === undefined) return refuseCode(reply, "BUSY", "too many requests wait already");
+    // It ends; whoever follows the log asks again from where he is.
+    const leave = waiters.enter(request.ip, () => stop.abort());
     reply.raw.on("close", () => {
       leave();
       stop.abort();
@@ -272,13 +234,25 @@ function bulkRoutes(server: FastifyInstance, host: GatewayHost): void {
     const digests = digestsOf(request);
     if (digests === undefined)
       return refuseCode(reply, "BAD_REQUEST", `digests: up to ${limits.bulkDigestsMax} digests`);
-    const parts: Uint8Array[] = [];
-    for (const digest of digests) {
-      const node = host.archive.nodes(digest);
-      if (node !== undefined) parts.push(bulkHead(digest, node.length), node);
-    }
-    return reply.type("application/octet-stream").send(Buffer.concat(parts));
+    return reply.type("application/octet-stream").send(Readable.from(bulkNodes(host, digests)));
   });
+}
+
+/** The nodes among `digests` that are here, within `bulkBytesMax`, each once; read as they are taken. */
+function* bulkNodes(host: GatewayHost, digests: readonly Digest[]): Generator<Buffer> {
+  let [bytes, parts, partBytes] = [0, [] as Uint8Array[], 0];
+  for (const digest of new Set(digests)) {
+    const node = host.archive.nodes(digest);
+    if (node === undefined) continue;
+    bytes += node.length;
+    if (bytes > limits.bulkBytesMax) break;
+    parts.push(bulkHead(digest, node.length), node);
+    partBytes += node.length;
+    if (partBytes < limits.blobChunkBytes) continue;
+    yield Buffer.concat(parts);
+    [parts, partBytes] = [[], 0];
+  }
+  if (parts.length > 0) yield Buffer.concat(parts);
 }
 
 /** The small blobs among `digests` that are here, within `bulkBytesMax`; sent in pieces worth a write. */
@@ -299,24 +273,40 @@ async function* bulkBlobs(host: GatewayHost, digests: readonly Digest[]): AsyncG
 /** As many of the digests as one answer takes. */
 function withinBulk(host: GatewayHost, digests: readonly Digest[]): Digest[] {
   let bytes = 0;
-  return digests.filter((digest) => {
+  return [...new Set(digests)].filter((digest) => {
     bytes += host.blobs.size(digest) ?? 0;
     return bytes <= limits.bulkBytesMax;
   });
+}
+
+/** Heights that are looked at for one answer; it says where to go on. */
+const heightsLookedAtMax = 10_000;
+
+/** The newest heights below one, of one tree or of all; `next`: below which there may be more. */
+function heightsBelow(
+  host: GatewayHost,
+  below: number,
+  { tree, most }: { readonly tree: string | undefined; readonly most: number },
+): { readonly heights: readonly object[]; readonly next?: number } {
+  const heights: object[] = [];
+  let looked = 0;
+  for (const record of host.archive.heights(below)) {
+    if (heights.length >= most || looked++ >= heightsLookedAtMax)
+      return { heights, next: record.height + 1 };
+    if (tree !== undefined && record.tree !== tree) continue;
+    const { height, tsMs, tree: of, by, changesBytes } = record;
+    heights.push({ height, tsMs, tree: of, update: by, changesBytes });
+  }
+  return { heights };
 }
 
 function historyRoutes(server: FastifyInstance, host: GatewayHost): void {
   server.get("/.smalti/v1/heights", (request, reply) => {
     const query = request.query as { tree?: string; below?: string; limit?: string };
     const most = Math.min(natural(query.limit) ?? 50, 1000);
-    const heights: object[] = [];
-    for (const record of host.archive.heights(natural(query.below) ?? host.servedHeight + 1)) {
-      if (heights.length >= most) break;
-      if (query.tree !== undefined && record.tree !== query.tree) continue;
-      const { height, tsMs, tree, by, changesBytes } = record;
-      heights.push({ height, tsMs, tree, update: by, changesBytes });
-    }
-    return reply.header("cache-control", "no-store").send({ heights });
+    const below = natural(query.below) ?? host.servedHeight + 1;
+    const found = heightsBelow(host, below, { tree: query.tree, most });
+    return reply.header("cache-control", "no-store").send(found);
   });
   server.get("/.smalti/v1/height-at", async (request, reply) => {
     const tsMs = natural((request.query as { ms?: string }).ms);

@@ -8,6 +8,7 @@ import type { Archive, CertifiedHead } from "./archive.ts";
 import type { EvidenceRow, MirrorRow, OpinionsReport } from "./repute-report.ts";
 import type { HostSplits } from "./split-report.ts";
 import type { TreeHost } from "./tree-host.ts";
+import type { Wait } from "./waiters.ts";
 
 /** What a host tells about itself; the public copy and the admin one are the same. */
 export interface HostStatus {
@@ -140,11 +141,11 @@ export interface GatewayHost extends TreeHost {
    * Encoded commits after `after` and the newest note, if it is longer or vouched for later; waits up to `waitMs` for
    * news. OTHER_GROUP where the asker's group ends before.
    */
-  follow(after: FollowedSoFar, waitMs: number): Promise<Result<Uint8Array>>;
+  follow(after: FollowedSoFar, wait: Wait): Promise<Result<Uint8Array>>;
   /** Resolves when an update is finished and certified, or after `waitMs`. */
-  settled(id: Digest, waitMs: number): Promise<void>;
+  settled(id: Digest, wait: Wait): Promise<void>;
   /** Resolves when another head is served, or after `waitMs`. */
-  nextHead(height: number, waitMs: number): Promise<void>;
+  nextHead(height: number, wait: Wait): Promise<void>;
   /** Orders application messages; resolves with the index of the first once they are accepted. */
   append(segment: Segment): Promise<Result<{ readonly index: number; readonly count: number }>>;
   /** A client's numbered record, which is ordered once. Faults: those of the record, OLD_SEQUENCE. */

@@ -24,3 +24,4 @@ export { configureServer, listenOn, openGateway } from "./server.ts";
 export type { GroupRow, HostSplits, PlanRow, SplitsReport } from "./split-report.ts";
 export type { TreeHost } from "./tree-host.ts";
 export { treeRoutes } from "./tree-routes.ts";
+export type { Wait } from "./waiters.ts";

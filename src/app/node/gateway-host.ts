@@ -74,16 +74,16 @@ export function hostOf(
     external: config.http.external?.replace(/\/+$/, ""),
     keeps: (height) => core.retainer.keeps(height),
     wantBlob: (blob) => core.wantBlob(blob),
-    follow: (after, waitMs) => core.follow(after, waitMs),
-    settled: async (id, waitMs) => {
+    follow: (after, wait) => core.follow(after, wait),
+    settled: async (id, wait) => {
       const isSettled = (): boolean => {
         const outcome = core.archive.outcome(id);
         return outcome !== undefined && outcome.leaf < (core.head?.due.size ?? 0);
       };
-      await core.news.until(isSettled, waitMs);
+      await core.news.until(isSettled, wait);
     },
-    nextHead: async (height, waitMs) => {
-      await core.news.until(() => (core.heads.served?.due.height ?? 0) > height, waitMs);
+    nextHead: async (height, wait) => {
+      await core.news.until(() => (core.heads.served?.due.height ?? 0) > height, wait);
     },
     appendOnce: (wire) =>
       writer?.appendOnce(wire) ?? Promise.resolve(fail("NOT_A_WRITER", "this host is a reader")),

@@ -29,7 +29,7 @@ import { opinions, reasonText } from "../../core/opinion/index.ts";
 import { StorageError } from "../../io/ports/index.ts";
 import { askJson } from "../client/index.ts";
 import type { Config } from "../config/index.ts";
-import { Archive, type CertifiedHead, type FollowedSoFar } from "../gateway/index.ts";
+import { Archive, type CertifiedHead, type FollowedSoFar, type Wait } from "../gateway/index.ts";
 import type { HostStore, LaterEffect } from "../host/index.ts";
 import { type Before, ContentFetcher, WrongSizeError } from "./content.ts";
 import { isHeadNews } from "./head-news.ts";
@@ -390,7 +390,7 @@ export class NodeCore {
   }
 
   /** Commits after `after.commit` and a checkpoint above `after.size`, as soon as there is one of the two. */
-  async follow(after: FollowedSoFar, waitMs: number): Promise<Result<Uint8Array>> {
+  async follow(after: FollowedSoFar, wait: Wait): Promise<Result<Uint8Array>> {
     const { group = this.network.group } = after;
     const isOwn = group === this.network.group;
     if (!isOwn && !this.#endsLater(group, after.commit))
@@ -402,7 +402,7 @@ export class NodeCore {
     const isNewer = (): boolean =>
       isHeadNews({ head: this.head, certified: certified(), leaseS: this.#heads.leaseS }, after);
     const hasNews = (): boolean => certified() > after.commit || (isOwn && isNewer());
-    await this.news.until(hasNews, waitMs);
+    await this.news.until(hasNews, wait);
     const range = await this.store.commits.range(after.commit);
     const note = isOwn && isNewer() ? this.head?.note : undefined;
     return ok(encode([commitRangeValue(range), note ?? null]));

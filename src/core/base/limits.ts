@@ -137,7 +137,7 @@ export const limits = {
   appendBytesMax: 262_144,
   /** HTTP connections at once; further ones are closed by the listener. */
   httpConnectionsMax: 4096,
-  /** Requests waiting for news (long-poll and tail) at once. Further ones get 503. */
+  /** Requests of one kind (follow, head, receipt, tail) that wait for news. Beyond, one from where most wait is answered early. */
   httpWaitersMax: 1024,
   /** Bytes of HTTP request headers. */
   httpHeaderBytesMax: 16_384,
