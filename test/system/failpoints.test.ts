@@ -7,7 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { Appender } from "../support/appender.ts";
 import { readOrder } from "../support/load.ts";
-import { type HostProcess, type Net, startNet } from "../support/net.ts";
+import { type HostProcess, type Net, startNet, until } from "../support/net.ts";
 import { signedBlocks } from "../support/signed-blocks.ts";
 
 const failpoint = fileURLToPath(new URL("../support/failpoint.js", import.meta.url));
@@ -51,13 +51,12 @@ describe("kill -9 at durable steps, on real files", () => {
       for (const [turn, step] of steps.entries()) if (await dies(host, step, turn)) died++;
       await host.end("SIGKILL");
       await host.start();
-      await sleep(1000);
+      const { acked } = appender;
+      await until(() => acked.size > before + 10, 60_000, "it makes progress");
       appender.isOver = true;
       await running;
-      const { acked } = appender;
       t.diagnostic(`died ${died} times; ${acked.size - before} messages acknowledged`);
       assert.ok(died >= steps.length - 2, `died in ${died} of ${steps.length} starts`);
-      assert.ok(acked.size > before + 10, "it made progress");
       const count = Math.max(...acked.values()) + 1;
       for (const teller of [writer, reader]) {
         const order = await readOrder(teller, count);

@@ -178,7 +178,8 @@ describe("a writer that withholds its blocks", () => {
     for (const writer of writers) await appendVia(writer, `through ${writer.host.name}`);
     const startedMs = Date.now();
     for (let i = 0; i < 40; i++) await appendVia(net.host("w1"), `m ${i}`);
-    assert.ok(Date.now() - startedMs < 20_000, "40 appends in 20 s");
+    // It is no measurement: each would take seconds if it were waited for.
+    assert.ok(Date.now() - startedMs < 60_000, "40 appends in a minute");
     await publishFiles(net, "demo", { "a.txt": "a\n" });
     await net.agree(1);
     for (const at of net.hosts.values()) assert.deepEqual((await opinionsOf(at)).convicted, []);
