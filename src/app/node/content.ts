@@ -2,7 +2,7 @@ import { Readable } from "node:stream";
 import { type Digest, limits, Prng } from "../../core/base/index.ts";
 import { blobsOf, type ChangeList, decodeChanges } from "../../core/mirror/index.ts";
 import { type BlobStore, StorageError } from "../../io/ports/index.ts";
-import { BlobError } from "../../io/storage/index.ts";
+import { BlobError, RecentBlobs } from "../../io/storage/index.ts";
 import { ask, askBulk, askSums, groupsOf, overlapOf, readAll, twoAtOnce } from "../client/index.ts";
 import type { Log } from "./log.ts";
 import { upon } from "./upon.ts";
@@ -64,7 +64,7 @@ export class ContentFetcher {
   readonly #random = new Prng(Math.floor(Math.random() * 2 ** 32));
   readonly #running = new Map<Digest, Promise<Uint8Array | undefined>>();
   /** Change lists that were used lately: what was read of them stays read. */
-  readonly #lists = new Map<Digest, Uint8Array>();
+  readonly #lists = new RecentBlobs(listsBytesMax, listsBytesMax);
   /** Change lists of which everything was here. */
   readonly #complete = new Set<Digest>();
   readonly #stop = new AbortController();
@@ -97,19 +97,12 @@ export class ContentFetcher {
     await this.#persist([[ref.digest, ref.bytes]], { hint });
     const bytes = await this.#blobs.read(ref.digest);
     this.keepAtHand(ref.digest, bytes);
-    return bytes;
+    return this.#lists.get(ref.digest) ?? bytes;
   }
 
   /** A change list that is in the store and will be asked for again soon. */
   keepAtHand(digest: Digest, bytes: Uint8Array): void {
-    this.#lists.set(digest, bytes);
-    let total = 0;
-    for (const list of this.#lists.values()) total += list.length;
-    for (const [oldest, list] of this.#lists) {
-      if (total <= listsBytesMax) return;
-      this.#lists.delete(oldest);
-      total -= list.length;
-    }
+    this.#lists.keep(digest, bytes);
   }
 
   /** Whether a change list and every blob that it names are here; fetches what is not. False if stopped before. */

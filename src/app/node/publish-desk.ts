@@ -178,16 +178,22 @@ export class Desk implements PublishDesk {
     if (fault !== undefined) return fault;
     this.#writer.order(found.value.update);
     this.#open.delete(id);
+    this.#forgetOrdered();
     this.#ordered.set(id, found.value);
     return ok({ state: "ordered" });
   }
 
-  /** True for content of an update that was begun here and is not settled. */
-  reserves(digest: Digest): boolean {
+  /** Those that the order has by now. */
+  #forgetOrdered(): void {
     for (const id of this.#ordered.keys()) {
       const isInOrder = this.#writer.isSettled(id) || this.#writer.state.pending.has(id);
       if (isInOrder) this.#ordered.delete(id);
     }
+  }
+
+  /** True for content of an update that was begun here and is not settled. */
+  reserves(digest: Digest): boolean {
+    this.#forgetOrdered();
     for (const { update, blobs } of [...this.#open.values(), ...this.#ordered.values()])
       if (update.record.changes.digest === digest || blobs?.has(digest) === true) return true;
     return false;
