@@ -4,6 +4,8 @@ import { askBytes, ServerError } from "./transfer.ts";
 
 /** Time after which the next server is asked too, milliseconds. */
 const hedgeMs = 1000;
+/** Once one has answered, the others have so long, milliseconds. */
+const graceMs = 200;
 /** Servers that answer nothing for so long are asked last, milliseconds. */
 const pingMs = 1000;
 
@@ -53,12 +55,24 @@ export async function askAny<T>(
   }
 }
 
-/** The servers, those first that answer a small question at once: one that hangs must hold up nobody. */
+/**
+ * The servers, those first that answer a small question at once, or soon after the first one did: one that hangs must hold
+ * up nobody.
+ */
 export async function answeringFirst(servers: readonly string[]): Promise<readonly string[]> {
   if (servers.length < 2) return servers;
-  const answers = await Promise.all(servers.map(isAnswering));
-  const isQuick = (i: number): boolean => answers[i] === true;
-  return [...servers.filter((_, i) => isQuick(i)), ...servers.filter((_, i) => !isQuick(i))];
+  const quick = new Set<string>();
+  const asked = servers.map(async (server) => {
+    if (!(await isAnswering(server))) throw new Error("no answer");
+    quick.add(server);
+  });
+  const first = Promise.any(asked).catch(() => undefined);
+  await Promise.race([first, sleep(pingMs, undefined, { ref: false })]);
+  await Promise.race([Promise.allSettled(asked), sleep(graceMs, undefined, { ref: false })]);
+  return [
+    ...servers.filter((server) => quick.has(server)),
+    ...servers.filter((server) => !quick.has(server)),
+  ];
 }
 
 /** Also one that says no. */

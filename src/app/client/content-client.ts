@@ -75,7 +75,9 @@ export class ContentClient {
   ): Promise<Result<readonly { readonly digest: Digest; readonly bytes: Uint8Array }[]>> {
     const got: { digest: Digest; bytes: Uint8Array }[] = [];
     const { patienceMs } = this.pool;
-    for await (const { digest, bytes } of askBulk(server, "blobs", wanted, 8 * patienceMs)) {
+    for await (const { digest, bytes } of askBulk(server, "blobs", wanted, {
+      deadlineMs: 8 * patienceMs,
+    })) {
       if (!isBlob(bytes, digest)) return wrong(`blob ${digest.slice(0, 16)}… has other bytes`);
       got.push({ digest, bytes: Buffer.from(bytes) });
     }

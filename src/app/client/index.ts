@@ -55,6 +55,7 @@ export {
   readAll,
   readBulk,
   ServerError,
+  stallMs,
 } from "./transfer.ts";
 export {
   type Trust,

@@ -38,8 +38,12 @@ export class AbsentError extends Error {
 const bulkCount = 1024;
 /** Directory nodes that are kept as they were read; one takes some kilobytes. */
 const readMax = 4096;
-/** Once a server has shown a head, the others have so long to show theirs, milliseconds. */
-const graceMs = 1500;
+/** Once a server has shown a head, the others have so long to show theirs, milliseconds: some times what the first took. */
+const grace = { least: 300, most: 1500, times: 4 };
+
+function graceFor(firstMs: number): number {
+  return Math.min(grace.most, Math.max(grace.least, grace.times * firstMs));
+}
 
 const dayS = 86_400;
 
@@ -139,13 +143,14 @@ export class MirrorClient extends ContentClient {
       late = done;
     });
     let timer: NodeJS.Timeout | undefined;
+    const startedMs = performance.now();
     const stop = new AbortController();
     const asked = this.servers.map(async (server) => {
       try {
         const shown = await this.#headOf(server, stop.signal);
         if (shown === undefined) return;
         heads.set(server, shown);
-        timer ??= setTimeout(() => late?.(), graceMs);
+        timer ??= setTimeout(() => late?.(), graceFor(performance.now() - startedMs));
       } catch (error) {
         this.pool.rememberFailure(server, error);
       } finally {
@@ -358,7 +363,9 @@ export class MirrorClient extends ContentClient {
   async #fetchSomeNodes(digests: ReadonlySet<Digest>): Promise<void> {
     await this.pool.first<undefined>(`${digests.size} directory nodes`, async (server) => {
       const { patienceMs } = this.pool;
-      for await (const { digest, bytes } of askBulk(server, "nodes", digests, 8 * patienceMs)) {
+      for await (const { digest, bytes } of askBulk(server, "nodes", digests, {
+        deadlineMs: 8 * patienceMs,
+      })) {
         if (nodeDigest(bytes) !== digest || !readNode(bytes).ok)
           return wrong(`directory node ${digest} has other bytes`);
         this.#nodes.set(digest, Buffer.from(bytes));

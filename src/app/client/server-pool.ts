@@ -43,6 +43,8 @@ export class ServerPool {
   readonly #liars = new Set<string>();
   /** Servers that did not answer lately, and until when they are asked after the others. */
   readonly #failedUntil = new Map<string, number>();
+  /** The same of those that took longer than others for a small answer. */
+  readonly #lateUntil = new Map<string, number>();
 
   constructor({ servers, onLie, patienceMs }: PoolOptions) {
     this.servers = servers.map((server) => server.replace(/\/+$/, ""));
@@ -59,12 +61,24 @@ export class ServerPool {
     return lie;
   }
 
-  /** The servers in the order in which they are asked: those that did not answer lately after the others, liars last. */
+  /**
+   * The servers in the order in which they are asked: those that were late after the others, then those that did not
+   * answer lately, liars last.
+   */
   get order(): readonly string[] {
     const now = Date.now();
-    const rank = (server: string): number =>
-      this.#liars.has(server) ? 2 : (this.#failedUntil.get(server) ?? 0) > now ? 1 : 0;
+    const isUntil = (times: ReadonlyMap<string, number>, server: string): boolean =>
+      (times.get(server) ?? 0) > now;
+    const rank = (server: string): number => {
+      if (this.#liars.has(server)) return 3;
+      return isUntil(this.#failedUntil, server) ? 2 : isUntil(this.#lateUntil, server) ? 1 : 0;
+    };
     return [...this.servers].sort((a, b) => rank(a) - rank(b));
+  }
+
+  /** It said nothing while others answered: no fault, but it is asked after them for a while. */
+  rememberLate(server: string): void {
+    this.#lateUntil.set(server, Date.now() + failedMs);
   }
 
   /** Remembers who lied before this client was made. */
@@ -118,7 +132,7 @@ export class ServerPool {
       asked.push(last);
       last.catch(() => undefined);
       const right = await withinOr(Promise.race([last, ...earlier]), hedgeMs, "late");
-      if (right === "late") this.rememberFailure(server, new Error("late"));
+      if (right === "late") this.rememberLate(server);
       else if (right !== undefined) return right.value;
     }
     const none = Promise.all(asked).then(() => undefined);
@@ -174,7 +188,7 @@ async function withinOr<T>(
 }
 
 /** For answers that fit a packet or two: so long a silence says that the server hangs, milliseconds. */
-export const smallHedgeMs = 1500;
+export const smallHedgeMs = 700;
 
 /** What a server said is not so. */
 export function wrong(detail: string): Result<never> {

@@ -216,13 +216,14 @@ export async function* askBulk(
   base: string,
   kind: "blobs" | "nodes",
   digests: ReadonlySet<Digest>,
-  deadlineMs = 8 * stallMs,
+  { patienceMs = stallMs, deadlineMs = 8 * stallMs }: Pick<Ask, "patienceMs" | "deadlineMs"> = {},
 ): AsyncGenerator<BulkItem> {
   const url = `${base}/.smalti/v1/${kind}`;
   const { body } = await ask(url, {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify({ digests: [...digests] }),
+    patienceMs,
     signal: AbortSignal.timeout(deadlineMs),
   });
   const owed = new Set(digests);

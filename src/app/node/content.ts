@@ -3,7 +3,17 @@ import { type Digest, limits, Prng } from "../../core/base/index.ts";
 import { blobsOf, type ChangeList, decodeChanges } from "../../core/mirror/index.ts";
 import { type BlobStore, StorageError } from "../../io/ports/index.ts";
 import { BlobError, RecentBlobs } from "../../io/storage/index.ts";
-import { ask, askBulk, askSums, groupsOf, overlapOf, readAll, twoAtOnce } from "../client/index.ts";
+import {
+  ask,
+  askBulk,
+  askSums,
+  groupsOf,
+  overlapOf,
+  readAll,
+  ServerError,
+  stallMs,
+  twoAtOnce,
+} from "../client/index.ts";
 import type { Log } from "./log.ts";
 import { upon } from "./upon.ts";
 
@@ -33,6 +43,25 @@ interface Wanted {
   readonly bases?: Bases;
   readonly needOf?: ((digest: Digest) => ReturnType<Need>) | undefined;
 }
+
+/** What is fetched, and how long a source may say nothing, milliseconds. */
+interface Fetch {
+  readonly missing: Map<Digest, number>;
+  readonly bases: Bases;
+  readonly patienceMs: number;
+}
+
+/** Bytes of a blob from `start` to `end`, exclusive. */
+interface Part {
+  readonly start: number;
+  readonly end: number;
+  readonly patienceMs?: number;
+}
+
+/** A source that says nothing for so long is passed over while there are others, milliseconds. */
+const shortPatienceMs = 700;
+/** And is asked after them for so long. */
+const lateMs = 30_000;
 
 /** Rounds without success after which what is only wanted if somebody has it is given up. */
 const fruitlessMax = 3;
@@ -67,6 +96,8 @@ export class ContentFetcher {
   readonly #lists = new RecentBlobs(listsBytesMax, listsBytesMax);
   /** Change lists of which everything was here. */
   readonly #complete = new Set<Digest>();
+  /** Sources that said nothing while something was to be fetched, and until when they are asked after the others. */
+  readonly #lateUntil = new Map<string, number>();
   readonly #stop = new AbortController();
   readonly #onBytes: (source: string, bytes: number) => void;
 
@@ -176,6 +207,10 @@ export class ContentFetcher {
     }
   }
 
+  /**
+   * First with little patience: who says nothing for a moment is passed over while there are others, and asked after them
+   * for a while. Then, if something is still missing, with the patience that a slow source needs.
+   */
   async #askAll(
     missing: Map<Digest, number>,
     hint: string | undefined,
@@ -183,8 +218,18 @@ export class ContentFetcher {
   ): Promise<void> {
     for (const source of this.#order(hint)) {
       if (missing.size === 0 || this.isStopped) return;
-      await this.#fetchFrom(source, missing, bases);
+      if (this.#isLate(source)) continue;
+      await this.#fetchFrom(source, { missing, bases, patienceMs: shortPatienceMs });
     }
+    const late = this.#order(hint).filter((source) => this.#isLate(source));
+    for (const source of late) {
+      if (missing.size === 0 || this.isStopped) return;
+      await this.#fetchFrom(source, { missing, bases, patienceMs: stallMs });
+    }
+  }
+
+  #isLate(source: string): boolean {
+    return (this.#lateUntil.get(source) ?? 0) > Date.now();
   }
 
   #missing(wanted: readonly (readonly [Digest, number])[]): Map<Digest, number> {
@@ -215,18 +260,20 @@ export class ContentFetcher {
   }
 
   /** Takes from `missing` what the source had and is durable now. */
-  async #fetchFrom(source: string, missing: Map<Digest, number>, bases: Bases): Promise<void> {
+  async #fetchFrom(source: string, fetch: Fetch): Promise<void> {
+    const { missing, bases } = fetch;
     const isSmall = (size: number): boolean => size <= limits.packedBlobBytesMax;
     const small = [...missing].filter(([, size]) => isSmall(size)).map(([digest]) => digest);
     try {
-      await this.#fetchSmall(source, small, missing);
+      await this.#fetchSmall(source, small, fetch);
       const large = [...missing].filter(([, size]) => !isSmall(size));
       await twoAtOnce(large, async ([digest, size]) => {
-        await this.#fetchLarge(source, { digest, size, base: bases.get(digest) });
+        await this.#fetchLarge(source, { digest, size, base: bases.get(digest) }, fetch);
         if (this.#blobs.has(digest)) missing.delete(digest);
       });
     } catch (error) {
       if (error instanceof StorageError || error instanceof WrongSizeError) throw error;
+      if (isSilence(error)) this.#lateUntil.set(source, Date.now() + lateMs);
       if (error instanceof BlobError)
         this.#log.warn({ source, reason: error.message }, "content: wrong bytes");
       this.#log.debug(
@@ -236,14 +283,10 @@ export class ContentFetcher {
     }
   }
 
-  async #fetchSmall(
-    source: string,
-    wanted: readonly Digest[],
-    missing: Map<Digest, number>,
-  ): Promise<void> {
+  async #fetchSmall(source: string, wanted: readonly Digest[], fetch: Fetch): Promise<void> {
     const groups = groupsOf(wanted, bulkCount);
     const work = async (): Promise<void> => {
-      for (const group of groups) await this.#fetchGroup(source, group, missing);
+      for (const group of groups) await this.#fetchGroup(source, group, fetch);
     };
     await Promise.all(Array.from({ length: bulkParallel }, work));
   }
@@ -251,7 +294,7 @@ export class ContentFetcher {
   async #fetchGroup(
     source: string,
     digests: ReadonlySet<Digest>,
-    missing: Map<Digest, number>,
+    { missing, patienceMs }: Fetch,
   ): Promise<void> {
     let batch: { digest: Digest; bytes: Uint8Array }[] = [];
     let bytes = 0;
@@ -264,7 +307,7 @@ export class ContentFetcher {
       batch = [];
       bytes = 0;
     };
-    for await (const item of askBulk(source, "blobs", digests)) {
+    for await (const item of askBulk(source, "blobs", digests, { patienceMs })) {
       batch.push(item);
       bytes += item.bytes.length;
       this.#onBytes(source, item.bytes.length);
@@ -276,12 +319,14 @@ export class ContentFetcher {
   async #fetchLarge(
     source: string,
     blob: { readonly digest: Digest; readonly size: number; readonly base: Digest | undefined },
+    { patienceMs }: Fetch,
   ): Promise<void> {
     const { digest, size, base } = blob;
     const offset = await this.#blobs.partialSize(digest);
     if (offset === 0 && base !== undefined && (await this.#fetchChanged(source, blob, base)))
       return;
-    const { body, from } = await this.#bytesFrom(source, blob, { start: offset, end: size });
+    const part = { start: offset, end: size, patienceMs };
+    const { body, from } = await this.#bytesFrom(source, blob, part);
     await this.#blobs.putLarge({ digest, size, offset: from }, body);
     this.#onBytes(source, size - from);
   }
@@ -319,16 +364,22 @@ export class ContentFetcher {
   async #bytesFrom(
     source: string,
     { digest, size }: { readonly digest: Digest; readonly size: number },
-    { start, end }: { readonly start: number; readonly end: number },
+    { start, end, patienceMs }: Part,
   ): Promise<{ readonly body: AsyncIterable<Uint8Array>; readonly from: number }> {
     const isPart = (start > 0 && start < size) || end < size;
     const headers: Record<string, string> = isPart ? { range: `bytes=${start}-${end - 1}` } : {};
     const { body, statusCode } = await ask(`${source}/.smalti/blob/sha256/${digest}`, {
       headers,
       signal: this.#stop.signal,
+      ...(patienceMs === undefined ? {} : { patienceMs }),
     });
     return { body, from: statusCode === 206 ? start : 0 };
   }
+}
+
+/** It gave no answer at all, or stopped in the middle of one. */
+function isSilence(error: unknown): boolean {
+  return !(error instanceof ServerError) && !(error instanceof BlobError);
 }
 
 function giveUp(missing: Map<Digest, number>, isIdle: (digest: Digest) => boolean): void {

@@ -17,8 +17,6 @@ import { olderHead } from "./older-head.ts";
 import { readBack } from "./read-back.ts";
 import { SplitReachedError } from "./split-reached.ts";
 
-/** Sources that are asked at once: one that lies by silence cannot hold the others up. */
-const followersMax = 2;
 const waitS = 20;
 const retryMs = 500;
 /** How long a source that lied is left alone. */
@@ -119,7 +117,8 @@ export class ReaderNode implements NodeRole {
 
   start(): void {
     void this.#enqueue(() => this.#perform(this.#host.start()));
-    const loops = Math.min(followersMax, this.#sources.length);
+    // One more than may lie or hang: so there is always one that is asked and answers.
+    const loops = Math.min(this.#core.network.rule.f + 1, this.#sources.length);
     this.#loops = Array.from({ length: loops }, () => this.#follow());
   }
 
