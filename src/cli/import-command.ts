@@ -36,6 +36,7 @@ interface ImportFlags extends PublishFlags {
   readonly keyring?: string;
   readonly package?: readonly string[];
   readonly lock?: string;
+  readonly also?: readonly string[];
 }
 
 /** `smalti import`: follow an archive that is elsewhere. */
@@ -65,6 +66,7 @@ export function importCommand(program: Command): void {
     .option("--no-strict", "bring the rest where something of the source cannot be in a tree")
     .option("--dry-run", "show what would change")
     .option("--receipt <file>", "keep the receipt")
+    .option("--also <url...>", "places within this network that the source may lead to")
     .option("--cache <dir>", "where what was fetched is kept (default: below the home)")
     .option("--suite <name...>", "apt: suites")
     .option("--component <name...>", "apt: components (default: all)")
@@ -106,7 +108,7 @@ async function follow(spec: SourceSpec, tree: string, flags: ImportFlags): Promi
 }
 
 async function importOnce(spec: SourceSpec, tree: string, flags: ImportFlags): Promise<void> {
-  const source = await openSource(spec, selectionOf(flags));
+  const source = await openSource({ ...spec, also: flags.also }, selectionOf(flags));
   const bar = progressBar("fetching");
   let [files, bytes] = [0, 0];
   const omissions = new Omissions();

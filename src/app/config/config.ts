@@ -125,6 +125,8 @@ const schema = v.strictObject({
           url: v.pipe(v.string(), v.minLength(1), v.maxLength(limits.sourceUrlBytesMax)),
           /** Where this host looks instead: its own way to the same archive. */
           from: v.optional(v.string()),
+          /** Places within this host's network that the source may lead to. */
+          also: v.optional(v.array(v.string()), []),
         }),
       ),
       v.maxLength(256),

@@ -5,6 +5,7 @@ import { gunzip } from "node:zlib";
 import { limits } from "../../core/base/index.ts";
 import { run } from "./command.ts";
 import { paragraphsOf, valuesOf } from "./deb822.ts";
+import type { Reach } from "./reach.ts";
 import {
   type Claim,
   type Doubt,
@@ -49,11 +50,13 @@ interface Indices {
 
 /** A Debian archive: the indices of its suites, and the packages that they name. */
 export class AptSource implements Source {
+  readonly #reach: Reach;
   readonly #url: string;
   readonly #options: AptOptions;
 
-  constructor(url: string, options: AptOptions) {
-    this.#url = url;
+  constructor(reach: Reach, options: AptOptions) {
+    this.#reach = reach;
+    this.#url = reach.url;
     this.#options = options;
   }
 
@@ -62,7 +65,7 @@ export class AptSource implements Source {
       throw new SourceError(
         "name at least one suite: --suite stable, or --suite ./ of a flat archive",
       );
-    const web = new Web(progress);
+    const web = new Web(this.#reach, progress);
     try {
       const staging = await Staging.open(work);
       for (const suite of this.#options.suites)
@@ -81,7 +84,7 @@ export class AptSource implements Source {
   }
 
   async witness(claims: readonly Claim[]): Promise<readonly Doubt[]> {
-    const web = new Web();
+    const web = new Web(this.#reach);
     try {
       return await web.witness(claims, (path) => addressBelow(this.#url, path));
     } finally {

@@ -27,6 +27,9 @@ const served =
 const safe = [
   "-c",
   "protocol.ext.allow=never",
+  // A repository that has moved is named anew: it might be led to within the operator's network.
+  "-c",
+  "http.followRedirects=false",
   "-c",
   "gc.auto=0",
   "-c",

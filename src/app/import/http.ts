@@ -1,6 +1,7 @@
 import { Parser } from "htmlparser2";
 import { limits } from "../../core/base/index.ts";
 import { nameFault, parsePath } from "../../core/mirror/index.ts";
+import type { Reach } from "./reach.ts";
 import {
   type Claim,
   type Doubt,
@@ -73,14 +74,16 @@ function nameIn(path: string, linked: Linked, { onOmitted }: Progress): string |
 
 /** A web server's directories, as its listings show them. */
 export class HttpSource implements Source {
+  readonly #reach: Reach;
   readonly #url: string;
 
-  constructor(url: string) {
-    this.#url = `${url.replace(/\/+$/, "")}/`;
+  constructor(reach: Reach) {
+    this.#reach = reach;
+    this.#url = `${reach.url.replace(/\/+$/, "")}/`;
   }
 
   async bring(work: string, progress: Progress): Promise<string> {
-    const web = new Web(progress);
+    const web = new Web(this.#reach, progress);
     try {
       const staging = await Staging.open(work);
       const files = await this.#list(web, progress);
@@ -133,7 +136,7 @@ export class HttpSource implements Source {
   }
 
   async witness(claims: readonly Claim[]): Promise<readonly Doubt[]> {
-    const web = new Web();
+    const web = new Web(this.#reach);
     try {
       return await web.witness(claims, (path) => addressBelow(this.#url, path));
     } finally {

@@ -4,6 +4,7 @@ import { basename } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import ssri from "ssri";
 import * as v from "valibot";
+import type { Reach } from "./reach.ts";
 import {
   type Claim,
   type Doubt,
@@ -90,11 +91,13 @@ function isPackageName(name: string): boolean {
 
 /** Some packages of an npm registry: packuments at `NAME/index.json`, tarballs at `NAME/-/FILE.tgz`. */
 export class NpmSource implements Source {
+  readonly #reach: Reach;
   readonly #url: string;
   readonly #selection: Selection;
 
-  constructor(url: string, selection: Selection) {
-    this.#url = url.replace(/\/+$/, "");
+  constructor(reach: Reach, selection: Selection) {
+    this.#reach = reach;
+    this.#url = reach.url.replace(/\/+$/, "");
     this.#selection = selection;
   }
 
@@ -103,7 +106,7 @@ export class NpmSource implements Source {
       throw new SourceError(
         "name packages: --package NAME[@VERSION] …, or --lock package-lock.json",
       );
-    const web = new Web(progress);
+    const web = new Web(this.#reach, progress);
     try {
       const staging = await Staging.open(work);
       await parallel(this.#selection, atOnceMax, ([name, versions]) =>
@@ -145,7 +148,7 @@ export class NpmSource implements Source {
   }
 
   async witness(claims: readonly Claim[], seen: Seen): Promise<readonly Doubt[]> {
-    const web = new Web();
+    const web = new Web(this.#reach);
     const doubts: Doubt[] = [];
     const known = remembered((name) => this.#packument(web, name));
     try {

@@ -5,6 +5,7 @@ import { GitSource } from "./git.ts";
 import { HttpSource } from "./http.ts";
 import { NpmSource, readLock, selectionOf } from "./npm.ts";
 import { PypiSource, projectsOf } from "./pypi.ts";
+import { Reach } from "./reach.ts";
 import { type Source, SourceError } from "./source.ts";
 
 /** Kinds of archives that a tree can follow. */
@@ -15,6 +16,8 @@ export interface SourceSpec {
   readonly kind: SourceKind;
   /** An address; for `dir` an absolute path. */
   readonly url: string;
+  /** Other places within this network that it may lead to. */
+  readonly also?: readonly string[] | undefined;
 }
 
 /** What of the archive is wanted; whoever only checks what others brought needs none of it. */
@@ -35,7 +38,7 @@ export function kindOf(text: string): SourceKind {
 
 /** Throws {@link SourceError} for addresses that the kind cannot have. */
 export async function openSource(
-  { kind, url }: SourceSpec,
+  { kind, url, also }: SourceSpec,
   options: SourceOptions = {},
 ): Promise<Source> {
   const { suites = [], components = [], architectures = [], packages = [], lock } = options;
@@ -48,21 +51,22 @@ export async function openSource(
     case "git":
       return new GitSource(url);
     case "http":
-      return new HttpSource(web(url));
+      return new HttpSource(web(url, also));
     case "apt":
-      return new AptSource(web(url), { ...options, suites, components, architectures });
+      return new AptSource(web(url, also), { ...options, suites, components, architectures });
     case "npm":
       return new NpmSource(
-        web(url),
+        web(url, also),
         new Map([...selectionOf(packages), ...(lock === undefined ? [] : await readLock(lock))]),
       );
     case "pypi":
-      return new PypiSource(web(url), projectsOf(packages));
+      return new PypiSource(web(url, also), projectsOf(packages));
   }
 }
 
-function web(url: string): string {
-  if (!/^https?:$/.test(URL.canParse(url) ? new URL(url).protocol : ""))
-    throw new SourceError(`${url} is no web address`);
-  return url;
+function web(url: string, also: readonly string[] = []): Reach {
+  for (const one of [url, ...also])
+    if (!/^https?:$/.test(URL.canParse(one) ? new URL(one).protocol : ""))
+      throw new SourceError(`${one} is no web address`);
+  return new Reach(url, also);
 }

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import * as v from "valibot";
 import { linksOf } from "./http.ts";
+import type { Reach } from "./reach.ts";
 import {
   type Claim,
   type Doubt,
@@ -59,19 +60,21 @@ export function projectsOf(specs: readonly string[]): Projects {
 
 /** Some projects of a Python package index: pages below `simple/`, files below `files/`. */
 export class PypiSource implements Source {
+  readonly #reach: Reach;
   readonly #url: string;
   readonly #projects: Projects;
 
   /** `url` is that of the simple API, as pip's `--index-url` has it. */
-  constructor(url: string, projects: Projects) {
-    this.#url = url.replace(/\/+$/, "");
+  constructor(reach: Reach, projects: Projects) {
+    this.#reach = reach;
+    this.#url = reach.url.replace(/\/+$/, "");
     this.#projects = projects;
   }
 
   async bring(work: string, progress: Progress): Promise<string> {
     if (this.#projects.size === 0)
       throw new SourceError("name projects: --package NAME[==VERSION] …");
-    const web = new Web(progress);
+    const web = new Web(this.#reach, progress);
     try {
       const staging = await Staging.open(work);
       await parallel(this.#projects, atOnceMax, async ([name, versions]) => {
@@ -101,7 +104,7 @@ export class PypiSource implements Source {
   }
 
   async witness(claims: readonly Claim[], seen: Seen): Promise<readonly Doubt[]> {
-    const web = new Web();
+    const web = new Web(this.#reach);
     const doubts: Doubt[] = [];
     const known = remembered((name) => this.#project(web, name));
     try {

@@ -6,6 +6,7 @@ import { pipeline } from "node:stream/promises";
 import { Agent, type Dispatcher, interceptors, request } from "undici";
 import type { Digest } from "../../core/base/index.ts";
 import { readAll } from "../client/index.ts";
+import type { Reach } from "./reach.ts";
 import {
   type Claim,
   type Doubt,
@@ -36,14 +37,15 @@ export interface Expected {
 
 /** Downloads of one archive over HTTP: follows redirects, tries again politely, never decodes what is transferred. */
 export class Web {
-  readonly #dispatcher = new Agent({ connections: atOnceMax }).compose(
-    interceptors.redirect({ maxRedirections: redirectsMax }),
-    interceptors.retry({ maxRetries: triesMax, statusCodes: [429, 500, 502, 503, 504] }),
-  );
+  readonly #dispatcher: Dispatcher;
   readonly #progress: Progress;
 
-  constructor(progress: Progress = {}) {
+  constructor(reach: Reach, progress: Progress = {}) {
     this.#progress = progress;
+    this.#dispatcher = new Agent({ connections: atOnceMax, connect: reach.connector }).compose(
+      interceptors.redirect({ maxRedirections: redirectsMax }),
+      interceptors.retry({ maxRetries: triesMax, statusCodes: [429, 500, 502, 503, 504] }),
+    );
   }
 
   /** `undefined` where nothing is (404, 410). Throws {@link SourceError} for other refusals. */
@@ -60,6 +62,7 @@ export class Web {
       bodyTimeout: stallMs,
       signal: AbortSignal.timeout(longestMs),
     }).catch((error: unknown) => {
+      if (error instanceof SourceError) throw new SourceError(`${url}: ${error.message}`);
       const { statusCode, code } = error as { statusCode?: number; code?: string };
       throw new SourceError(`${url}: ${statusCode ?? code ?? String(error)}`);
     });

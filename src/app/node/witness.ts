@@ -121,7 +121,7 @@ export class Witness {
   }
 
   async #check(
-    { kind, url, from = url }: Config["import"][number],
+    { kind, url, from = url, also }: Config["import"][number],
     { changes }: ChangeList,
   ): Promise<readonly Doubt[]> {
     // What is taken away brings no bytes: that is the importer's word, and older heights keep it.
@@ -132,7 +132,7 @@ export class Witness {
     await this.#tidied;
     const scratch = await mkdtemp(join(this.#work, "look-"));
     try {
-      const source = await openSource({ kind, url: from });
+      const source = await openSource({ kind, url: from, also });
       return await source.witness(claims, this.#seen(claims, scratch));
     } finally {
       await rm(scratch, { recursive: true, force: true });
