@@ -95,7 +95,7 @@ describe("blob store", () => {
     ] as const) {
       let [at, before]: [number, Uint8Array] = [start, new Uint8Array(0)];
       const rooms = new Set<ArrayBufferLike>();
-      for await (const piece of store.lend(digestOf(long), start, end)) {
+      for await (const piece of store.lend(digestOf(long), { start, end })) {
         assert.deepEqual(
           Buffer.from(before),
           long.subarray(at - before.length, at),
@@ -109,7 +109,7 @@ describe("blob store", () => {
       assert.equal(at, end);
       assert.ok(rooms.size <= 2);
     }
-    for await (const piece of store.lend(digestOf(small), 2, 7))
+    for await (const piece of store.lend(digestOf(small), { start: 2, end: 7 }))
       assert.deepEqual(Buffer.from(piece), small.subarray(2, 7));
   });
 

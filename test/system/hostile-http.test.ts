@@ -2,9 +2,11 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { type ClientRequest, request } from "node:http";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { bulkHead } from "../../src/app/client/index.ts";
 import { segmentOf, segmentValue } from "../../src/core/acceptance/index.ts";
 import { Digest } from "../../src/core/base/index.ts";
@@ -324,6 +326,39 @@ describe("hostile clients of a host", () => {
     const open = tails.length - ended.size;
     for (const one of tails) one.destroy();
     assert.ok(open > 900, `${open} streams are open`);
+  });
+
+  test("hundreds that ask for a large file and do not read it: others are served, and memory is bounded", async (t) => {
+    await writeFile(join(work, "large"), Buffer.alloc(64 << 20, "large"));
+    await net.agree(await publisher.publish(work, "demo"));
+    const { hostname, port } = new URL(at());
+    const host = net.host("w0");
+    const before = await rssMiB(host.pid);
+    const greedy = Array.from({ length: 1500 }, () => {
+      const socket = connect({ host: hostname, port: Number(port) });
+      socket.on("error", () => undefined);
+      socket.once("connect", () => {
+        socket.pause();
+        socket.write("GET /demo/large HTTP/1.1\r\nhost: x\r\n\r\n");
+      });
+      return socket;
+    });
+    const waits: number[] = [];
+    let most = before;
+    for (let i = 0; i < 40; i++) {
+      const startedMs = performance.now();
+      assert.equal((await ask("GET", "/demo/file")).status, 200);
+      waits.push(performance.now() - startedMs);
+      most = Math.max(most, await rssMiB(host.pid));
+      await sleep(100);
+    }
+    for (const socket of greedy) socket.destroy();
+    await rm(join(work, "large"));
+    const longest = Math.round(Math.max(...waits));
+    t.diagnostic(
+      `${before} MiB before, ${most} at most; the longest wait of another ${longest} ms`,
+    );
+    assert.ok(most < before + 600, `${most} MiB`);
   });
 
   test("afterwards: all hosts run, stay small, keep nothing that is not theirs, and publish", async () => {

@@ -106,8 +106,7 @@ export async function convictedAmong(
   trust: Trust,
   heads: ReadonlyMap<string, unknown>,
 ): Promise<ReadonlyMap<string, string>> {
-  const serverOf = new Map<string, string>();
-  for (const [server, head] of heads) serverOf.set(String(fieldOf(head, "host")), server);
+  const serverOf = serversByKey(trust, heads);
   const convicted = new Map<string, string>();
   for (const [informer, head] of heads) {
     for (const { key, evidence } of accusations(head)) {
@@ -118,6 +117,29 @@ export async function convictedAmong(
     }
   }
   return convicted;
+}
+
+/**
+ * A writer is known by the address that the genesis has of it, whatever name it gives itself now; of a reader there is
+ * nothing but what it says.
+ */
+function serversByKey(
+  { network }: Trust,
+  heads: ReadonlyMap<string, unknown>,
+): ReadonlyMap<string, string> {
+  const serverOf = new Map<string, string>();
+  const atWriters = new Map(
+    network.writers.map(({ http, nodeKey }) => [http?.replace(/\/+$/, ""), nodeKey]),
+  );
+  for (const [server, head] of heads) {
+    const key = atWriters.get(server.replace(/\/+$/, ""));
+    if (key === undefined) serverOf.set(String(fieldOf(head, "host")), server);
+  }
+  for (const server of heads.keys()) {
+    const key = atWriters.get(server.replace(/\/+$/, ""));
+    if (key !== undefined) serverOf.set(key, server);
+  }
+  return serverOf;
 }
 
 function fieldOf(json: unknown, name: string): unknown {

@@ -8,8 +8,9 @@ import { bulkHead } from "../client/index.ts";
 import type { HeadProof } from "./archive.ts";
 import { ChunkLists } from "./chunk-lists.ts";
 import type { GatewayHost } from "./host-api.ts";
+import { outflow } from "./outflow.ts";
 import { receiptOf } from "./receipt.ts";
-import { sendBlob } from "./send-blob.ts";
+import { refuseFlow, sendBlob } from "./send-blob.ts";
 import { Waiters } from "./waiters.ts";
 
 /** HTTP status of a fault, by its code; 400 for those that are not listed. */
@@ -228,14 +229,32 @@ function bulkRoutes(server: FastifyInstance, host: GatewayHost): void {
     const digests = digestsOf(request);
     if (digests === undefined)
       return refuseCode(reply, "BAD_REQUEST", `digests: up to ${limits.bulkDigestsMax} digests`);
-    return reply.type("application/octet-stream").send(Readable.from(bulkBlobs(host, digests)));
+    return sendMany(request, reply, bulkBlobs(host, digests));
   });
   server.post("/.smalti/v1/nodes", async (request, reply) => {
     const digests = digestsOf(request);
     if (digests === undefined)
       return refuseCode(reply, "BAD_REQUEST", `digests: up to ${limits.bulkDigestsMax} digests`);
-    return reply.type("application/octet-stream").send(Readable.from(bulkNodes(host, digests)));
+    return sendMany(request, reply, bulkNodes(host, digests));
   });
+}
+
+/** Sends pieces as their client takes them. */
+function sendMany(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  pieces: Iterable<Buffer> | AsyncIterable<Buffer>,
+): FastifyReply {
+  const flow = outflow.enter(request.ip, () => reply.raw.destroy());
+  if (flow === undefined) return refuseFlow(reply);
+  reply.raw.once("close", () => flow.leave());
+  const told = async function* (): AsyncGenerator<Buffer> {
+    for await (const piece of pieces) {
+      yield piece;
+      flow.moved();
+    }
+  };
+  return reply.type("application/octet-stream").send(Readable.from(told()));
 }
 
 /** The nodes among `digests` that are here, within `bulkBytesMax`, each once; read as they are taken. */

@@ -15,7 +15,7 @@ export class ChunkLists {
   ): Promise<Uint8Array> {
     const known = this.#lists.get(digest);
     if (known !== undefined) return known;
-    const list = compute(blobs.lend(digest, 0, size));
+    const list = compute(blobs.lend(digest, { start: 0, end: size }));
     this.#lists.set(digest, list);
     list.catch(() => this.#lists.delete(digest));
     for (const [oldest] of this.#lists) {

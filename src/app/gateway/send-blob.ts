@@ -3,6 +3,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import rangeParser from "range-parser";
 import { type Digest, limits } from "../../core/base/index.ts";
 import { flipped } from "./lies.ts";
+import { type Flow, outflow } from "./outflow.ts";
 import { refuse } from "./refuse.ts";
 import type { TreeExchange, TreeHost } from "./tree-host.ts";
 
@@ -52,13 +53,14 @@ export async function sendBlob(
     reply.code(206).header("content-range", `bytes ${start}-${end - 1}/${blob.size}`);
   reply.header("content-length", end - start);
   if (request.method === "HEAD") return reply.send();
-  const isLarge = blob.size > limits.packedBlobBytesMax;
-  const stored = isLarge
-    ? host.blobs.lend(blob.digest, start, end)
-    : host.blobs.stream(blob.digest, start, end);
-  const pieces = host.liar.flipsBits ? flipped(stored) : stored;
+  const spoil = (pieces: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array> =>
+    host.liar.flipsBits ? flipped(pieces) : pieces;
   try {
-    if (isLarge) return await sendLent(exchange, pieces);
+    if (blob.size > limits.packedBlobBytesMax)
+      return await sendLarge(exchange, ({ stretchBytes, isAhead }) =>
+        spoil(host.blobs.lend(blob.digest, { start, end, stretchBytes, isAhead })),
+      );
+    const pieces = spoil(host.blobs.stream(blob.digest, start, end));
     const parts: Uint8Array[] = [];
     for await (const piece of pieces) parts.push(piece);
     const [only] = parts;
@@ -68,6 +70,28 @@ export async function sendBlob(
   } catch (error) {
     return refuseContent(exchange, blob, error);
   }
+}
+
+async function sendLarge(
+  exchange: TreeExchange,
+  piecesOf: (flow: Flow) => AsyncGenerator<Uint8Array>,
+): Promise<FastifyReply> {
+  const { request, reply } = exchange;
+  const flow = outflow.enter(request.ip, () => reply.raw.destroy());
+  if (flow === undefined) return refuseFlow(reply);
+  try {
+    return await sendLent(exchange, piecesOf(flow), flow);
+  } finally {
+    flow.leave();
+  }
+}
+
+/** All that may wait for slow clients waits, and none of them stalls. */
+export function refuseFlow(reply: FastifyReply): FastifyReply {
+  for (const name of ["content-length", "content-range", "etag", "repr-digest", "last-modified"])
+    reply.removeHeader(name);
+  const busy = "too many large answers are being sent; try again, or another mirror";
+  return refuse(reply.header("retry-after", "2"), 503, "BUSY", busy);
 }
 
 /** Content of a height that is kept comes back; of another it is gone here, and this is no fault. */
@@ -100,6 +124,7 @@ function refuseMissing(
 async function sendLent(
   { request, reply }: TreeExchange,
   pieces: AsyncGenerator<Uint8Array>,
+  flow: Flow,
 ): Promise<FastifyReply> {
   const first = await pieces.next();
   reply.hijack();
@@ -119,8 +144,11 @@ async function sendLent(
     });
   try {
     raw.writeHead(reply.statusCode, reply.getHeaders() as OutgoingHttpHeaders);
-    for (let piece = first; piece.done !== true; )
-      [, piece] = await Promise.all([taken(piece.value), pieces.next()]);
+    for (let piece = first; piece.done !== true; flow.moved()) {
+      const sent = taken(piece.value);
+      if (flow.isAhead) [, piece] = await Promise.all([sent, pieces.next()]);
+      else piece = await sent.then(() => pieces.next());
+    }
     raw.end();
   } catch {
     raw.destroy();

@@ -65,7 +65,11 @@ export class LightHost implements TreeHost {
       if (known === undefined) throw new Error("a file that was not looked up");
       return verifiedBytes(this.#client, { ...known, start, end }, this.#spool);
     };
-    return { has: () => true, stream, lend: stream };
+    return {
+      has: () => true,
+      stream,
+      lend: (digest, { start, end }) => stream(digest, start, end),
+    };
   }
 
   #archive(): TreeHost["archive"] {

@@ -186,7 +186,7 @@ async function faultOf(
   if (!blobs.has(digest)) return "its content is not here";
   try {
     const hash = createHash("sha256");
-    for await (const piece of blobs.lend(digest, 0, size)) hash.update(piece);
+    for await (const piece of blobs.lend(digest, { start: 0, end: size })) hash.update(piece);
     return hash.digest("hex") === digest ? undefined : "its content has another SHA-256";
   } catch (error) {
     return error instanceof Error ? error.message : String(error);

@@ -8,7 +8,7 @@ export async function* upon(
   content: AsyncIterable<Uint8Array>,
 ): AsyncGenerator<Uint8Array> {
   const size = blobs.size(base.digest) ?? 0;
-  if (base.prefix > 0) yield* blobs.lend(base.digest, 0, base.prefix);
+  if (base.prefix > 0) yield* blobs.lend(base.digest, { start: 0, end: base.prefix });
   yield* content;
-  if (base.suffix > 0) yield* blobs.lend(base.digest, size - base.suffix, size);
+  if (base.suffix > 0) yield* blobs.lend(base.digest, { start: size - base.suffix, end: size });
 }

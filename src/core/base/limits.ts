@@ -139,6 +139,8 @@ export const limits = {
   httpConnectionsMax: 4096,
   /** Requests of one kind (follow, head, receipt, tail) that wait for news. Beyond, one from where most wait is answered early. */
   httpWaitersMax: 1024,
+  /** Large answers (files over 128 KiB, many small ones at once) being sent. Beyond, one that stalls is cut; else 503. */
+  httpFlowsMax: 1024,
   /** Bytes of HTTP request headers. */
   httpHeaderBytesMax: 16_384,
 } as const;

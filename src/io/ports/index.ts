@@ -132,7 +132,17 @@ export interface BlobStore {
    * As {@link stream}, but a piece may be used only until the one after the next is asked for: its room is used again.
    * New memory for every piece costs more than the reading, and sets off collections of all garbage.
    */
-  lend(digest: Digest, start: number, end: number): AsyncGenerator<Uint8Array>;
+  lend(
+    digest: Digest,
+    range: {
+      readonly start: number;
+      readonly end: number;
+      /** Bytes that are read at once; 0: as many as is fastest. */
+      readonly stretchBytes?: number;
+      /** False: a piece may be used only until the next is asked for, and half the memory is enough. */
+      readonly isAhead?: boolean;
+    },
+  ): AsyncGenerator<Uint8Array>;
   /** All that is here. */
   all(): AsyncIterable<{ readonly digest: Digest; readonly size: number }>;
   /** Forgets blobs, at once for everybody who asks; the room of large ones is given back. */

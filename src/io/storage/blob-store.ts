@@ -5,7 +5,7 @@ import { bigEndian, type Digest, readBigEndian } from "../../core/base/index.ts"
 import { sha256 } from "../../core/crypto/index.ts";
 import type { BlobStore, PartialBlob, Position, StateStore } from "../ports/index.ts";
 import { BlobError } from "./blob-error.ts";
-import { type LargeBlobs, openLargeBlobs, twoRooms } from "./large-blobs.ts";
+import { type LargeBlobs, openLargeBlobs, roomsInTurn } from "./large-blobs.ts";
 import { RecentBlobs } from "./recent-blobs.ts";
 import { type FileRecordLog, openRecordLog } from "./record-log.ts";
 
@@ -226,21 +226,21 @@ export class FileBlobStore implements BlobStore {
     return this.#stream(digest, { start, end }, Buffer.allocUnsafe);
   }
 
-  lend(digest: Digest, start: number, end: number): AsyncGenerator<Uint8Array> {
-    return this.#stream(digest, { start, end }, twoRooms());
+  lend(digest: Digest, range: Parameters<BlobStore["lend"]>[1]): AsyncGenerator<Uint8Array> {
+    return this.#stream(digest, range, roomsInTurn(range.isAhead === false ? 1 : 2));
   }
 
   async *#stream(
     digest: Digest,
-    { start, end }: { readonly start: number; readonly end: number },
+    range: Parameters<BlobStore["lend"]>[1],
     roomFor: (bytes: number) => Buffer,
   ): AsyncGenerator<Uint8Array> {
     const place = this.#place(digest);
     if (place === undefined) throw missing(digest);
     try {
       if (place.kind === "packed")
-        yield (await this.#readPacked(digest, place)).subarray(start, end);
-      else yield* this.#large.stream({ digest, size: place.size }, { start, end }, roomFor);
+        yield (await this.#readPacked(digest, place)).subarray(range.start, range.end);
+      else yield* this.#large.stream({ digest, size: place.size }, range, roomFor);
     } catch (error) {
       throw this.#damaged(digest, error);
     }

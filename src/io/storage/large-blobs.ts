@@ -179,15 +179,20 @@ export class LargeBlobs {
    */
   async *stream(
     { digest, size }: { readonly digest: Digest; readonly size: number },
-    { start, end }: { readonly start: number; readonly end: number },
+    {
+      start,
+      end,
+      stretchBytes: asked = 0,
+    }: { readonly start: number; readonly end: number; readonly stretchBytes?: number },
     roomFor: (bytes: number) => Buffer = Buffer.allocUnsafe,
   ): AsyncGenerator<Uint8Array> {
     const path = this.#path(digest);
+    const stretch = asked === 0 ? stretchBytes : Math.max(chunk, asked - (asked % chunk));
     const checksums = await readOutboard(digest, `${path}.chunks`, size);
     const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
     try {
-      for (let at = start - (start % chunk); at < end; at += stretchBytes) {
-        const wanted = Math.min(stretchBytes, size - at, Math.ceil((end - at) / chunk) * chunk);
+      for (let at = start - (start % chunk); at < end; at += stretch) {
+        const wanted = Math.min(stretch, size - at, Math.ceil((end - at) / chunk) * chunk);
         const buffer = roomFor(wanted);
         const { bytesRead } = await handle.read(buffer, 0, wanted, at);
         if (bytesRead !== wanted || !areRight(buffer, checksums, at / chunk))
@@ -200,12 +205,12 @@ export class LargeBlobs {
   }
 }
 
-/** Two rooms in turn: while what is in one is used, the other is filled. */
-export function twoRooms(): (bytes: number) => Buffer {
+/** Rooms in turn: while what is in one is used, the other is filled. */
+export function roomsInTurn(count: 1 | 2): (bytes: number) => Buffer {
   const rooms: Buffer[] = [];
   let turn = 0;
   return (bytes) => {
-    turn = 1 - turn;
+    turn = (turn + 1) % count;
     let room = rooms[turn];
     if (room === undefined || room.length < bytes) {
       room = Buffer.allocUnsafe(bytes);
