@@ -1,7 +1,7 @@
 import type { Digest } from "../src/core/base/index.ts";
 import { compareText, type Prng } from "../src/core/base/index.ts";
 import { sha256 } from "../src/core/crypto/index.ts";
-import type { BlobStore, StateStore } from "../src/io/ports/index.ts";
+import type { BlobStore, StateStore, StateValue } from "../src/io/ports/index.ts";
 
 type Batch = readonly (readonly [string, Uint8Array | undefined])[];
 
@@ -27,8 +27,11 @@ export class SimStateStore implements StateStore {
     return this.#entries.get(key);
   }
 
-  write(entries: Iterable<readonly [string, Uint8Array | undefined]>): void {
-    const batch = [...entries];
+  write(entries: Iterable<readonly [string, StateValue]>): void {
+    const batch: Batch = [...entries].map(([key, value]) => [
+      key,
+      typeof value === "function" ? value() : value,
+    ]);
     for (const [key, value] of batch) {
       if (this.#entries.has(key) !== (value !== undefined)) this.#sorted = undefined;
       put(this.#entries, key, value);

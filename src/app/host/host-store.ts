@@ -251,7 +251,8 @@ export class HostStore {
       ...commits,
       ...forgotten,
       ...writes,
-      [stateKeys.mirror, encodeState(state)],
+      // Encoded when the store commits, not in every turn.
+      [stateKeys.mirror, () => encodeState(state)],
       [metaKeys.replayFrom, positionBytes(from)],
       [metaKeys.logEnd, positionBytes(this.#log.end)],
     ]);

@@ -1,4 +1,4 @@
-import { commitRangeValue, type Segment } from "../../core/acceptance/index.ts";
+import type { Segment } from "../../core/acceptance/index.ts";
 import {
   bigEndian,
   type Digest,
@@ -32,6 +32,7 @@ import type { Config } from "../config/index.ts";
 import { Archive, type CertifiedHead, type FollowedSoFar, type Wait } from "../gateway/index.ts";
 import type { HostStore, LaterEffect } from "../host/index.ts";
 import { type Before, ContentFetcher, WrongSizeError } from "./content.ts";
+import { FollowAnswers } from "./follow-answers.ts";
 import { isHeadNews } from "./head-news.ts";
 import { Heads } from "./heads.ts";
 import type { Log } from "./log.ts";
@@ -74,6 +75,7 @@ export class NodeCore {
   /** Change lists that execution will ask for. */
   readonly #changes = new Map<Digest, Uint8Array>();
   readonly #changesOf = new Map<Digest, Digest>();
+  readonly #answers: FollowAnswers;
   readonly #onFatal: (error: unknown) => void;
   readonly #tickets = new Map<number, (place: Result<{ index: number; count: number }>) => void>();
   /** Misdeeds that were counted. */
@@ -102,6 +104,7 @@ export class NodeCore {
     const { network, store, log, metrics } = options;
     this.network = network;
     this.store = store;
+    this.#answers = new FollowAnswers(store.commits);
     this.log = log;
     this.metrics = metrics;
     this.#verifier = options.verifier;
@@ -403,9 +406,8 @@ export class NodeCore {
       isHeadNews({ head: this.head, certified: certified(), leaseS: this.#heads.leaseS }, after);
     const hasNews = (): boolean => certified() > after.commit || (isOwn && isNewer());
     await this.news.until(hasNews, wait);
-    const range = await this.store.commits.range(after.commit);
     const note = isOwn && isNewer() ? this.head?.note : undefined;
-    return ok(encode([commitRangeValue(range), note ?? null]));
+    return ok(await this.#answers.after(after.commit, note));
   }
 
   /** True for a group that this one comes from, while `commit` is before its end. */

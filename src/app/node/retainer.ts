@@ -47,15 +47,29 @@ export class Retainer {
    * only the past has is taken if somebody has it; what no kept height has is left.
    */
   needAt(height: number): Need {
+    let look: Need = () => "yes";
+    let lookedAt: number | undefined;
+    // Asked of every file: what is the same for all of them is found once for each newest height.
     return (tree, path, digest) => {
       const newest = this.#newest();
-      const timeOf = (at: number): number => this.#archive.height(at)?.tsMs ?? 0;
-      const at = (tsMs: number): number => heightAt(tsMs, newest, timeOf);
-      const from = keptFrom(this.#retain, { newest, nowMs: Date.now(), at });
-      const has = (when: number): boolean =>
-        this.#before(this.#archive.height(when)?.trees)(tree, path) === digest;
-      if (!has(Math.max(height, from))) return "no";
-      return has(newest) ? "yes" : "if-there";
+      if (newest !== lookedAt) look = this.#needAt(height, newest);
+      lookedAt = newest;
+      return look(tree, path, digest);
     };
+  }
+
+  #needAt(height: number, newest: number): Need {
+    const timeOf = (at: number): number => this.#archive.height(at)?.tsMs ?? 0;
+    const at = (tsMs: number): number => heightAt(tsMs, newest, timeOf);
+    const kept = Math.max(height, keptFrom(this.#retain, { newest, nowMs: Date.now(), at }));
+    // What a height put somewhere is there at that height.
+    if (kept === newest && height === newest) return () => "yes";
+    const hasAt = (when: number): ((...of: Parameters<Need>) => boolean) => {
+      if (when === height) return () => true;
+      const before = this.#before(this.#archive.height(when)?.trees);
+      return (tree, path, digest) => before(tree, path) === digest;
+    };
+    const [isKept, isNewest] = [hasAt(kept), hasAt(newest)];
+    return (...of) => (isKept(...of) ? (isNewest(...of) ? "yes" : "if-there") : "no");
   }
 }

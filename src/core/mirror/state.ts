@@ -18,6 +18,7 @@ import {
   optional,
   publicKey,
   read,
+  require,
   type Shape,
   type Value,
 } from "../codec/index.ts";
@@ -86,6 +87,30 @@ export function genesisState({ policy, commit, timeMs }: MirrorGenesis): MirrorS
   };
 }
 
+/** Of thousands of publishers it is most of the state, and changes hardly ever: it is encoded once. */
+const policies = new WeakMap<Policy, Uint8Array>();
+
+function encodedPolicy(policy: Policy): Uint8Array {
+  const known = policies.get(policy);
+  if (known !== undefined) return known;
+  const encoded = encode(policyValue(policy));
+  policies.set(policy, encoded);
+  return encoded;
+}
+
+/** A policy as it stands in the state: its own encoding, as bytes. */
+const policyShape: Shape<Policy> = (value, what) => {
+  const encoded = bytes(policyBytesMax)(value, what);
+  const policy = read(encoded, policyStateShape, what, policyItemsMax);
+  require(policy.ok, policy.ok ? what : policy.error.detail);
+  policies.set(policy.value, encoded);
+  return policy.value;
+};
+
+const policyBytesMax =
+  limits.publishersMax * 256 + limits.grantsTotalMax * (limits.grantBytesMax + 8) + 1_000_000;
+const policyItemsMax = limits.publishersMax * 8 + limits.grantsTotalMax + 10_000;
+
 export function encodeState(state: MirrorState): Uint8Array {
   const pending: Value[] = [];
   for (const { id, publisher, wire, acceptedMs, heldBy } of state.pending.values()) {
@@ -95,7 +120,7 @@ export function encodeState(state: MirrorState): Uint8Array {
   return encode([
     state.height,
     state.trees === undefined ? null : fromHex(state.trees),
-    policyValue(state.policy),
+    encodedPolicy(state.policy),
     [state.commit.index, fromHex(state.commit.digest)],
     state.tsMs,
     [state.messages, state.appends],
@@ -134,7 +159,7 @@ const stateShape: Shape<MirrorState> = (value, what) => {
   return {
     height: Height(natural()(height, `${what}.height`)),
     trees: optional(digest)(trees, `${what}.trees`) ?? undefined,
-    policy: policyStateShape(policy, `${what}.policy`),
+    policy: policyShape(policy, `${what}.policy`),
     commit: { index: natural()(index, `${what}.index`), digest: digest(hash, `${what}.digest`) },
     tsMs: natural()(tsMs, `${what}.tsMs`),
     messages: natural()(messageCount, `${what}.messages`),
@@ -163,8 +188,6 @@ const stateShape: Shape<MirrorState> = (value, what) => {
 /** Items of the largest state that the limits allow, with room to spare: it is this host's own. */
 const stateItemsMax =
   limits.pendingUpdatesMax * (8 + limits.committeeWritersMax) +
-  limits.publishersMax * 8 +
-  limits.grantsTotalMax +
   limits.committeeWritersMax ** 2 * 64 +
   100_000;
 

@@ -64,14 +64,16 @@ export interface RecordLog {
   close(): Promise<void>;
 }
 
+export type StateValue = Uint8Array | (() => Uint8Array) | undefined;
+
 /** An ordered map from text to bytes with atomic batches; every value is checked when it is read. */
 export interface StateStore {
   get(key: string): Uint8Array | undefined;
   /**
    * All or nothing; visible at once, durable soon (the log is what durability stands on). A value of `undefined` removes
-   * the key.
+   * the key; a function is called when the value is needed, if nothing else was written there before.
    */
-  write(entries: Iterable<readonly [string, Uint8Array | undefined]>): void;
+  write(entries: Iterable<readonly [string, StateValue]>): void;
   /** Entries with `start` ≤ key < `end` in key order, or downwards. */
   range(range: {
     readonly start: string;

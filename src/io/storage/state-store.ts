@@ -1,7 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { crc32 } from "node:zlib";
 import { open, type RootDatabase } from "lmdb";
-import { type StateStore, StorageError } from "../ports/index.ts";
+import { type StateStore, type StateValue, StorageError } from "../ports/index.ts";
 
 const checkBytes = 4;
 
@@ -15,6 +15,10 @@ function checkedValue(key: string, value: Uint8Array): Buffer {
   bytes.writeUInt32BE(check(key, value), 0);
   bytes.set(value, checkBytes);
   return bytes;
+}
+
+function bytesOf(value: StateValue): Uint8Array | undefined {
+  return typeof value === "function" ? value() : value;
 }
 
 /** The embedded ordered store (LMDB); a checksum over key and value stands before every value. */
@@ -49,7 +53,7 @@ const pendingMs = 1000;
 export class LmdbStateStore implements StateStore {
   readonly #directory: string;
   readonly #database: RootDatabase<Buffer, string>;
-  readonly #pending = new Map<string, Uint8Array | undefined>();
+  readonly #pending = new Map<string, StateValue>();
   #timer: NodeJS.Timeout | undefined;
   #failure: StorageError | undefined;
 
@@ -59,12 +63,12 @@ export class LmdbStateStore implements StateStore {
   }
 
   get(key: string): Uint8Array | undefined {
-    if (this.#pending.has(key)) return this.#pending.get(key);
+    if (this.#pending.has(key)) return bytesOf(this.#pending.get(key));
     const stored = this.#database.get(key);
     return stored === undefined ? undefined : this.#checked(key, stored);
   }
 
-  write(entries: Iterable<readonly [string, Uint8Array | undefined]>): void {
+  write(entries: Iterable<readonly [string, StateValue]>): void {
     if (this.#failure !== undefined) throw this.#failure;
     for (const [key, value] of entries) this.#pending.set(key, value);
     if (this.#pending.size > pendingMax) return this.#commit();
@@ -87,7 +91,8 @@ export class LmdbStateStore implements StateStore {
     if (this.#pending.size === 0) return;
     try {
       this.#database.transactionSync(() => {
-        for (const [key, value] of this.#pending) {
+        for (const [key, pending] of this.#pending) {
+          const value = bytesOf(pending);
           if (value === undefined) void this.#database.remove(key);
           else void this.#database.put(key, checkedValue(key, value));
         }

@@ -1,0 +1,41 @@
+import { commitRangeValue } from "../../core/acceptance/index.ts";
+import { encode } from "../../core/codec/index.ts";
+import type { CommitArchive } from "../host/index.ts";
+
+/** Answers that are kept: each takes up to some megabytes. */
+const kept = 4;
+
+interface Made {
+  readonly note: string | undefined;
+  readonly bytes: Promise<Uint8Array>;
+}
+
+/** What followers are told. They wait at the same few positions: an answer is made once for all of them. */
+export class FollowAnswers {
+  readonly #commits: Pick<CommitArchive, "tip" | "range">;
+  /** By where a follower is and how far this host is, the last asked for at the end. */
+  readonly #made = new Map<string, Made>();
+
+  constructor(commits: Pick<CommitArchive, "tip" | "range">) {
+    this.#commits = commits;
+  }
+
+  /** The certified commits after one, as many as one answer takes, and a note if it is news. */
+  after(commit: number, note: string | undefined): Promise<Uint8Array> {
+    const key = `${commit} ${this.#commits.tip?.index ?? 0}`;
+    const made = this.#made.get(key);
+    this.#made.delete(key);
+    const isMade = made !== undefined && made.note === note;
+    const bytes = isMade ? made.bytes : this.#make(commit, note);
+    this.#made.set(key, { note, bytes });
+    // One that failed is made anew.
+    bytes.catch(() => this.#made.delete(key));
+    for (const oldest of this.#made.keys()) if (this.#made.size > kept) this.#made.delete(oldest);
+    return bytes;
+  }
+
+  async #make(commit: number, note: string | undefined): Promise<Uint8Array> {
+    const range = await this.#commits.range(commit);
+    return encode([commitRangeValue(range), note ?? null]);
+  }
+}
