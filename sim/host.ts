@@ -173,6 +173,8 @@ export class SimWriter extends SimHost {
         return this.world.links.ban(this.id, effect.peer, 5000);
       case "mirror":
         return this.#onMirror(effect.event);
+      case "execution-paused":
+        return this.#push({ type: "changes-here" });
       case "changes-needed":
         return void this.#bringForExecution(this.pendingUpdate(effect.update));
       default:

@@ -81,6 +81,8 @@ export class SimReader extends SimHost {
         });
       return;
     }
+    if (effect.type === "execution-paused")
+      return void this.#turn(life, () => this.#perform(this.#host?.onChangesHere() ?? []));
     if (effect.type === "batches-needed")
       return void this.readBack(effect).then((batches) => {
         if (batches === undefined) return;

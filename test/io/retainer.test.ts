@@ -33,7 +33,11 @@ test("property: what of a height must come is what some kept height still has", 
         for (newest = height; newest <= changes.length; newest++) {
           const from = heights === "all" ? 1 : Math.max(1, newest - Number(heights) + 1);
           const isKept: boolean = at(Math.max(height, from), name) === digest;
-          const expected: string = !isKept ? "no" : at(newest, name) === digest ? "yes" : "if-there";
+          const expected: string = !isKept
+            ? "no"
+            : at(newest, name) === digest
+              ? "yes"
+              : "if-there";
           assert.equal(need("tree", name, digest as Digest), expected);
         }
       }

@@ -3,9 +3,10 @@ import { type Digest, fromBase64, isDigest, isPublicKey, Prng } from "../../core
 import type { Verifier } from "../../core/crypto/index.ts";
 import { courtOf, encodeEvidence, judge } from "../../core/evidence/index.ts";
 import type { Network } from "../../core/membership/index.ts";
-import { blobsOf, decodeChanges } from "../../core/mirror/index.ts";
+import { blobsOf, readingChanges } from "../../core/mirror/index.ts";
 import type { BlobStore } from "../../io/ports/index.ts";
 import { askJson } from "../client/index.ts";
+import { inTurns } from "./in-turns.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 
@@ -52,7 +53,7 @@ export class Challenger {
   async #contentOf(
     changes: Uint8Array,
   ): Promise<{ readonly digest: Digest; readonly bytes: Uint8Array } | undefined> {
-    const list = decodeChanges(changes);
+    const list = await inTurns(readingChanges(changes));
     if (!list.ok) return undefined;
     const { blobs } = this.#parts.store;
     const small = [...blobsOf(list.value)].filter(([, size]) => size <= contentBytesMax);

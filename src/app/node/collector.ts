@@ -3,11 +3,12 @@ import type { Digest } from "../../core/base/index.ts";
 import {
   blobsOf,
   type ChangeList,
-  decodeChanges,
   decodeLeaf,
+  readingChanges,
   readUpdate,
 } from "../../core/mirror/index.ts";
 import { heightAt, snapshotsTree } from "../gateway/index.ts";
+import { inTurns } from "./in-turns.ts";
 import type { Parts } from "./parts.ts";
 import { type Heights, isKept, type Kept, keptHeights } from "./retention.ts";
 import { walkTrees } from "./walk-trees.ts";
@@ -279,7 +280,7 @@ async function readList(
   digest: Digest,
 ): Promise<ChangeList | undefined> {
   const bytes = await blobs.read(digest).catch(() => undefined);
-  const changes = bytes === undefined ? undefined : decodeChanges(bytes);
+  const changes = bytes === undefined ? undefined : await inTurns(readingChanges(bytes));
   // One that is malformed names nothing.
   return changes?.ok === true ? changes.value : { tree: "", baseHeight: 0, changes: [] };
 }

@@ -1,6 +1,6 @@
 import { Readable } from "node:stream";
 import { type Digest, limits, Prng } from "../../core/base/index.ts";
-import { blobsOf, type ChangeList, decodeChanges } from "../../core/mirror/index.ts";
+import { blobsOf, type ChangeList, readingChanges } from "../../core/mirror/index.ts";
 import { type BlobStore, StorageError } from "../../io/ports/index.ts";
 import { BlobError, RecentBlobs } from "../../io/storage/index.ts";
 import {
@@ -14,6 +14,7 @@ import {
   stallMs,
   twoAtOnce,
 } from "../client/index.ts";
+import { inTurns } from "./in-turns.ts";
 import type { Log } from "./log.ts";
 import { upon } from "./upon.ts";
 
@@ -157,7 +158,7 @@ export class ContentFetcher {
       this.#unlessStopped(error),
     );
     if (bytes === undefined) return undefined;
-    const changes = decodeChanges(bytes);
+    const changes = await inTurns(readingChanges(bytes));
     // A malformed list names no blobs; execution will refuse it, on every host alike.
     if (changes.ok) {
       const bases = before === undefined ? noBases : basesOf(changes.value, before);

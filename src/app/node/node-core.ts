@@ -186,6 +186,9 @@ export class NodeCore {
       case "mirror":
         this.#onMirror(effect.event);
         return true;
+      case "execution-paused":
+        setImmediate(() => this.role.changesHere());
+        return true;
       case "changes-needed":
         void this.#bringChanges(effect.changes, effect.update);
         return true;

@@ -4,10 +4,10 @@ import { groupsOf } from "../../core/evidence/index.ts";
 import type { Network } from "../../core/membership/index.ts";
 import {
   blobsOf,
-  decodeChanges,
   type MirrorState,
   mayWrite,
   messageKinds,
+  readingChanges,
   readPolicy,
   readUpdate,
   type SignedUpdate,
@@ -16,6 +16,7 @@ import { type BlobStore, StorageError } from "../../io/ports/index.ts";
 import { BlobError } from "../../io/storage/index.ts";
 import { readAll, readBulk, ServerError } from "../client/index.ts";
 import type { BlobBase, PublishDesk } from "../gateway/index.ts";
+import { inTurns } from "./in-turns.ts";
 import { upon } from "./upon.ts";
 
 /** Updates that publishers are bringing at once; the one untouched for longest makes room. */
@@ -224,7 +225,7 @@ async function knownBlobs(
   blobs: BlobStore,
   changes: Digest,
 ): Promise<ReadonlyMap<Digest, number> | undefined> {
-  const decoded = decodeChanges(await blobs.read(changes));
+  const decoded = await inTurns(readingChanges(await blobs.read(changes)));
   return decoded.ok ? blobsOf(decoded.value) : undefined;
 }
 
@@ -265,7 +266,7 @@ async function takeChanges(
   if (bytes.length !== changes.bytes || sha256(bytes) !== changes.digest) {
     return fail("BLOB_CORRUPT", "the bytes are not the change list that the record names");
   }
-  const decoded = decodeChanges(bytes);
+  const decoded = await inTurns(readingChanges(bytes));
   if (!decoded.ok) return decoded;
   if (decoded.value.tree !== tree)
     return fail("BAD_TREE", "record and change list name different trees");

@@ -4,11 +4,12 @@ import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Digest } from "../../core/base/index.ts";
-import { type ChangeList, decodeChanges, type SignedUpdate } from "../../core/mirror/index.ts";
+import { type ChangeList, readingChanges, type SignedUpdate } from "../../core/mirror/index.ts";
 import type { BlobStore } from "../../io/ports/index.ts";
 import type { Config } from "../config/index.ts";
 import type { WitnessReport } from "../gateway/index.ts";
 import { type Claim, type Doubt, openSource, type Seen } from "../import/index.ts";
+import { inTurns } from "./in-turns.ts";
 import type { Log } from "./log.ts";
 
 /** When one looks again at a source that showed something else, milliseconds; the last goes on. */
@@ -73,7 +74,7 @@ export class Witness {
 
   async #look(update: SignedUpdate, bytes: Uint8Array, isSettled: () => boolean): Promise<boolean> {
     const { tree, source } = update.record;
-    const changes = decodeChanges(bytes);
+    const changes = await inTurns(readingChanges(bytes));
     const known = this.#imports.find(
       (one) => one.tree === tree && one.kind === source?.kind && one.url === source.url,
     );

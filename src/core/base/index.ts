@@ -29,3 +29,4 @@ export type { LinkName } from "./link.ts";
 export { MonotonicClock } from "./monotonic-clock.ts";
 export { Prng } from "./prng.ts";
 export { type Fault, fail, ok, type Result } from "./result.ts";
+export { allAtOnce, type Steps } from "./steps.ts";

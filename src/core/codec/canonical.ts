@@ -1,4 +1,4 @@
-import { decode as cborDecode, encode as cborEncode, Tokenizer, Type } from "cborg";
+import { decode as cborDecode, encode as cborEncode, decodeFirst, Tokenizer, Type } from "cborg";
 import { equalBytes, fail, limits, ok, type Result } from "../base/index.ts";
 
 /** What may be written canonically: arrays, not maps; integers, not floats. */
@@ -34,13 +34,67 @@ export function decode(bytes: Uint8Array, itemsMax: number = limits.decodeItemsM
     if (error instanceof TooManyItems) return fail("TOO_MANY_ITEMS", `more than ${itemsMax} items`);
     return fail("MALFORMED_CBOR", error instanceof Error ? error.message : "undecodable");
   }
-  if (!isValue(value, 0))
-    return fail("MALFORMED_CBOR", "only arrays, integers, text, bytes, booleans and null");
+  if (!isValue(value, 0)) return notAllowed;
   // Strict tokens have one form each, but for text: bytes that are not UTF-8 would be read as something else.
-  if (tokenizer.hasOddText && !equalBytes(encode(value), bytes))
-    return fail("NOT_CANONICAL", "the bytes are not the canonical form");
+  if (tokenizer.hasOddText && !equalBytes(encode(value), bytes)) return notCanonical;
   return ok(value);
 }
+
+/**
+ * Reads one long value piece by piece: the heads of its arrays, and whole values in them. What {@link decode} refuses is a
+ * fault here too.
+ */
+export class Pieces {
+  readonly #bytes: Uint8Array;
+  readonly #tokenizer: CanonicalTokenizer;
+
+  constructor(bytes: Uint8Array, itemsMax: number) {
+    this.#bytes = bytes;
+    this.#tokenizer = new CanonicalTokenizer(bytes, itemsMax);
+  }
+
+  /** The head of an array: how many values follow. */
+  array(): Result<number> {
+    return this.#read(() => {
+      if (this.#tokenizer.done()) return fail("MALFORMED_CBOR", "the bytes end too early");
+      const { type, value } = this.#tokenizer.next();
+      return type === Type.array ? ok(value as number) : notAllowed;
+    });
+  }
+
+  value(): Result<Value> {
+    return this.#read(() => {
+      const tokenizer = this.#tokenizer;
+      const from = tokenizer.pos();
+      tokenizer.hasOddText = false;
+      const [value] = decodeFirst(this.#bytes, { ...strict, tokenizer }) as [unknown, Uint8Array];
+      if (!isValue(value, 0)) return notAllowed;
+      const isOdd =
+        tokenizer.hasOddText &&
+        !equalBytes(encode(value), this.#bytes.subarray(from, tokenizer.pos()));
+      return isOdd ? notCanonical : ok(value);
+    });
+  }
+
+  /** Nothing stands behind what was read. */
+  end(): Result<undefined> {
+    return this.#tokenizer.done()
+      ? ok(undefined)
+      : fail("MALFORMED_CBOR", "something stands behind the value");
+  }
+
+  #read<T>(read: () => Result<T>): Result<T> {
+    try {
+      return read();
+    } catch (error) {
+      if (error instanceof TooManyItems) return fail("TOO_MANY_ITEMS", "more items than allowed");
+      return fail("MALFORMED_CBOR", error instanceof Error ? error.message : "undecodable");
+    }
+  }
+}
+
+const notAllowed = fail("MALFORMED_CBOR", "only arrays, integers, text, bytes, booleans and null");
+const notCanonical = fail("NOT_CANONICAL", "the bytes are not the canonical form");
 
 class TooManyItems extends Error {}
 

@@ -1,4 +1,4 @@
-export { decode, encode, type Value } from "./canonical.ts";
+export { decode, encode, Pieces, type Value } from "./canonical.ts";
 export {
   bytes,
   digest,

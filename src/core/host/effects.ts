@@ -64,6 +64,8 @@ export type HostEffect =
     }
   | { readonly type: "mirror"; readonly event: MirrorEvent }
   | { readonly type: "changes-needed"; readonly changes: Digest; readonly update: Digest }
+  /** A long execution goes on with the input `changes-here`, once others have had their turn. */
+  | { readonly type: "execution-paused" }
   | { readonly type: "certified"; readonly due: DueRecord; readonly note: string }
   | { readonly type: "certificate"; readonly certificate: CommitCertificate }
   | { readonly type: "send"; readonly link: LinkName; readonly frame: Uint8Array }

@@ -1,10 +1,11 @@
 import { type AcceptedBatch, messageCount, messagesOf, segmentBytes } from "../acceptance/index.ts";
-import { type Digest, limits } from "../base/index.ts";
+import { type Digest, limits, type Steps } from "../base/index.ts";
 import {
   type Appended,
   type DueRecord,
+  type Executed,
   encodeState,
-  execute,
+  executing,
   type MirrorConfig,
   type MirrorEvent,
   type MirrorState,
@@ -15,6 +16,9 @@ import {
   stateKeys,
   type Writes,
 } from "../mirror/index.ts";
+
+/** Work that is done at once, as steps count it: some fifty milliseconds. */
+const defaultWorkAtOnce = 4096;
 
 /** Batches, and bytes of them, that wait in memory for a change list. The others are read back from the log. */
 const waitingMax = { batches: 256, bytes: 32 * 1024 * 1024 };
@@ -33,7 +37,9 @@ export type ExecutorEffect =
       readonly appends: readonly (Appended | undefined)[];
     }
   | { readonly type: "mirror"; readonly event: MirrorEvent }
-  | { readonly type: "changes-needed"; readonly changes: Digest; readonly update: Digest };
+  | { readonly type: "changes-needed"; readonly changes: Digest; readonly update: Digest }
+  /** Enough was done at once: others have their turn, then {@link Executor.run} goes on. */
+  | { readonly type: "execution-paused" };
 
 /** What is kept of a certified checkpoint: the state there, from which a split may begin. */
 export function certifiedWrites(state: MirrorState): ExecutorEffect {
@@ -58,8 +64,18 @@ export class Executor {
   readonly #tickets = new Map<number, ReadonlyMap<number, readonly number[]>>();
   #isAsking = false;
   #state: MirrorState;
+  readonly #workAtOnce: number;
+  /** The first batch of the queue, begun: it is nothing before it is all done. */
+  #begun: Steps<Executed> | undefined;
 
-  constructor(state: MirrorState, config: MirrorConfig, view: MirrorView) {
+  // biome-ignore lint/complexity/useMaxParams: what it is about, and how much of it at once
+  constructor(
+    state: MirrorState,
+    config: MirrorConfig,
+    view: MirrorView,
+    workAtOnce: number = defaultWorkAtOnce,
+  ) {
+    this.#workAtOnce = workAtOnce;
     this.#state = state;
     this.#config = config;
     this.#view = {
@@ -176,29 +192,55 @@ export class Executor {
     return [...this.#run(), ...this.#ask()];
   }
 
+  /** What a batch makes, or that it needs more time than is left; `left` is what is left of it. */
+  #advance(batch: OrderedBatch, left: number): { readonly done?: Executed; readonly left: number } {
+    const use = { view: this.#view, config: this.#config };
+    this.#begun ??= executing(this.#state, batch, use);
+    for (let work = left; ; ) {
+      const step = this.#begun.next();
+      if (step.done === true) {
+        this.#begun = undefined;
+        return { done: step.value, left: work };
+      }
+      work -= step.value;
+      if (work <= 0) return { left: 0 };
+    }
+  }
+
   #run(): readonly ExecutorEffect[] {
     const effects: ExecutorEffect[] = [];
+    let work = this.#workAtOnce;
     for (let first = this.#queue[0]; first !== undefined; first = this.#queue[0]) {
-      const { batch, bytes } = first;
-      const done = execute(this.#state, batch, { view: this.#view, config: this.#config });
-      if (done.kind === "needs") {
-        effects.push({ type: "changes-needed", changes: done.changes, update: done.update });
-        return effects;
-      }
+      const { done, left } = this.#advance(first.batch, work);
+      work = left;
+      if (done === undefined) return [...effects, { type: "execution-paused" }];
+      if (done.kind === "needs")
+        return [...effects, { type: "changes-needed", changes: done.changes, update: done.update }];
       this.#queue.shift();
-      this.#queuedBytes -= bytes;
-      const firstMessage = this.#state.messages;
-      const { appends } = done;
-      effects.push({ type: "executed", commit: batch.index, firstMessage, appends });
-      this.#state = done.state;
-      for (const [key, value] of done.writes) this.#unwritten.set(key, value);
-      if (done.writes.size > 0) effects.push({ type: "state", writes: done.writes });
-      for (const event of done.events) {
-        if (event.type === "checkpoint-due") this.#keepDue(event.due.size);
-        effects.push({ type: "mirror", event });
-      }
+      this.#queuedBytes -= first.bytes;
+      this.#executed(first.batch, done, effects);
     }
     return effects;
+  }
+
+  #executed(
+    { index }: OrderedBatch,
+    { state, writes, events, appends }: Extract<Executed, { kind: "executed" }>,
+    effects: ExecutorEffect[],
+  ): void {
+    effects.push({
+      type: "executed",
+      commit: index,
+      firstMessage: this.#state.messages,
+      appends,
+    });
+    this.#state = state;
+    for (const [key, value] of writes) this.#unwritten.set(key, value);
+    if (writes.size > 0) effects.push({ type: "state", writes });
+    for (const event of events) {
+      if (event.type === "checkpoint-due") this.#keepDue(event.due.size);
+      effects.push({ type: "mirror", event });
+    }
   }
 }
 

@@ -1,4 +1,5 @@
 import {
+  allAtOnce,
   compareText,
   type Digest,
   fail,
@@ -6,16 +7,17 @@ import {
   limits,
   ok,
   type Result,
+  type Steps,
   toHex,
 } from "../base/index.ts";
 import {
   bytes,
   encode,
   fields,
-  list,
   natural,
   optional,
-  read,
+  Pieces,
+  readValue,
   require,
   type Shape,
   text,
@@ -75,95 +77,147 @@ const changeShape: Shape<Change> = (value, what) => {
   };
 };
 
-const changesShape: Shape<ChangeList> = (value, what) => {
-  const [tree, baseHeight, changes] = fields(3)(value, what);
-  return {
-    tree: text(limits.treeNameBytesMax)(tree, `${what}.tree`),
-    baseHeight: natural()(baseHeight, `${what}.baseHeight`),
-    changes: list(changeShape, limits.changesMax)(changes, `${what}.changes`),
-  };
-};
-
 /** Lists longer than this are read anew each time: what was read takes ten times the room. */
-const rememberedBytesMax = 4 * 1024 * 1024;
+const rememberedBytesMax = 16 * 1024 * 1024;
 const remembered = new WeakMap<Uint8Array, Result<ChangeList>>();
 
 /**
  * Reads a change list of any origin: the same answer on every host. Faults: MALFORMED_*, BAD_TREE, BAD_PATH, BAD_ORDER,
- * TOO_DENSE, WRONG_SIZE.
- * The answer is remembered for as long as the caller keeps `encoded`, which nobody may change.
+ * TOO_DENSE, WRONG_SIZE. The answer is remembered for as long as the caller keeps `encoded`, which nobody may change.
  */
 export function decodeChanges(encoded: Uint8Array): Result<ChangeList> {
-  let changes = remembered.get(encoded);
-  if (changes !== undefined) return changes;
-  changes = readChanges(encoded);
+  return allAtOnce(readingChanges(encoded));
+}
+
+/** {@link decodeChanges} in steps: a long list takes seconds. */
+export function* readingChanges(encoded: Uint8Array): Steps<Result<ChangeList>> {
+  const known = remembered.get(encoded);
+  if (known !== undefined) return known;
+  const changes = yield* readList(encoded);
   if (encoded.length <= rememberedBytesMax) remembered.set(encoded, changes);
   return changes;
 }
 
-function readChanges(encoded: Uint8Array): Result<ChangeList> {
-  if (encoded.length > limits.changeListBytesMax)
-    return fail("MALFORMED_SHAPE", "the change list is too long");
-  const decoded = read(encoded, changesShape, "changes", 16 * limits.changesMax);
-  if (!decoded.ok) return decoded;
-  const { tree, changes } = decoded.value;
-  if (!isTreeName(tree)) return fail("BAD_TREE", `${JSON.stringify(tree)} is not a tree's name`);
-  if (changes.length === 0) return fail("BAD_ORDER", "no change in the list");
-  for (const [i, { path }] of changes.entries()) {
-    const names = parsePath(path);
-    if (!names.ok) return names;
-    const before = changes[i - 1]?.path;
-    if (before !== undefined && compareText(before, path) >= 0)
-      return fail("BAD_ORDER", "paths rise, each once");
+const changesPerStep = 256;
+
+function* readList(encoded: Uint8Array): Steps<Result<ChangeList>> {
+  const pieces = new Pieces(encoded, 16 * limits.changesMax);
+  const head = readHead(pieces, encoded.length);
+  if (!head.ok) return head;
+  const { tree, baseHeight, count } = head.value;
+  const density = new Density(encoded.length);
+  if (density.isTooMany(count)) return density.fault;
+  const changes: Change[] = [];
+  const sizes = new Map<Digest, number>();
+  for (let i = 1; i <= count; i++) {
+    const change = readChange(pieces, changes.at(-1)?.path);
+    if (!change.ok) return change;
+    if (density.isTooDeep(change.value.path)) return density.fault;
+    if (hasOtherSize(change.value, sizes)) return fail("WRONG_SIZE", "one content with two sizes");
+    changes.push(change.value);
+    if (i % changesPerStep === 0) yield changesPerStep;
   }
-  if (isTooDense(changes, encoded.length))
-    return fail(
-      "TOO_DENSE",
-      `so short a list makes too much work: at least ${limits.bytesPerChangeMin} bytes a change and ${limits.bytesPerDirectoryMin} a directory; publish less deep paths at once`,
-    );
-  return hasTwoSizes(changes)
-    ? fail("WRONG_SIZE", "one content with two sizes")
-    : ok(decoded.value);
+  const end = pieces.end();
+  return end.ok ? ok({ tree, baseHeight, changes }) : end;
+}
+
+/** True if what a change brings had another size in the list before. */
+function hasOtherSize({ leaf }: Change, sizes: Map<Digest, number>): boolean {
+  if (leaf?.kind !== "file") return false;
+  const before = sizes.get(leaf.digest) ?? leaf.size;
+  sizes.set(leaf.digest, before);
+  return before !== leaf.size;
+}
+
+/** What stands before the changes, and how many of them follow. */
+function readHead(
+  pieces: Pieces,
+  listBytes: number,
+): Result<{ readonly tree: string; readonly baseHeight: number; readonly count: number }> {
+  if (listBytes > limits.changeListBytesMax)
+    return fail("MALFORMED_SHAPE", "the change list is too long");
+  const fieldCount = pieces.array();
+  if (!fieldCount.ok) return fieldCount;
+  if (fieldCount.value !== 3) return fail("MALFORMED_SHAPE", "changes has 3 fields");
+  const [tree, baseHeight] = [pieces.value(), pieces.value()];
+  if (!tree.ok) return tree;
+  if (!baseHeight.ok) return baseHeight;
+  const head = readValue([tree.value, baseHeight.value], headShape, "changes");
+  const count = pieces.array();
+  if (!head.ok) return head;
+  if (!count.ok) return count;
+  if (count.value > limits.changesMax)
+    return fail("MALFORMED_SHAPE", `more than ${limits.changesMax} changes`);
+  if (!isTreeName(head.value.tree))
+    return fail("BAD_TREE", `${JSON.stringify(head.value.tree)} is not a tree's name`);
+  if (count.value === 0) return fail("BAD_ORDER", "no change in the list");
+  return ok({ ...head.value, count: count.value });
+}
+
+const headShape: Shape<{ readonly tree: string; readonly baseHeight: number }> = (value, what) => {
+  const [tree, baseHeight] = fields(2)(value, what);
+  return {
+    tree: text(limits.treeNameBytesMax)(tree, `${what}.tree`),
+    baseHeight: natural()(baseHeight, `${what}.baseHeight`),
+  };
+};
+
+/** The next change; its path stands behind `before`. */
+function readChange(pieces: Pieces, before: string | undefined): Result<Change> {
+  const value = pieces.value();
+  if (!value.ok) return value;
+  const change = readValue(value.value, changeShape, "change");
+  if (!change.ok) return change;
+  const { path } = change.value;
+  const names = parsePath(path);
+  if (!names.ok) return names;
+  if (before !== undefined && compareText(before, path) >= 0)
+    return fail("BAD_ORDER", "paths rise, each once");
+  return change;
 }
 
 /** What a short list, or one of few paths, may cost beyond. */
 const freeOf = { changes: 64, directories: 256 };
+const slash = 0x2f;
 
 /**
  * What a list costs every host grows with its changes, and with the directories on the way to their paths: each is a node
  * that is made anew. Both are bounded by the list's length, so that no list costs many times what another of its length
  * does.
  */
-function isTooDense(changes: readonly Change[], listBytes: number): boolean {
-  if (changes.length > freeOf.changes + listBytes / limits.bytesPerChangeMin) return true;
-  const directoriesMax = freeOf.directories + listBytes / limits.bytesPerDirectoryMin;
-  let [directories, before] = [0, ""];
-  for (const { path } of changes) {
-    // Paths rise: those below one directory stand together.
-    for (let at = sharedPrefix(before, path); at < path.length; at++)
-      if (path.charCodeAt(at) === slash) directories++;
-    if (directories > directoriesMax) return true;
-    before = path;
-  }
-  return false;
-}
+class Density {
+  readonly #listBytes: number;
+  #directories = 0;
+  #before = "";
 
-const slash = 0x2f;
+  constructor(listBytes: number) {
+    this.#listBytes = listBytes;
+  }
+
+  isTooMany(changes: number): boolean {
+    return changes > freeOf.changes + this.#listBytes / limits.bytesPerChangeMin;
+  }
+
+  /** Counts the directories on the way to a path. Paths rise: those below one directory stand together. */
+  isTooDeep(path: string): boolean {
+    for (let at = sharedPrefix(this.#before, path); at < path.length; at++)
+      if (path.charCodeAt(at) === slash) this.#directories++;
+    this.#before = path;
+    return this.#directories > freeOf.directories + this.#listBytes / limits.bytesPerDirectoryMin;
+  }
+
+  get fault(): Result<never> {
+    return fail(
+      "TOO_DENSE",
+      `so short a list makes too much work: at least ${limits.bytesPerChangeMin} bytes a change and ${limits.bytesPerDirectoryMin} a directory; publish less deep paths at once`,
+    );
+  }
+}
 
 function sharedPrefix(a: string, b: string): number {
   let length = 0;
   while (length < a.length && a.charCodeAt(length) === b.charCodeAt(length)) length++;
   return length;
-}
-
-function hasTwoSizes(changes: readonly Change[]): boolean {
-  const sizes = new Map<Digest, number>();
-  for (const { leaf } of changes) {
-    if (leaf?.kind !== "file") continue;
-    if ((sizes.get(leaf.digest) ?? leaf.size) !== leaf.size) return true;
-    sizes.set(leaf.digest, leaf.size);
-  }
-  return false;
 }
 
 export function changesDigest(encoded: Uint8Array): Digest {

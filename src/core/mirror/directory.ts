@@ -1,4 +1,13 @@
-import { assert, compareText, type Digest, defined, fromHex, limits } from "../base/index.ts";
+import {
+  allAtOnce,
+  assert,
+  compareText,
+  type Digest,
+  defined,
+  fromHex,
+  limits,
+  type Steps,
+} from "../base/index.ts";
 import {
   digest,
   encode,
@@ -22,6 +31,8 @@ import { type Entry, entryShape, entryValue, type NamedEntry } from "./entry.ts"
  */
 const bucketEntriesMax = limits.nodeEntriesMax;
 const depthMax = 64;
+/** What it takes to make a node, as a step counts it. */
+const nodeWork = 3;
 
 interface Child {
   readonly root: Digest;
@@ -157,11 +168,19 @@ export class DirectoryStore {
 
   /** The directory with `edits` made; `undefined` once it is empty. */
   edit(root: Digest | undefined, edits: ReadonlyMap<string, Entry | undefined>): Child | undefined {
+    return allAtOnce(this.editing(root, edits));
+  }
+
+  /** {@link edit} in steps. */
+  *editing(
+    root: Digest | undefined,
+    edits: ReadonlyMap<string, Entry | undefined>,
+  ): Steps<Child | undefined> {
     const list: Edit[] = [];
     for (const [name, entry] of edits) list.push({ name, hash: sha256Text(name), entry });
     if (list.length === 0)
       return root === undefined ? undefined : { root, count: this.#count(root) };
-    return this.#update(root, list, 0);
+    return yield* this.#update(root, list, 0);
   }
 
   #collect(root: Digest, into: NamedEntry[]): void {
@@ -176,43 +195,53 @@ export class DirectoryStore {
     return node.children.reduce((sum, child) => sum + (child?.count ?? 0), 0);
   }
 
-  #update(root: Digest | undefined, edits: readonly Edit[], depth: number): Child | undefined {
+  *#update(
+    root: Digest | undefined,
+    edits: readonly Edit[],
+    depth: number,
+  ): Steps<Child | undefined> {
     assert(depth <= depthMax, "the trie is no deeper than the hash");
     const node = root === undefined ? undefined : load(root, this.#read);
-    if (node?.kind !== "inner") return this.#rebuild(node?.entries ?? [], edits, depth);
+    if (node?.kind !== "inner") return yield* this.#rebuild(node?.entries ?? [], edits, depth);
     const groups = groupByNibble(edits, depth);
-    const children = node.children.map((child, i) => {
+    const children: (Child | null)[] = [];
+    for (const [i, child] of node.children.entries()) {
       const group = groups.get(i);
-      return group === undefined ? child : (this.#update(child?.root, group, depth + 1) ?? null);
-    });
+      const isSame = group === undefined;
+      children.push(
+        isSame ? child : ((yield* this.#update(child?.root, group, depth + 1)) ?? null),
+      );
+    }
+    yield nodeWork;
     return this.#inner(children);
   }
 
-  #rebuild(
+  *#rebuild(
     entries: readonly NamedEntry[],
     edits: readonly Edit[],
     depth: number,
-  ): Child | undefined {
+  ): Steps<Child | undefined> {
     const merged = new Map<string, Edit>();
     for (const { name, entry } of entries)
       merged.set(name, { name, entry, hash: sha256Text(name) });
     for (const edit of edits) merged.set(edit.name, edit);
     const kept = [...merged.values()].filter((edit) => edit.entry !== undefined);
-    return this.#build(kept, depth);
+    return yield* this.#build(kept, depth);
   }
 
-  #build(edits: readonly Edit[], depth: number): Child | undefined {
+  *#build(edits: readonly Edit[], depth: number): Steps<Child | undefined> {
     if (edits.length === 0) return undefined;
     if (edits.length <= bucketEntriesMax) {
+      yield nodeWork + edits.length;
       return this.#bucket(
         edits.flatMap(({ name, entry }) => (entry === undefined ? [] : [{ name, entry }])),
       );
     }
     const groups = groupByNibble(edits, depth);
-    const children = Array.from(
-      { length: 16 },
-      (_, i) => this.#build(groups.get(i) ?? [], depth + 1) ?? null,
-    );
+    const children: (Child | null)[] = [];
+    for (let i = 0; i < 16; i++)
+      children.push((yield* this.#build(groups.get(i) ?? [], depth + 1)) ?? null);
+    yield nodeWork;
     return this.#inner(children);
   }
 

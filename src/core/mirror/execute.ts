@@ -1,26 +1,27 @@
 import {
   type Author,
+  allAtOnce,
   assert,
   bigEndian,
   type Digest,
   Height,
   limits,
-  type PublicKey,
   readBigEndian,
+  type Steps,
 } from "../base/index.ts";
-import { append, rootOf, type Verifier } from "../crypto/index.ts";
-import {
-  type AboutHost,
-  type Court,
-  type HostEvent,
-  onEvidence,
-  onOpinion,
-  onOrigin,
-  onPardon,
-} from "./about-hosts.ts";
+import { append, rootOf } from "../crypto/index.ts";
+import { type AboutHost, onEvidence, onOpinion, onOrigin, onPardon } from "./about-hosts.ts";
 import { type Appended, onAppend, readAppend } from "./append.ts";
-import { type ChangeList, decodeChanges } from "./changes.ts";
+import { type ChangeList, readingChanges } from "./changes.ts";
 import { DirectoryStore, type NodeReader } from "./directory.ts";
+import type {
+  Executed,
+  MirrorConfig,
+  MirrorEvent,
+  MirrorView,
+  OrderedBatch,
+  OrderedMessage,
+} from "./execution.ts";
 import { hashedPath, stateKeys } from "./keys.ts";
 import { encodeLeaf, type LogLeaf, type OutcomeCode, stateBodyOf, stateDigest } from "./leaves.ts";
 import { isTreeName } from "./path.ts";
@@ -34,7 +35,7 @@ import {
   type HeightRecord,
 } from "./records.ts";
 import type { MirrorState, PendingUpdate } from "./state.ts";
-import { applyChanges } from "./tree.ts";
+import { applyingChanges } from "./tree.ts";
 import {
   messageKinds,
   readHeld,
@@ -44,74 +45,11 @@ import {
   type SignedUpdate,
 } from "./update.ts";
 
-/** One ordered message, with the writer whose block carried it. The mirror does not know how it was ordered. */
-export interface OrderedMessage {
-  readonly author: Author;
-  readonly kind: number;
-  readonly bytes: Uint8Array;
-}
-
-/** One step of the order. `applications` are counted, not read. */
-export interface OrderedBatch {
-  readonly index: number;
-  readonly digest: Digest;
-  readonly tsMs: number;
-  readonly applications: number;
-  readonly messages: readonly OrderedMessage[];
-}
-
-/** What the mirror may read while it executes; all of it deterministic in the order so far. */
-export interface MirrorView {
-  readonly get: (key: string) => Uint8Array | undefined;
-  /** Bytes of a change list, if they are here. They are checked by the reader of blobs. */
-  readonly changes: (digest: Digest) => Uint8Array | undefined;
-}
-
-export interface MirrorConfig {
-  readonly group: Digest;
-  /** Its own, and those it split from: whose publishers' records count. */
-  readonly groups: ReadonlySet<Digest>;
-  readonly verifier: Verifier;
-  /** Writers that must hold an update before it is published. */
-  readonly heldQuorum: number;
-  /** How statements about hosts are read and judged. */
-  readonly court: Court;
-  /** The writer whose host this is. */
-  readonly authorOf: (key: PublicKey) => Author | undefined;
-}
-
-export type MirrorEvent =
-  /** Accepted: its bytes should be fetched, and then `held` be said. */
-  | { readonly type: "accepted"; readonly update: SignedUpdate; readonly author: Author }
-  /** Published, refused or expired. */
-  | {
-      readonly type: "finished";
-      readonly id: Digest;
-      readonly outcome: OutcomeCode;
-      readonly height: Height;
-    }
-  | { readonly type: "height"; readonly record: HeightRecord }
-  | { readonly type: "checkpoint-due"; readonly due: DueRecord }
-  | HostEvent
-  | { readonly type: "ignored"; readonly code: string; readonly author: Author };
-
-/** What is to be written to the store; `undefined` removes a key. */
-export type Writes = ReadonlyMap<string, Uint8Array | undefined>;
-
-export type Executed =
-  | {
-      readonly kind: "executed";
-      readonly state: MirrorState;
-      readonly writes: Writes;
-      readonly events: readonly MirrorEvent[];
-      /** Of the clients' records in this batch, in their order: where each stands; `undefined` for what is none. */
-      readonly appends: readonly (Appended | undefined)[];
-    }
-  /** The batch needs a change list that is not here; nothing was changed. */
-  | { readonly kind: "needs"; readonly changes: Digest; readonly update: Digest };
-
 /** Order time between two checkpoints when only application messages flow. */
 const checkpointEveryMs = 1000;
+
+/** What a message costs at least, as a step counts it: a signature is verified. */
+const messageWork = 10;
 
 class NeedsChanges extends Error {
   readonly update: SignedUpdate;
@@ -131,9 +69,18 @@ export function execute(
   use: { view: MirrorView; config: MirrorConfig },
 ): Executed {
   assert(batch.index === state.commit.index + 1, "batches are executed in order");
+  return allAtOnce(executing(state, batch, use));
+}
+
+/** {@link execute} in steps. Until the last of them nothing has happened; they may be left at any time. */
+export function* executing(
+  state: MirrorState,
+  batch: OrderedBatch,
+  use: { view: MirrorView; config: MirrorConfig },
+): Steps<Executed> {
   const run = new Execution(state, batch, use);
   try {
-    return run.execute();
+    return yield* run.execute();
   } catch (error) {
     if (!(error instanceof NeedsChanges)) throw error;
     return { kind: "needs", changes: error.update.record.changes.digest, update: error.update.id };
@@ -169,10 +116,10 @@ class Execution {
     );
   }
 
-  execute(): Executed {
+  *execute(): Steps<Executed> {
     const { index, digest, tsMs, applications, messages } = this.#batch;
     this.#state = { ...this.#state, commit: { index, digest }, tsMs };
-    if (applications > 0 || messages.length > 0) this.#executeContent();
+    if (applications > 0 || messages.length > 0) yield* this.#executeContent();
     const [state, writes, events, appends] = [
       this.#state,
       this.#writes,
@@ -186,7 +133,7 @@ class Execution {
    * Commits that order nothing leave no trace but their number and time: an idle round must cost next to nothing, and in
    * a network that has gone quiet nobody votes for them. What they did, no reader could follow.
    */
-  #executeContent(): void {
+  *#executeContent(): Steps<void> {
     const { index, digest, tsMs, applications, messages } = this.#batch;
     this.#append({ kind: "commit", index, digest, tsMs });
     const before = this.#state.messages;
@@ -194,7 +141,10 @@ class Execution {
     this.#state = { ...this.#state, messages: before + applications };
     // First, since the network may have been quiet for long: what is too old is not completed any more.
     this.#expire();
-    for (const message of messages) this.#onMessage(message);
+    for (const message of messages) {
+      yield messageWork;
+      yield* this.#onMessage(message);
+    }
     if (this.#state.messages > before)
       this.#writes.set(stateKeys.messages(before), bigEndian(index, 6));
     if (this.#appends.length > 0) this.#writes.set(stateKeys.appended(index), this.#newAppends());
@@ -218,7 +168,7 @@ class Execution {
     return index;
   }
 
-  #onMessage(message: OrderedMessage): void {
+  *#onMessage(message: OrderedMessage): Steps<void> {
     // Proofs alone may be longer: what else is ordered is kept whole, and asked for.
     if (message.kind !== messageKinds.evidence && message.bytes.length > limits.messageBytesMax) {
       if (message.kind === messageKinds.append) this.#appends.push(undefined);
@@ -228,7 +178,7 @@ class Execution {
       case messageKinds.update:
         return this.#onUpdate(message);
       case messageKinds.held:
-        return this.#onHeld(message);
+        return yield* this.#onHeld(message);
       case messageKinds.policy:
         return this.#onPolicy(message);
       case messageKinds.opinion:
@@ -315,7 +265,7 @@ class Execution {
     return isTreeName(record.tree) && mayWrite(this.#state.policy, record);
   }
 
-  #onHeld({ bytes, author }: OrderedMessage): void {
+  *#onHeld({ bytes, author }: OrderedMessage): Steps<void> {
     const ids = readHeld(bytes);
     if (!ids.ok) return this.#ignore(ids.error.code, author);
     for (const id of ids.value) {
@@ -325,7 +275,7 @@ class Execution {
       this.#pending.set(id, { ...pending, heldBy });
       if (heldBy.size < this.#config.heldQuorum) continue;
       const update = this.#pendingUpdate(pending);
-      if (heldBy.size >= (update.record.source?.observers ?? 0)) this.#publish(update);
+      if (heldBy.size >= (update.record.source?.observers ?? 0)) yield* this.#publish(update);
     }
   }
 
@@ -336,11 +286,11 @@ class Execution {
   }
 
   /** Rights are asked for again: a policy change that was ordered in between counts. */
-  #publish(update: SignedUpdate): void {
+  *#publish(update: SignedUpdate): Steps<void> {
     if (!this.#isPermitted(update)) return this.#finish(update, "not-permitted");
     const bytes = this.#view.changes(update.record.changes.digest);
     if (bytes === undefined) throw new NeedsChanges(update);
-    const changes = decodeChanges(bytes);
+    const changes = yield* readingChanges(bytes);
     const isTrue =
       changes.ok &&
       changes.value.tree === update.record.tree &&
@@ -349,7 +299,7 @@ class Execution {
     const { trees } = this.#state;
     const tree = this.#store.get(trees, update.record.tree);
     const root = tree?.kind === "directory" ? tree.root : undefined;
-    const applied = applyChanges(this.#store, root, changes.value.changes);
+    const applied = yield* applyingChanges(this.#store, root, changes.value.changes);
     if (applied.kind === "conflict") return this.#finish(update, "conflict", applied.paths);
     const entry =
       applied.root === undefined
@@ -358,15 +308,16 @@ class Execution {
     const now = this.#store.edit(trees, new Map([[update.record.tree, entry]]));
     this.#state = { ...this.#state, trees: now?.root };
     this.#finish(update, "published");
-    this.#recordHistory(changes.value);
+    yield* this.#recordHistory(changes.value);
   }
 
   /**
    * When each path changed. HTTP dates know only seconds: two changes of a path never share one, so that a client
    * that asks "modified since?" misses none.
    */
-  #recordHistory({ tree, changes }: ChangeList): void {
+  *#recordHistory({ tree, changes }: ChangeList): Steps<void> {
     for (const { path } of changes) {
+      yield 1;
       const hashed = hashedPath(tree, path);
       const latest = this.#get(stateKeys.lastChange(hashed));
       const floorMs =

@@ -14,6 +14,7 @@ export {
   changesDigest,
   decodeChanges,
   encodeChanges,
+  readingChanges,
 } from "./changes.ts";
 export {
   type DirectoryNode,
@@ -32,16 +33,16 @@ export {
   type NamedEntry,
   sameLeaf,
 } from "./entry.ts";
-export {
-  type Executed,
-  execute,
-  type MirrorConfig,
-  type MirrorEvent,
-  type MirrorView,
-  type OrderedBatch,
-  type OrderedMessage,
-  type Writes,
-} from "./execute.ts";
+export { execute, executing } from "./execute.ts";
+export type {
+  Executed,
+  MirrorConfig,
+  MirrorEvent,
+  MirrorView,
+  OrderedBatch,
+  OrderedMessage,
+  Writes,
+} from "./execution.ts";
 export { hashedPath, padded, stateKeys } from "./keys.ts";
 export {
   decodeLeaf,

@@ -1,4 +1,4 @@
-import { compareText, type Digest, limits, utf8 } from "../base/index.ts";
+import { allAtOnce, compareText, type Digest, limits, type Steps, utf8 } from "../base/index.ts";
 import type { Change } from "./changes.ts";
 import type { DirectoryStore } from "./directory.ts";
 import { type Entry, fingerprint, type Leaf, sameLeaf } from "./entry.ts";
@@ -93,8 +93,17 @@ export function applyChanges(
   root: Digest | undefined,
   changes: readonly Change[],
 ): Applied {
+  return allAtOnce(applyingChanges(store, root, changes));
+}
+
+/** {@link applyChanges} in steps. */
+export function* applyingChanges(
+  store: DirectoryStore,
+  root: Digest | undefined,
+  changes: readonly Change[],
+): Steps<Applied> {
   const work = new Application(store);
-  const child = work.directory(
+  const child = yield* work.directory(
     root,
     changes.map((change) => ({ change, names: change.path.split("/") })),
     0,
@@ -116,11 +125,11 @@ class Application {
     this.#store = store;
   }
 
-  directory(
+  *directory(
     root: Digest | undefined,
     steps: readonly Step[],
     depth: number,
-  ): { root: Digest; count: number } | undefined {
+  ): Steps<{ root: Digest; count: number } | undefined> {
     const groups = new Map<string, { direct: Change | undefined; nested: Step[] }>();
     for (const step of steps) {
       const name = step.names[depth] ?? "";
@@ -131,37 +140,39 @@ class Application {
     }
     const edits = new Map<string, Entry | undefined>();
     const present = this.#store.getMany(root, groups.keys());
+    yield groups.size;
     for (const [name, group] of groups) {
       const old = present.get(name);
-      const now = this.#entry(old, group, depth);
+      const now = yield* this.#entry(old, group, depth);
       if (old !== undefined || now !== undefined) edits.set(name, now);
     }
-    return this.#store.edit(root, edits);
+    return yield* this.#store.editing(root, edits);
   }
 
-  #entry(
+  *#entry(
     old: Entry | undefined,
     { direct, nested }: { readonly direct: Change | undefined; readonly nested: readonly Step[] },
     depth: number,
-  ): Entry | undefined {
+  ): Steps<Entry | undefined> {
     const isMet = direct === undefined || meetsExpectation(leafOf(old), direct);
     if (!isMet) this.conflicts.push(direct.path);
     if (old !== undefined && old.kind !== "directory" && direct === undefined)
       return this.#below(old, nested);
-    const below = this.#directoryAfter(old, nested, depth + 1);
+    const below = yield* this.#directoryAfter(old, nested, depth + 1);
     if (below === undefined) return direct?.leaf;
     if (direct?.leaf !== undefined && isMet) this.conflicts.push(direct.path);
     return below;
   }
 
   /** What is a directory once the changes below it are made; `undefined` if nothing is below it. */
-  #directoryAfter(
+  *#directoryAfter(
     old: Entry | undefined,
     nested: readonly Step[],
     depth: number,
-  ): Entry | undefined {
+  ): Steps<Entry | undefined> {
     if (nested.length === 0) return old?.kind === "directory" ? old : undefined;
-    const child = this.directory(old?.kind === "directory" ? old.root : undefined, nested, depth);
+    const root = old?.kind === "directory" ? old.root : undefined;
+    const child = yield* this.directory(root, nested, depth);
     return child && { kind: "directory", ...child };
   }
 
