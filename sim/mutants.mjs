@@ -293,7 +293,7 @@ export const mutants = [
     says: "the log is written and not synced",
   },
   {
-    file: "io/storage/record-log.js",
+    file: "io/storage/record-reader.js",
     find: "if (head.readUInt32BE(5) !== checksum(type, bytes))",
     put: "if (false)",
     says: "records are not checked against their checksums",
@@ -392,8 +392,8 @@ export const mutants = [
   // ── mirror, checkpoints, readers ──
   {
     file: "core/mirror/execute.js",
-    find: "if (applications > 0 || messages.length > 0)\n            this.#executeContent();",
-    put: "if (applications > 0 || messages.length > 0)\n            this.#executeContent();\n        else\n            this.#checkpoint();",
+    find: "yield* this.#executeContent();",
+    put: "yield* this.#executeContent();\n        else\n            this.#checkpoint();",
     says: "a commit that orders nothing makes a checkpoint",
   },
   {
@@ -636,8 +636,8 @@ export const mutants = [
   },
   {
     file: "app/light/verified-bytes.js",
-    find: 'whole.digest("hex") !== file.digest',
-    put: "false",
+    find: 'const isRight = whole.digest("hex") === file.digest;',
+    put: "const isRight = true;",
     says: "the last chunk leaves before the file is known to be right",
   },
   {
@@ -709,7 +709,7 @@ export const mutants = [
   },
   {
     file: "io/storage/large-blobs.js",
-    find: "turn = 1 - turn;",
+    find: "turn = (turn + 1) % count;",
     put: "turn = 0;",
     says: "a lent piece is written over while it is used",
   },
@@ -959,5 +959,168 @@ export const mutants = [
     find: 'read(payload, payloadShape, "payload", payloadItemsMax)',
     put: 'read(payload, payloadShape, "payload")',
     says: "a payload of any number of items is decoded",
+  },
+  // ── publishers, strangers, sources, slow hosts ──
+  {
+    file: "core/mirror/changes.js",
+    find: "if (density.isTooDeep(change.value.path))",
+    put: "if (false)",
+    says: "a list makes any number of directories",
+  },
+  {
+    file: "core/mirror/changes.js",
+    find: "return changes > freeOf.changes + this.#listBytes / limits.bytesPerChangeMin;",
+    put: "return false;",
+    says: "a list of changes that say nothing is taken",
+  },
+  {
+    file: "core/mirror/changes.js",
+    find: "before !== undefined && compareText(before, path) >= 0",
+    put: "false",
+    says: "paths stand in any order",
+  },
+  {
+    file: "core/mirror/pending.js",
+    find: "if (own >= limits.pendingPerPublisherMax)",
+    put: "if (false)",
+    says: "a publisher has any number of updates open",
+  },
+  {
+    file: "core/mirror/pending.js",
+    find: "leaves !== undefined && most.length > own + 1",
+    put: "false",
+    says: "who fills all room keeps it",
+  },
+  {
+    file: "core/mirror/policy.js",
+    find: "if (granted > limits.grantsTotalMax)",
+    put: "if (false)",
+    says: "grants are not bounded together",
+  },
+  {
+    file: "core/mirror/state.js",
+    find: 'read(encoded, stateShape, "mirror state", stateItemsMax)',
+    put: 'read(encoded, stateShape, "mirror state")',
+    says: "a large state cannot be read back",
+  },
+  {
+    file: "core/crypto/checkpoint.js",
+    find: "note: writeNote(checkpoint, [...valid.values()], expected.cosigners),",
+    put: "note,",
+    says: "a note is kept with lines that nobody verified",
+  },
+  {
+    file: "core/host/follower.js",
+    find: "[...this.#waiting.slice(0, 1), certified]",
+    put: "[certified]",
+    says: "the newest checkpoint takes the place of the nearest",
+  },
+  {
+    file: "core/host/executor.js",
+    find: "this.#begun ??= executing(this.#state, batch, use);",
+    put: "this.#begun = executing(this.#state, batch, use);",
+    says: "a paused execution begins anew",
+  },
+  {
+    file: "core/host/executor.js",
+    find: '[...effects, { type: "execution-paused" }]',
+    put: "effects",
+    says: "a paused execution is forgotten",
+  },
+  {
+    file: "io/storage/large-blobs.js",
+    find: "by === undefined ? digest : `${digest}.${by}`",
+    put: "digest",
+    says: "unfinished uploads are shared by all",
+  },
+  {
+    file: "io/storage/large-blobs.js",
+    find: "found.mtimeMs > nowMs - partialKeptMs",
+    put: "true",
+    says: "unfinished uploads stay for ever",
+  },
+  {
+    file: "io/storage/record-reader.js",
+    find: "return record;",
+    put: "return this.#record(segment, 0);",
+    says: "what was read along is taken for another record",
+  },
+  {
+    file: "io/storage/recent-blobs.js",
+    find: "bytes.buffer.byteLength > 2 * bytes.length ? new Uint8Array(bytes) : bytes",
+    put: "bytes",
+    says: "a small view keeps a large room",
+  },
+  {
+    file: "io/storage/recent-blobs.js",
+    find: "this.#bytes += bytes.length + entryBytes;",
+    put: "this.#bytes += bytes.length;",
+    says: "what an entry costs beside its bytes is not counted",
+  },
+  {
+    file: "app/gateway/waiters.js",
+    find: "entry[1].size > most[1].size",
+    put: "entry[1].size < most[1].size",
+    says: "who waits alone makes room for a crowd",
+  },
+  {
+    file: "app/gateway/waiters.js",
+    find: ".slice(0, 4)",
+    put: "",
+    says: "each address of a subscriber is another origin",
+  },
+  {
+    file: "app/gateway/outflow.js",
+    find: "({ movedMs }) => movedMs <= before",
+    put: "() => true",
+    says: "who takes what is sent is let go",
+  },
+  {
+    file: "app/gateway/outflow.js",
+    find: "!this.#cutStalled()",
+    put: "true",
+    says: "who takes nothing keeps his place",
+  },
+  {
+    file: "app/node/admin.js",
+    find: "origin !== undefined ||",
+    put: "",
+    says: "pages of the web may use the admin port",
+  },
+  {
+    file: "app/node/admin.js",
+    find: 'if (isAddress || name === "localhost" || names.includes(name))',
+    put: "if (true)",
+    says: "any name that points here is answered at the admin port",
+  },
+  {
+    file: "app/import/reach.js",
+    find: "if (isInside(address))",
+    put: "if (false)",
+    says: "a source may lead to an address within the network",
+  },
+  {
+    file: "app/import/reach.js",
+    find: "if (found !== undefined)",
+    put: "if (false)",
+    says: "a source may lead to a name within the network",
+  },
+  {
+    file: "app/client/content-client.js",
+    find: "if (isRight)\n            for (const server of doubted)",
+    put: "if (true)\n            for (const server of doubted)",
+    says: "who is right beside a wrong list of chunks is a liar",
+  },
+  {
+    file: "app/node/follow-answers.js",
+    find: "made !== undefined && made.note === note",
+    put: "made !== undefined",
+    says: "a follower is told what was news to another",
+  },
+  {
+    file: "app/node/retainer.js",
+    find: "if (kept === newest && height === newest)",
+    put: "if (true)",
+    says: "what no kept height has is fetched for ever",
   },
 ];
