@@ -9,6 +9,7 @@ export type {
   PublishDesk,
   WitnessReport,
 } from "./host-api.ts";
+export { inTurns } from "./in-turns.ts";
 export { Liar, type LieKind } from "./lies.ts";
 export { traceOf } from "./mirror-pages.ts";
 export { heightAt, snapshotsTree } from "./pinned.ts";

@@ -65,15 +65,23 @@ export function directoryPage(page: {
   readonly height: number;
   readonly moniker: string;
   readonly entries: readonly NamedEntry[];
+  /** All entries of the directory, and where the next page begins, if there is one. */
+  readonly total: number;
+  readonly more: string | undefined;
   readonly changedMs?: ChangedMs;
 }): string {
-  const { changedMs = () => undefined } = page;
+  const { changedMs = () => undefined, entries, total, more } = page;
+  const shown = entries.length === total ? `${total}` : `${entries.length} of ${total}`;
+  const next =
+    more === undefined
+      ? ""
+      : `<p><a rel="next" href="?after=${encodeURIComponent(more)}">more, after ${escapeHtml(more)}</a></p>`;
   const up =
     page.path === "/" ? "" : '<tr><td><a href="../">../</a></td><td></td><td></td><td></td></tr>';
   return htmlPage(
     escapeHtml(page.path),
-    `<table>${up}${page.entries.map((entry) => row(entry, changedMs)).join("\n")}</table>
-<footer>${page.entries.length} entries · height ${page.height} · served by ${escapeHtml(page.moniker)} ·
+    `<table>${up}${entries.map((entry) => row(entry, changedMs)).join("\n")}</table>${next}
+<footer>${shown} entries · height ${page.height} · served by ${escapeHtml(page.moniker)} ·
 <a href="/.smalti/head">proof</a> · verify with <code>smalti get</code></footer>`,
   );
 }

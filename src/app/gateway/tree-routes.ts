@@ -7,6 +7,7 @@ import { type Entry, type Leaf, MissingNodeError } from "../../core/mirror/index
 import { sendView, type Viewed, viewOf } from "./derived.ts";
 import { linkHeader, redirectAway, sendMetalink, sendMirrorList } from "./duplicates.ts";
 import { directoryPage } from "./listing.ts";
+import { Listings } from "./listings.ts";
 import { isManifest, manifestHeaders, ociTree, refuseOci } from "./oci.ts";
 import { Pieces } from "./pieces.ts";
 import { type Place, placeOf, resolvePath } from "./places.ts";
@@ -20,11 +21,13 @@ type File = Extract<Leaf, { kind: "file" }>;
 /** Trees over plain HTTP: `/TREE/path` is the newest state, `/@HEIGHT/TREE/path` any one before it. */
 export function treeRoutes(server: FastifyInstance, host: TreeHost, sign?: AnswerSigner): void {
   const answers = new Map<string, FileAnswer>();
+  const listings = new Listings();
   const pieces = new Pieces();
   server.route({
     method: ["GET", "HEAD"],
     url: "/*",
-    handler: (request, reply) => serveWhole({ host, answers, pieces, request, reply, sign }),
+    handler: (request, reply) =>
+      serveWhole({ host, answers, listings, pieces, request, reply, sign }),
   });
   // Before a body is looked at, whatever its type.
   server.addHook("onRequest", async (request, reply) => {
@@ -82,7 +85,7 @@ async function servePlace(exchange: Exchange, place: Place): Promise<FastifyRepl
   reply.headers(timeHeaders(place, rawPath));
   if (place.tree === "") {
     if (!rawPath.endsWith("/")) return reply.redirect(`${rawPath}/`, 301);
-    return serveTrees(host, place, reply);
+    return serveTrees(exchange, place);
   }
   const found = resolvePath(host, place);
   if ("status" in found) {
@@ -148,6 +151,7 @@ interface Call extends TreeExchange {
   readonly host: TreeHost;
   /** By height and path. */
   readonly answers: Map<string, FileAnswer>;
+  readonly listings: Listings;
   readonly pieces: Pieces;
   readonly sign: AnswerSigner | undefined;
 }
@@ -165,13 +169,15 @@ function cacheFor(place: Place): string {
   return place.isForEver ? "public, max-age=31536000, immutable" : "no-cache";
 }
 
-function serveTrees(host: TreeHost, place: Place, reply: FastifyReply): FastifyReply {
-  const entries = host.archive.directories.list(place.record.trees);
+async function serveTrees(exchange: Exchange, place: Place): Promise<FastifyReply> {
+  const { host, reply, listings, request } = exchange;
+  const { directories } = host.archive;
+  const listing = await listings.page(directories, place.record.trees, afterOf(request));
   const page = directoryPage({
+    ...listing,
     path: "/",
     height: place.record.height,
     moniker: host.status().moniker,
-    entries,
   });
   return reply.header("cache-control", cacheFor(place)).type("text/html; charset=utf-8").send(page);
 }
@@ -240,22 +246,28 @@ function indexOf({ host, request, reply }: Exchange, place: Place): Index | unde
 /** Each date is a question to the store: a longer listing has none. */
 const datedMax = 5000;
 
-function serveDirectory(
+/** Where a long listing goes on. */
+function afterOf(request: FastifyRequest): string {
+  const { after } = request.query as { after?: unknown };
+  return typeof after === "string" ? after : "";
+}
+
+async function serveDirectory(
   exchange: Exchange,
   place: Place,
   root: Digest,
-): FastifyReply | Promise<FastifyReply> {
-  const { host, reply, path } = exchange;
-  const entries = host.archive.directories.list(root);
+): Promise<FastifyReply> {
+  const { host, reply, path, listings, request } = exchange;
+  const listing = await listings.page(host.archive.directories, root, afterOf(request));
   const { tree, names, record } = place;
   const changedMs = (name: string): number | undefined =>
     host.archive.changedMs(tree, [...names, name].join("/"), record.height);
   const page = directoryPage({
-    ...(entries.length <= datedMax ? { changedMs } : {}),
+    ...listing,
+    ...(listing.total <= datedMax ? { changedMs } : {}),
     path,
     height: place.record.height,
     moniker: host.status().moniker,
-    entries,
   });
   return reply.header("cache-control", cacheFor(place)).type("text/html; charset=utf-8").send(page);
 }

@@ -6,7 +6,7 @@ import type { Network } from "../../core/membership/index.ts";
 import { blobsOf, readingChanges } from "../../core/mirror/index.ts";
 import type { BlobStore } from "../../io/ports/index.ts";
 import { askJson } from "../client/index.ts";
-import { inTurns } from "./in-turns.ts";
+import { inTurns } from "../gateway/index.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 

@@ -7,8 +7,7 @@ import {
   readingChanges,
   readUpdate,
 } from "../../core/mirror/index.ts";
-import { heightAt, snapshotsTree } from "../gateway/index.ts";
-import { inTurns } from "./in-turns.ts";
+import { heightAt, inTurns, snapshotsTree } from "../gateway/index.ts";
 import type { Parts } from "./parts.ts";
 import { type Heights, isKept, type Kept, keptHeights } from "./retention.ts";
 import { walkTrees } from "./walk-trees.ts";

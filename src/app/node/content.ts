@@ -14,7 +14,7 @@ import {
   stallMs,
   twoAtOnce,
 } from "../client/index.ts";
-import { inTurns } from "./in-turns.ts";
+import { inTurns } from "../gateway/index.ts";
 import type { Log } from "./log.ts";
 import { upon } from "./upon.ts";
 

@@ -16,7 +16,7 @@ import { type BlobStore, StorageError } from "../../io/ports/index.ts";
 import { BlobError } from "../../io/storage/index.ts";
 import { readAll, readBulk, ServerError } from "../client/index.ts";
 import type { BlobBase, PublishDesk } from "../gateway/index.ts";
-import { inTurns } from "./in-turns.ts";
+import { inTurns } from "../gateway/index.ts";
 import { upon } from "./upon.ts";
 
 /** Updates that publishers are bringing at once; the one untouched for longest makes room. */

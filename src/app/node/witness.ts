@@ -8,8 +8,8 @@ import { type ChangeList, readingChanges, type SignedUpdate } from "../../core/m
 import type { BlobStore } from "../../io/ports/index.ts";
 import type { Config } from "../config/index.ts";
 import type { WitnessReport } from "../gateway/index.ts";
+import { inTurns } from "../gateway/index.ts";
 import { type Claim, type Doubt, openSource, type Seen } from "../import/index.ts";
-import { inTurns } from "./in-turns.ts";
 import type { Log } from "./log.ts";
 
 /** When one looks again at a source that showed something else, milliseconds; the last goes on. */

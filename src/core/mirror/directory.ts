@@ -161,9 +161,23 @@ export class DirectoryStore {
 
   /** All entries of a directory, in name order. */
   list(root: Digest | undefined): NamedEntry[] {
+    return allAtOnce(this.listing(root));
+  }
+
+  /** {@link list} in steps. */
+  *listing(root: Digest | undefined): Steps<NamedEntry[]> {
     const entries: NamedEntry[] = [];
-    if (root !== undefined) this.#collect(root, entries);
+    if (root !== undefined) yield* this.#collecting(root, entries);
     return entries.sort((a, b) => compareText(a.name, b.name));
+  }
+
+  *#collecting(root: Digest, into: NamedEntry[]): Steps<void> {
+    const node = load(root, this.#read);
+    yield nodeWork;
+    if (node.kind === "bucket") into.push(...node.entries);
+    else
+      for (const child of node.children)
+        if (child !== null) yield* this.#collecting(child.root, into);
   }
 
   /** The directory with `edits` made; `undefined` once it is empty. */

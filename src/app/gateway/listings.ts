@@ -1,0 +1,68 @@
+import type { Digest } from "../../core/base/index.ts";
+import { compareText } from "../../core/base/index.ts";
+import type { DirectoryStore, NamedEntry } from "../../core/mirror/index.ts";
+import { inTurns } from "./in-turns.ts";
+
+/** Entries of all directories that are kept, and how many a page shows. */
+const keptMax = 500_000;
+export const pageEntriesMax = 10_000;
+
+export interface ListingPage {
+  readonly entries: readonly NamedEntry[];
+  readonly total: number;
+  /** The last name on this page, if there are more behind it. */
+  readonly more: string | undefined;
+}
+
+/** Directories in name order, page by page. Those that were looked at lately are kept: what has a digest never changes. */
+export class Listings {
+  readonly #made = new Map<Digest, Promise<readonly NamedEntry[]>>();
+  #kept = 0;
+
+  /** What stands behind `after` in name order, as much as a page shows. Throws as `DirectoryStore.list`. */
+  async page(
+    directories: DirectoryStore,
+    root: Digest | undefined,
+    after: string,
+  ): Promise<ListingPage> {
+    const all = root === undefined ? [] : await this.#of(directories, root);
+    const first = after === "" ? 0 : firstBehind(all, after);
+    const entries = all.slice(first, first + pageEntriesMax);
+    const isLast = first + entries.length >= all.length;
+    return { entries, total: all.length, more: isLast ? undefined : entries.at(-1)?.name };
+  }
+
+  #of(directories: DirectoryStore, root: Digest): Promise<readonly NamedEntry[]> {
+    const known = this.#made.get(root);
+    if (known !== undefined) return known;
+    const made = inTurns(directories.listing(root));
+    this.#made.set(root, made);
+    // Short ones cost nothing to make, and one that cannot be made now may be made later.
+    made.then(
+      (entries) => {
+        if (entries.length > pageEntriesMax / 10) this.#keep(entries.length);
+        else this.#made.delete(root);
+      },
+      () => this.#made.delete(root),
+    );
+    return made;
+  }
+
+  #keep(entries: number): void {
+    this.#kept += entries;
+    if (this.#kept <= keptMax) return;
+    this.#made.clear();
+    this.#kept = 0;
+  }
+}
+
+/** The place of the first entry whose name stands behind `after`. */
+function firstBehind(entries: readonly NamedEntry[], after: string): number {
+  let [low, high] = [0, entries.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (compareText(entries[middle]?.name ?? "", after) <= 0) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
