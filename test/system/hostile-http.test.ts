@@ -14,6 +14,8 @@ import { encode } from "../../src/core/codec/index.ts";
 import { sha256 } from "../../src/core/crypto/index.ts";
 import { type Change, type ChangeList, signPolicy } from "../../src/core/mirror/index.ts";
 import { loadKeyFile } from "../../src/io/files/index.ts";
+import { HttpFuzzer } from "../support/http-fuzz.ts";
+import { seedOf } from "../support/load.ts";
 import { type Net, startNet, until } from "../support/net.ts";
 import { type Publisher, publisherOf } from "../support/publisher.ts";
 import { type Answer, type Exchange, fetchRaw, rssMiB, talk } from "../support/raw-http.ts";
@@ -148,6 +150,15 @@ describe("hostile clients of a host", () => {
           if (answer.status !== 200) refused(answer, what);
         }
       }
+    }
+  });
+
+  test("drawn requests to all routes: an answer in time, and no error of ours", async () => {
+    const known = { paths: ["/demo/file", "/demo", "/none/x"], digests: [id] };
+    const fuzzer = new HttpFuzzer(seedOf("http"), known);
+    for (let i = 0; i < 400; i++) {
+      const fault = await fuzzer.once(at());
+      assert.equal(fault, undefined, `request ${i}: ${fault?.why} ${fault?.request}`);
     }
   });
 
