@@ -160,9 +160,17 @@ describe("hostile servers against the client", () => {
       response.writeHead(status, headers).end(bytes);
     });
     const lied = client(evil.url);
-    await assert.rejects(lied.chunkList(chunked), { code: "VERIFICATION_FAILED" });
+    // A list is its publisher's word: refused, and nobody is called a liar for it yet.
+    await assert.rejects(lied.chunkList(chunked), /its list of chunks is not the tree's/);
     const place = { first: 0, count: 3 };
-    await assert.rejects(lied.chunks(chunked, list, place), { code: "VERIFICATION_FAILED" });
+    await assert.rejects(lied.chunks(chunked, list, place), /the bytes are not those in the list/);
+    assert.deepEqual(lied.lies, []);
+    lied.judgeChunks(chunked.digest, true);
+    assert.deepEqual(
+      lied.lies.map(({ server }) => server),
+      [evil.url],
+      "once the whole is known to be right, who sent other bytes lied",
+    );
   });
 
   test("a stale head does not hold back, and the proof of another height is refused", async () => {

@@ -159,7 +159,7 @@ export class MirrorClient extends ContentClient {
     });
     await Promise.race([Promise.all(asked), patience]);
     clearTimeout(timer);
-    for (const server of waiting) this.pool.rememberFailure(server, new Error("late"));
+    for (const server of waiting) this.pool.rememberLate(server);
     const found = new Map(heads);
     stop.abort();
     return found;

@@ -125,9 +125,10 @@ export class Archive {
     }
   }
 
-  /** Proofs that the order has, as they were ordered. */
-  *evidence(): Generator<Uint8Array> {
-    for (const [, value] of this.#state.range({ start: "e/", end: "e0" })) yield value;
+  /** Proofs that the order has, by their ids, as they were ordered. */
+  *evidence(): Generator<readonly [Digest, Uint8Array]> {
+    for (const [key, value] of this.#state.range({ start: "e/", end: "e0" }))
+      yield [key.slice(2) as Digest, value];
   }
 
   proofOfMisdeed(id: Digest): Uint8Array | undefined {

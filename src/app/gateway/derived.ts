@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import fresh from "fresh";
 import { type Digest, fromHex, toBase64 } from "../../core/base/index.ts";
@@ -24,6 +25,8 @@ export interface Viewed {
   readonly view: View;
   readonly digest: Digest;
   readonly size: number;
+  /** Of the state that it is shown from. */
+  readonly height: number;
   /** URL path of the directory that it stands in, with a slash after it. */
   readonly directory: string;
   /** True if a file of that name stands below the directory. */
@@ -49,10 +52,11 @@ export async function sendView(
     !host.blobs.has(viewed.digest)
   )
     return undefined;
-  const stored = await readAll(host.blobs.stream(viewed.digest, 0, viewed.size), viewed.size, base)
+  const text = await templates.fill(viewed, `${base}${viewed.directory}`, async () => {
+    const pieces = host.blobs.stream(viewed.digest, 0, viewed.size);
     // Whoever sends it as it is tells why it cannot be read.
-    .catch(() => undefined);
-  const text = stored && derived(viewed, stored.toString(), `${base}${viewed.directory}`);
+    return readAll(pieces, viewed.size, base).catch(() => undefined);
+  });
   if (text === undefined) return undefined;
   const bytes = Buffer.from(text);
   const digest = sha256(bytes);
@@ -67,6 +71,52 @@ export async function sendView(
   if (fresh(request.headers, { etag })) return reply.code(304).removeHeader("content-type").send();
   return reply.send(request.method === "HEAD" ? undefined : bytes);
 }
+
+/** Stands for the directory's address in a template: nobody could have written it. */
+const placeholder = `smalti-${randomBytes(16).toString("hex")}`;
+/** Characters of all templates that are kept. */
+const keptMax = 64 * 1024 * 1024;
+
+/** Files as they are shown, but for the address: each is parsed once, whoever asks and by whatever name of this host. */
+class Templates {
+  readonly #kept = new Map<string, Promise<string | undefined>>();
+  #length = 0;
+
+  async fill(
+    viewed: Viewed,
+    directory: string,
+    read: () => Promise<Buffer | undefined>,
+  ): Promise<string | undefined> {
+    // Cargo's address is made of the host's and what the file says: short files, made anew.
+    if (viewed.view === "cargo-config") {
+      const stored = viewed.size <= configBytesMax ? await read() : undefined;
+      return stored && derived(viewed, stored.toString(), directory);
+    }
+    const key = `${viewed.height} ${viewed.digest} ${viewed.directory}`;
+    const made = this.#kept.get(key) ?? this.#make(key, viewed, read);
+    return (await made)?.replaceAll(placeholder, () => directory);
+  }
+
+  #make(
+    key: string,
+    viewed: Viewed,
+    read: () => Promise<Buffer | undefined>,
+  ): Promise<string | undefined> {
+    const made = read().then((stored) => stored && derived(viewed, stored.toString(), placeholder));
+    this.#kept.set(key, made);
+    void made.then((text) => {
+      if (text === undefined) return void this.#kept.delete(key);
+      this.#length += text.length;
+      if (this.#length <= keptMax) return;
+      this.#kept.clear();
+      this.#length = 0;
+    });
+    return made;
+  }
+}
+
+const configBytesMax = 64 * 1024;
+const templates = new Templates();
 
 /** The address by which the client came, or the one that the operator says is the host's. */
 function baseOf(host: TreeHost, request: FastifyRequest): string | undefined {

@@ -3,6 +3,7 @@ import { originOf } from "./waiters.ts";
 
 /** Up to so many large answers at once are read far ahead of their clients, then less far, then not at all. */
 const regimes = { far: 32, near: 128 };
+const readsAtOnce = 8;
 /** Where all places are taken, an answer of which nothing was taken for so long is cut, milliseconds. */
 const stalledMs = 10_000;
 
@@ -32,6 +33,8 @@ export class Outflow {
   readonly #most: number;
   readonly #now: () => number;
   #count = 0;
+  #reads = 0;
+  readonly #queue: (() => void)[] = [];
 
   constructor(most: number = limits.httpFlowsMax, now: () => number = () => performance.now()) {
     this.#most = most;
@@ -55,6 +58,22 @@ export class Outflow {
       },
       leave: () => this.#leave(origin, answer),
     };
+  }
+
+  /** Reads a piece: few at once, each flow in its turn, so that small answers never stand behind all large ones. */
+  async reading<T>(read: () => Promise<T>): Promise<T> {
+    if (this.#reads >= readsAtOnce)
+      await new Promise<void>((go) => {
+        this.#queue.push(go);
+      });
+    else this.#reads++;
+    try {
+      return await read();
+    } finally {
+      const next = this.#queue.shift();
+      if (next === undefined) this.#reads--;
+      else next();
+    }
   }
 
   #leave(origin: string, answer: Answer): void {

@@ -72,15 +72,22 @@ export async function sendBlob(
   }
 }
 
+type Piece = IteratorResult<Uint8Array>;
+
 async function sendLarge(
-  exchange: TreeExchange,
+  exchange: TreeExchange & { readonly host: TreeHost },
   piecesOf: (flow: Flow) => AsyncGenerator<Uint8Array>,
 ): Promise<FastifyReply> {
   const { request, reply } = exchange;
   const flow = outflow.enter(request.ip, () => reply.raw.destroy());
   if (flow === undefined) return refuseFlow(reply);
   try {
-    return await sendLent(exchange, piecesOf(flow), flow);
+    const pieces = piecesOf(flow);
+    const next = (): Promise<Piece> => pieces.next();
+    // Where pieces come from other servers, a slow one would hold up the others.
+    const isFromDisk = exchange.host.bring === undefined;
+    const inTurn = isFromDisk ? (): Promise<Piece> => outflow.reading(next) : next;
+    return await sendLent(exchange, { next: inTurn, leave: () => pieces.return(undefined) }, flow);
   } finally {
     flow.leave();
   }
@@ -123,10 +130,10 @@ function refuseMissing(
  */
 async function sendLent(
   { request, reply }: TreeExchange,
-  pieces: AsyncGenerator<Uint8Array>,
+  { next, leave }: { readonly next: () => Promise<Piece>; readonly leave: () => Promise<unknown> },
   flow: Flow,
 ): Promise<FastifyReply> {
-  const first = await pieces.next();
+  const first = await next();
   reply.hijack();
   const { raw } = reply;
   const { socket } = request.raw;
@@ -146,14 +153,14 @@ async function sendLent(
     raw.writeHead(reply.statusCode, reply.getHeaders() as OutgoingHttpHeaders);
     for (let piece = first; piece.done !== true; flow.moved()) {
       const sent = taken(piece.value);
-      if (flow.isAhead) [, piece] = await Promise.all([sent, pieces.next()]);
-      else piece = await sent.then(() => pieces.next());
+      if (flow.isAhead) [, piece] = await Promise.all([sent, next()]);
+      else piece = await sent.then(next);
     }
     raw.end();
   } catch {
     raw.destroy();
   } finally {
-    await pieces.return(undefined);
+    await leave();
   }
   return reply;
 }

@@ -316,7 +316,8 @@ function viewedOf(
   );
   const has: Viewed["has"] = (below) =>
     host.archive.entry(record, tree, [...above, ...below])?.kind === "file";
-  return { view, digest, size, directory: `/${parts.join("/")}/`, has };
+  const { height } = record;
+  return { view, digest, size, height, directory: `/${parts.join("/")}/`, has };
 }
 
 /** Pages of a tree may run scripts, but stand for nobody: not for this host, nor for one another. */

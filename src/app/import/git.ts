@@ -1,9 +1,10 @@
-import { createHash } from "node:crypto";
-import { existsSync } from "node:fs";
+import { createHash, type Hash } from "node:crypto";
+import { createReadStream, existsSync } from "node:fs";
 import { cp, mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { promisify } from "node:util";
-import { inflate } from "node:zlib";
+import type { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { createInflate } from "node:zlib";
 import { run } from "./command.ts";
 import {
   type Claim,
@@ -196,14 +197,25 @@ async function lookAtPack(
 
 async function lookAtObject(path: string, { seen, clone }: Look): Promise<readonly Doubt[]> {
   const id = path.split("/").slice(1).join("");
-  const content = await promisify(inflate)(await seen.bytes(path), {
-    maxOutputLength: looseBytesMax,
-  }).catch(() => Buffer.alloc(0));
-  const named = createHash(id.length === 40 ? "sha1" : "sha256")
-    .update(content)
-    .digest("hex");
-  if (named !== id) return [{ path, why: "its content is another object" }];
+  const hash = createHash(id.length === 40 ? "sha1" : "sha256");
+  // A few bytes may stand for very many: they are never all in memory.
+  const isWhole = await inflated(createReadStream(await seen.file(path)), hash).catch(() => false);
+  if (!isWhole || hash.digest("hex") !== id)
+    return [{ path, why: "its content is another object" }];
   return (await hasAll(clone, [id])) ? [] : [missing(path)];
+}
+
+/** False if it is longer than any object may be. Rejects for what is not deflated. */
+async function inflated(compressed: Readable, hash: Hash): Promise<boolean> {
+  let length = 0;
+  await pipeline(compressed, createInflate(), async (pieces: AsyncIterable<Buffer>) => {
+    for await (const piece of pieces) {
+      length += piece.length;
+      if (length > looseBytesMax) return;
+      hash.update(piece);
+    }
+  });
+  return length <= looseBytesMax;
 }
 
 async function hasAll(clone: string, ids: readonly string[]): Promise<boolean> {

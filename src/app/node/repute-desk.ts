@@ -39,6 +39,9 @@ import type { Engine, Parts } from "./parts.ts";
 /** Statements are signed anew at most so often, milliseconds. */
 const signEveryMs = 1000;
 
+/** Rows of proofs that were judged are kept, so many. */
+const rowsKept = 4096;
+
 /** What a host shows of what it thinks, and takes from others as proof. */
 export class ReputeDesk implements HostRepute {
   readonly #parts: Parts;
@@ -137,24 +140,41 @@ export class ReputeDesk implements HostRepute {
     return rows;
   }
 
+  /** Of proofs that the order has. */
+  readonly #rows = new Map<Digest, EvidenceRow>();
+
   #court(): Parameters<typeof judge>[1] {
     return courtOf(this.#parts.network, this.#parts.verifier);
   }
 
   evidence(): readonly EvidenceRow[] {
     const rows: EvidenceRow[] = [];
-    const add = (verdict: Verdict, state: EvidenceRow["state"]): void => {
-      const { id, kind, culprit, detail, wire } = verdict;
-      const { host } = this.#nameOf(culprit);
-      rows.push({ id, kind, host, key: culprit, detail, bytes: wire.length, state });
-    };
-    for (const wire of this.#parts.core.archive.evidence()) {
-      const verdict = judge(wire, this.#court());
-      if (verdict.ok) add(verdict.value, "ordered");
+    for (const [id, wire] of this.#parts.core.archive.evidence()) {
+      const row = this.#judged(id, wire);
+      if (row !== undefined) rows.push(row);
     }
+    const ordered = new Set(rows.map(({ id }) => id));
     for (const verdict of this.#engine.writer?.found ?? [])
-      if (!rows.some(({ id }) => id === verdict.id)) add(verdict, "found");
+      if (!ordered.has(verdict.id)) rows.push(this.#rowOf(verdict, "found"));
     return rows;
+  }
+
+  #rowOf(verdict: Verdict, state: EvidenceRow["state"]): EvidenceRow {
+    const { id, kind, culprit, detail, wire } = verdict;
+    const { host } = this.#nameOf(culprit);
+    return { id, kind, host, key: culprit, detail, bytes: wire.length, state };
+  }
+
+  /** What a proof in the order shows: that does not change, and whoever asks again need not be told anew. */
+  #judged(id: Digest, wire: Uint8Array): EvidenceRow | undefined {
+    const known = this.#rows.get(id);
+    if (known !== undefined) return known;
+    const verdict = judge(wire, this.#court());
+    if (!verdict.ok) return undefined;
+    const row = this.#rowOf(verdict.value, "ordered");
+    if (this.#rows.size >= rowsKept) this.#rows.clear();
+    this.#rows.set(id, row);
+    return row;
   }
 
   proof(id: Digest): Uint8Array | undefined {

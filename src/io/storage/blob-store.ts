@@ -165,9 +165,10 @@ export class FileBlobStore implements BlobStore {
   async putLarge(blob: PartialBlob, content: AsyncIterable<Uint8Array>): Promise<boolean> {
     const { digest, size } = blob;
     if (this.has(digest)) return true;
-    if (!(await this.#large.put(blob, content))) return false;
-    this.#index.write([[indexKey(digest), encodePlace({ kind: "large", size })]]);
-    return true;
+    return this.#large.put(blob, content, {
+      isKept: () => this.has(digest),
+      kept: () => this.#index.write([[indexKey(digest), encodePlace({ kind: "large", size })]]),
+    });
   }
 
   async sums(

@@ -15,6 +15,19 @@ const checksumBytes = 4;
 /** What was begun and not touched for so long is given up. */
 const partialKeptMs = 7 * 86_400_000;
 
+/** Which blobs are there, as far as anybody is told. */
+interface Index {
+  readonly isKept: () => boolean;
+  /** It is there now. */
+  readonly kept: () => void;
+}
+
+interface Received {
+  readonly handle: FileHandle;
+  readonly sums: Sums;
+  readonly index: Index;
+}
+
 type Owned = Pick<PartialBlob, "digest"> & { readonly by?: string | undefined };
 
 /** Creates what is missing of the directories. */
@@ -78,14 +91,14 @@ export class LargeBlobs {
   }
 
   /** As `BlobStore.putLarge`. */
-  async put(blob: PartialBlob, content: AsyncIterable<Uint8Array>): Promise<boolean> {
+  async put(blob: PartialBlob, content: AsyncIterable<Uint8Array>, index: Index): Promise<boolean> {
     const { digest } = blob;
     const path = this.#partialPath(blob);
     if (this.#writing.has(path))
       throw new BlobError("BLOB_MISSING", digest, `blob ${digest} is being written already`);
     this.#writing.add(path);
     try {
-      return await this.#receive(blob, content);
+      return await this.#receive(blob, content, index);
     } catch (error) {
       if (error instanceof SourceError) throw error.cause;
       if (error instanceof BlobError || !isDiskError(error)) throw error;
@@ -99,7 +112,11 @@ export class LargeBlobs {
     }
   }
 
-  async #receive(blob: PartialBlob, content: AsyncIterable<Uint8Array>): Promise<boolean> {
+  async #receive(
+    blob: PartialBlob,
+    content: AsyncIterable<Uint8Array>,
+    index: Index,
+  ): Promise<boolean> {
     const { digest, size, offset } = blob;
     const path = this.#partialPath(blob);
     const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
@@ -114,7 +131,7 @@ export class LargeBlobs {
       const at = await writeAll(handle, { blob, sums }, content);
       if (at < size) return false;
       await handle.truncate(size);
-      await this.#complete(blob, handle, sums);
+      await this.#complete(blob, { handle, sums, index });
       return true;
     } finally {
       await handle.close();
@@ -122,8 +139,9 @@ export class LargeBlobs {
   }
 
   /** Gives the whole and right file its name: contents, checksums and names are durable before anybody knows of it. */
-  async #complete(blob: PartialBlob, handle: FileHandle, sums: Sums): Promise<void> {
+  async #complete(blob: PartialBlob, received: Received): Promise<void> {
     const { digest, size } = blob;
+    const { sums, index } = received;
     if (sums.digest() !== digest) {
       await rm(this.#partialPath(blob), { force: true });
       const why = `the ${size} bytes received are not blob ${digest}`;
@@ -133,17 +151,17 @@ export class LargeBlobs {
       throw new BlobError("BLOB_MISSING", digest, `blob ${digest} is being completed already`);
     this.#completing.add(digest);
     try {
-      await this.#keep(blob, handle, sums);
+      // Another may have brought it meanwhile. A file that is there and not in the index is damaged, or was never whole.
+      if (index.isKept()) await rm(this.#partialPath(blob), { force: true });
+      else await this.#keep(blob, received);
+      index.kept();
     } finally {
       this.#completing.delete(digest);
     }
   }
 
-  async #keep(blob: PartialBlob, handle: FileHandle, sums: Sums): Promise<void> {
+  async #keep(blob: PartialBlob, { handle, sums }: Received): Promise<void> {
     const { digest } = blob;
-    // Another brought it meanwhile.
-    if ((await stat(this.#path(digest)).catch(() => undefined)) !== undefined)
-      return rm(this.#partialPath(blob), { force: true });
     await handle.sync();
     const outboard = await open(`${this.#path(digest)}.chunks`, "w", 0o600);
     try {
