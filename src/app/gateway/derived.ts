@@ -104,14 +104,20 @@ class Templates {
   ): Promise<string | undefined> {
     const made = read().then((stored) => stored && derived(viewed, stored.toString(), placeholder));
     this.#kept.set(key, made);
-    void made.then((text) => {
-      if (text === undefined) return void this.#kept.delete(key);
-      this.#length += text.length;
-      if (this.#length <= keptMax) return;
-      this.#kept.clear();
-      this.#length = 0;
-    });
+    made.then(
+      (text) => this.#count(key, text),
+      // A part of the directory is still to be fetched, say: whoever awaits it hears of that, and asks again.
+      () => this.#kept.delete(key),
+    );
     return made;
+  }
+
+  #count(key: string, text: string | undefined): void {
+    if (text === undefined) return void this.#kept.delete(key);
+    this.#length += text.length;
+    if (this.#length <= keptMax) return;
+    this.#kept.clear();
+    this.#length = 0;
   }
 }
 
