@@ -998,12 +998,6 @@ export const mutants = [
     says: "grants are not bounded together",
   },
   {
-    file: "core/mirror/state.js",
-    find: 'read(encoded, stateShape, "mirror state", stateItemsMax)',
-    put: 'read(encoded, stateShape, "mirror state")',
-    says: "a large state cannot be read back",
-  },
-  {
     file: "core/crypto/checkpoint.js",
     find: "note: writeNote(checkpoint, [...valid.values()], expected.cosigners),",
     put: "note,",
