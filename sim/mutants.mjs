@@ -1083,7 +1083,7 @@ export const mutants = [
   },
   {
     file: "app/node/admin.js",
-    find: 'if (isAddress || name === "localhost" || names.includes(name))',
+    find: 'if (isAddress || name === "localhost" || names.some((one) => one.toLowerCase() === name))',
     put: "if (true)",
     says: "any name that points here is answered at the admin port",
   },

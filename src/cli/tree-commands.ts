@@ -224,11 +224,14 @@ function logCommand(program: Command): void {
   return void log;
 }
 
-/** A host looks at some thousand heights for one answer, and says where to go on. */
+/** Answers that are asked for at most: a host says where to go on, and might say so for ever. */
+const heightAnswersMax = 1000;
+
+/** A host looks at ten thousand heights for one answer, and says where to go on. */
 async function heightsOf(url: string, count: number, signal: AbortSignal): Promise<HeightRow[]> {
   const heights: HeightRow[] = [];
   let below: number | undefined;
-  do {
+  for (let answers = 0; answers < heightAnswersMax && heights.length < count; answers++) {
     const more = below === undefined ? "" : `&below=${below}`;
     const answer = await askJson<{ heights: HeightRow[]; next?: number }>(`${url}${more}`, {
       signal,
@@ -236,7 +239,8 @@ async function heightsOf(url: string, count: number, signal: AbortSignal): Promi
     heights.push(...answer.heights);
     const isLower = below === undefined || (answer.next ?? 0) < below;
     below = isLower ? answer.next : undefined;
-  } while (below !== undefined && heights.length < count);
+    if (below === undefined) break;
+  }
   return heights.slice(0, count);
 }
 

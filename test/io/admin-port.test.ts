@@ -10,8 +10,9 @@ test("the admin port answers to addresses, localhost and names that are configur
     { host: "10.1.2.3:80" },
     { host: "Mirror.example:26660" },
     { host: "127.0.0.1:1", "sec-fetch-site": "none" as const },
+    {},
   ];
-  for (const headers of own) assert.equal(foreign(headers, ["mirror.example"]), undefined);
+  for (const headers of own) assert.equal(foreign(headers, ["Mirror.Example"]), undefined);
   const others = [
     { host: "evil.example:26660" },
     { host: "127.0.0.1.evil.example" },

@@ -28,7 +28,7 @@ test("where all places are taken, who takes nothing is let go, first where most 
   enter("192.0.2.1", "greedy 2");
   enter("198.51.100.7", "alone, and stalled");
   assert.equal(enter("203.0.113.5", "early"), undefined, "nobody stalls yet");
-  now = 10_000;
+  now = 30_000;
   slow?.moved();
   assert.notEqual(enter("203.0.113.5", "a"), undefined);
   assert.deepEqual(cut, ["greedy 1"]);

@@ -99,7 +99,7 @@ export class ContentClient {
         if (list.length === bytes && chunksDigest(list) === file.chunks)
           return { ok: true, value: list };
         // The digest of the list is its publisher's word: it may be wrong, and the server right.
-        throw new ServerError(url, 200, "OTHER_CHUNKS", "its list of chunks is not the tree's");
+        throw new ServerError(url, 404, "OTHER_CHUNKS", "its list of chunks is not the tree's");
       },
     );
   }

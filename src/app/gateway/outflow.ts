@@ -5,7 +5,7 @@ import { originOf } from "./waiters.ts";
 const regimes = { far: 32, near: 128 };
 const readsAtOnce = 8;
 /** Where all places are taken, an answer of which nothing was taken for so long is cut, milliseconds. */
-const stalledMs = 10_000;
+const stalledMs = 30_000;
 
 /** What a large answer may hold in memory. */
 export interface Flow {

@@ -41,6 +41,8 @@ export async function openSource(
   { kind, url, also }: SourceSpec,
   options: SourceOptions = {},
 ): Promise<Source> {
+  if (also !== undefined && also.length > 0 && ["dir", "rsync", "git"].includes(kind))
+    throw new SourceError(`a source of kind ${kind} leads nowhere else: leave out --also, or also`);
   const { suites = [], components = [], architectures = [], packages = [], lock } = options;
   switch (kind) {
     case "dir":

@@ -82,14 +82,17 @@ export async function openAdmin(
  * Browsers say where a page is from (`Origin`, `Sec-Fetch-Site`), and a name that was made to point here stands in `Host`.
  */
 export function foreign(
-  { host = "", origin, "sec-fetch-site": site }: IncomingHttpHeaders,
+  { host, origin, "sec-fetch-site": site }: IncomingHttpHeaders,
   names: readonly string[],
 ): string | undefined {
   if (origin !== undefined || (site !== undefined && site !== "none" && site !== "same-origin"))
     return "pages of the web may not use the admin port";
+  // Every browser names the host; a probe of HTTP/1.0 need not.
+  if (host === undefined) return undefined;
   const name = host.replace(/:\d*$/, "").toLowerCase();
   const isAddress = isIP(name.replace(/^\[(.*)\]$/, "$1")) > 0;
-  if (isAddress || name === "localhost" || names.includes(name)) return undefined;
+  if (isAddress || name === "localhost" || names.some((one) => one.toLowerCase() === name))
+    return undefined;
   return `the admin port answers to addresses, localhost, and names in [admin] hosts, not to ${JSON.stringify(name)}`;
 }
 

@@ -53,7 +53,7 @@ export const limits = {
   commitBytesMax: 33_554_432,
   /** Commits behind f+1 writers after which blocks are dropped and commit sync takes over. */
   commitLagMax: 200,
-  /** Commits in one commit-sync or follow answer. A longer one is refused; hosts send up to a hundred. */
+  /** Commits in one commit-sync or follow answer. A longer one is refused; hosts send up to five hundred. */
   syncCommitsMax: 1000,
   /** Bytes in one commit-sync or follow answer; at least one commit is always sent. */
   syncBytesMax: 8_388_608,

@@ -46,10 +46,13 @@ export function decode(bytes: Uint8Array, itemsMax: number = limits.decodeItemsM
  */
 export class Pieces {
   readonly #bytes: Uint8Array;
+  readonly #itemsMax: number;
   readonly #tokenizer: CanonicalTokenizer;
 
+  /** `itemsMax`: of each value that is read whole. */
   constructor(bytes: Uint8Array, itemsMax: number) {
     this.#bytes = bytes;
+    this.#itemsMax = itemsMax;
     this.#tokenizer = new CanonicalTokenizer(bytes, itemsMax);
   }
 
@@ -84,6 +87,7 @@ export class Pieces {
   }
 
   #read<T>(read: () => Result<T>): Result<T> {
+    this.#tokenizer.left = this.#itemsMax;
     try {
       return read();
     } catch (error) {
@@ -100,17 +104,18 @@ class TooManyItems extends Error {}
 
 /** Tokens in their shortest form, of the few kinds that we write; stops before a few bytes have become a mountain. */
 class CanonicalTokenizer extends Tokenizer {
-  #left: number;
+  /** Tokens that may come before it is too many. */
+  left: number;
   /** Text that may be read otherwise than it was written; ASCII of the length that its bytes have is not. */
   hasOddText = false;
 
   constructor(bytes: Uint8Array, itemsMax: number) {
     super(bytes, strict);
-    this.#left = itemsMax;
+    this.left = itemsMax;
   }
 
   override next(): ReturnType<Tokenizer["next"]> {
-    if (this.#left-- <= 0) throw new TooManyItems();
+    if (this.left-- <= 0) throw new TooManyItems();
     const token = super.next();
     if (token.type === Type.string) this.hasOddText ||= !isPlain(token);
     if (token.type === Type.float) throw new Error("a float");

@@ -99,9 +99,11 @@ export function* readingChanges(encoded: Uint8Array): Steps<Result<ChangeList>> 
 }
 
 const changesPerStep = 256;
+/** A change has eleven items at most. */
+const itemsPerChange = 32;
 
 function* readList(encoded: Uint8Array): Steps<Result<ChangeList>> {
-  const pieces = new Pieces(encoded, 16 * limits.changesMax);
+  const pieces = new Pieces(encoded, itemsPerChange);
   const head = readHead(pieces, encoded.length);
   if (!head.ok) return head;
   const { tree, baseHeight, count } = head.value;

@@ -33,6 +33,7 @@ const bucketEntriesMax = limits.nodeEntriesMax;
 const depthMax = 64;
 /** What it takes to make a node, as a step counts it. */
 const nodeWork = 3;
+const namesPerStep = 256;
 
 interface Child {
   readonly root: Digest;
@@ -134,19 +135,25 @@ export class DirectoryStore {
   }
 
   /** Those of `names` that are there, found in one walk: a node that holds many of them is read once. */
-  getMany(root: Digest | undefined, names: Iterable<string>): ReadonlyMap<string, Entry> {
+  *getMany(root: Digest | undefined, names: Iterable<string>): Steps<ReadonlyMap<string, Entry>> {
     const found = new Map<string, Entry>();
-    const wanted = Array.from(names, (name) => ({ name, hash: sha256Text(name) }));
-    if (root !== undefined && wanted.length > 0) this.#find(root, { wanted, depth: 0 }, found);
+    if (root === undefined) return found;
+    const wanted: Named[] = [];
+    for (const name of names) {
+      wanted.push({ name, hash: sha256Text(name) });
+      if (wanted.length % namesPerStep === 0) yield namesPerStep;
+    }
+    if (wanted.length > 0) yield* this.#find(root, { wanted, depth: 0 }, found);
     return found;
   }
 
-  #find(
+  *#find(
     root: Digest,
     { wanted, depth }: { readonly wanted: readonly Named[]; readonly depth: number },
     found: Map<string, Entry>,
-  ): void {
+  ): Steps<void> {
     const node = load(root, this.#read);
+    yield nodeWork;
     if (node.kind === "bucket") {
       const names = new Set(wanted.map(({ name }) => name));
       for (const { name, entry } of node.entries) if (names.has(name)) found.set(name, entry);
@@ -155,7 +162,7 @@ export class DirectoryStore {
     for (const [slot, group] of groupByNibble(wanted, depth)) {
       const child = node.children[slot];
       if (child !== null && child !== undefined)
-        this.#find(child.root, { wanted: group, depth: depth + 1 }, found);
+        yield* this.#find(child.root, { wanted: group, depth: depth + 1 }, found);
     }
   }
 
@@ -191,16 +198,13 @@ export class DirectoryStore {
     edits: ReadonlyMap<string, Entry | undefined>,
   ): Steps<Child | undefined> {
     const list: Edit[] = [];
-    for (const [name, entry] of edits) list.push({ name, hash: sha256Text(name), entry });
+    for (const [name, entry] of edits) {
+      list.push({ name, hash: sha256Text(name), entry });
+      if (list.length % namesPerStep === 0) yield namesPerStep;
+    }
     if (list.length === 0)
       return root === undefined ? undefined : { root, count: this.#count(root) };
     return yield* this.#update(root, list, 0);
-  }
-
-  #collect(root: Digest, into: NamedEntry[]): void {
-    const node = load(root, this.#read);
-    if (node.kind === "bucket") into.push(...node.entries);
-    else for (const child of node.children) if (child !== null) this.#collect(child.root, into);
   }
 
   #count(root: Digest): number {
@@ -269,7 +273,8 @@ export class DirectoryStore {
     if (count === 0) return undefined;
     if (count <= bucketEntriesMax) {
       const entries: NamedEntry[] = [];
-      for (const child of children) if (child !== null) this.#collect(child.root, entries);
+      for (const child of children)
+        if (child !== null) allAtOnce(this.#collecting(child.root, entries));
       return this.#bucket(entries);
     }
     const value = children.map((child) =>

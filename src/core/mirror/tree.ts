@@ -139,8 +139,8 @@ class Application {
       groups.set(name, group);
     }
     const edits = new Map<string, Entry | undefined>();
-    const present = this.#store.getMany(root, groups.keys());
     yield groups.size;
+    const present = yield* this.#store.getMany(root, groups.keys());
     for (const [name, group] of groups) {
       const old = present.get(name);
       const now = yield* this.#entry(old, group, depth);
