@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { FewAtOnce } from "../../src/app/gateway/few-at-once.ts";
 import { Outflow } from "../../src/app/gateway/outflow.ts";
 
 test("the more large answers there are, the less of each is in memory", () => {
@@ -40,4 +42,31 @@ test("where all places are taken, who takes nothing is let go, first where most 
   assert.notEqual(enter("203.0.113.5", "d"), undefined);
   assert.deepEqual(cut, ["greedy 1", "greedy 2", "alone, and stalled"]);
   assert.equal(enter("203.0.113.5", "e"), undefined);
+});
+
+test("what an answer holds in memory counts, a place for each chunk", () => {
+  const outflow = new Outflow(40, () => 0);
+  const enter = (bytes: number) => outflow.enter("192.0.2.1", () => undefined, bytes);
+  const large = enter(8 << 20);
+  assert.notEqual(large, undefined);
+  assert.equal(enter(8 << 20), undefined, "32 places of 40 are taken");
+  assert.notEqual(enter(2 << 20), undefined);
+  assert.equal(enter(0), undefined);
+  large?.leave();
+  assert.notEqual(enter(8 << 20), undefined);
+});
+
+test("few at once, in the order in which they came; one that fails gives its place on", async () => {
+  const [few, log]: [FewAtOnce, string[]] = [new FewAtOnce(2), []];
+  let running = 0;
+  const work = (name: string) => async (): Promise<void> => {
+    assert.ok(++running <= 2);
+    log.push(name);
+    await sleep(5);
+    running--;
+    if (name === "b") throw new Error("broken");
+  };
+  const all = await Promise.allSettled([..."abcdef"].map((name) => few.run(work(name))));
+  assert.deepEqual(log, [..."abcdef"]);
+  assert.equal(all.filter(({ status }) => status === "rejected").length, 1);
 });

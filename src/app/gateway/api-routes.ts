@@ -109,10 +109,12 @@ function followRoute(server: FastifyInstance, host: GatewayHost): void {
       const { group } = query;
       const news = await host.follow({ commit, size, leaseS, group }, wait);
       if (!news.ok) return answer(reply, news);
-      return reply
-        .header("cache-control", "no-store")
-        .type("application/cbor")
-        .send(Buffer.from(news.value));
+      reply.header("cache-control", "no-store").type("application/cbor");
+      const { buffer, byteOffset, byteLength } = news.value;
+      const bytes = Buffer.from(buffer, byteOffset, byteLength);
+      return bytes.length <= limits.packedBlobBytesMax
+        ? reply.send(bytes)
+        : sendMany(request, reply, [bytes], bytes.length);
     });
   });
 }
@@ -229,23 +231,27 @@ function bulkRoutes(server: FastifyInstance, host: GatewayHost): void {
     const digests = digestsOf(request);
     if (digests === undefined)
       return refuseCode(reply, "BAD_REQUEST", `digests: up to ${limits.bulkDigestsMax} digests`);
+    reply.type("application/octet-stream");
     return sendMany(request, reply, bulkBlobs(host, digests));
   });
   server.post("/.smalti/v1/nodes", async (request, reply) => {
     const digests = digestsOf(request);
     if (digests === undefined)
       return refuseCode(reply, "BAD_REQUEST", `digests: up to ${limits.bulkDigestsMax} digests`);
+    reply.type("application/octet-stream");
     return sendMany(request, reply, bulkNodes(host, digests));
   });
 }
 
-/** Sends pieces as their client takes them. */
+/** Sends pieces as their client takes them; `heldBytes`: what of them is in memory before that. */
+// biome-ignore lint/complexity/useMaxParams: what goes to whom, and what it costs
 function sendMany(
   request: FastifyRequest,
   reply: FastifyReply,
   pieces: Iterable<Buffer> | AsyncIterable<Buffer>,
+  heldBytes = 0,
 ): FastifyReply {
-  const flow = outflow.enter(request.ip, () => reply.raw.destroy());
+  const flow = outflow.enter(request.ip, () => reply.raw.destroy(), heldBytes);
   if (flow === undefined) return refuseFlow(reply);
   reply.raw.once("close", () => flow.leave());
   const told = async function* (): AsyncGenerator<Buffer> {
@@ -254,7 +260,7 @@ function sendMany(
       flow.moved();
     }
   };
-  return reply.type("application/octet-stream").send(Readable.from(told()));
+  return reply.send(Readable.from(told()));
 }
 
 /** The nodes among `digests` that are here, within `bulkBytesMax`, each once; read as they are taken. */

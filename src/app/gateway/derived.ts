@@ -4,6 +4,7 @@ import fresh from "fresh";
 import { type Digest, fromHex, toBase64 } from "../../core/base/index.ts";
 import { sha256 } from "../../core/crypto/index.ts";
 import { readAll } from "../client/index.ts";
+import { FewAtOnce } from "./few-at-once.ts";
 import type { TreeHost } from "./tree-host.ts";
 
 /** What some clients need said otherwise than the tree has it: addresses of the very server that they ask. */
@@ -76,10 +77,14 @@ export async function sendView(
 const placeholder = `smalti-${randomBytes(16).toString("hex")}`;
 /** Characters of all templates that are kept. */
 const keptMax = 64 * 1024 * 1024;
+/** What one costs beside its characters. */
+const entryLength = 1024;
 
 /** Files as they are shown, but for the address: each is parsed once, whoever asks and by whatever name of this host. */
 class Templates {
   readonly #kept = new Map<string, Promise<string | undefined>>();
+  /** One at a time: to parse one takes many times its length. */
+  readonly #making = new FewAtOnce(1);
   #length = 0;
 
   async fill(
@@ -102,7 +107,10 @@ class Templates {
     viewed: Viewed,
     read: () => Promise<Buffer | undefined>,
   ): Promise<string | undefined> {
-    const made = read().then((stored) => stored && derived(viewed, stored.toString(), placeholder));
+    const made = this.#making.run(async () => {
+      const stored = await read();
+      return stored && derived(viewed, stored.toString(), placeholder);
+    });
     this.#kept.set(key, made);
     made.then(
       (text) => this.#count(key, text),
@@ -114,7 +122,7 @@ class Templates {
 
   #count(key: string, text: string | undefined): void {
     if (text === undefined) return void this.#kept.delete(key);
-    this.#length += text.length;
+    this.#length += text.length + entryLength;
     if (this.#length <= keptMax) return;
     this.#kept.clear();
     this.#length = 0;

@@ -1,11 +1,14 @@
 import type { Digest } from "../../core/base/index.ts";
 import { compareText } from "../../core/base/index.ts";
 import type { DirectoryStore, NamedEntry } from "../../core/mirror/index.ts";
+import { FewAtOnce } from "./few-at-once.ts";
 import { inTurns } from "./in-turns.ts";
 
 /** Entries of all directories that are kept, and how many a page shows. */
 const keptMax = 500_000;
 export const pageEntriesMax = 10_000;
+/** Shorter ones cost nothing to make. */
+const shortMax = 1000;
 
 export interface ListingPage {
   readonly entries: readonly NamedEntry[];
@@ -17,6 +20,8 @@ export interface ListingPage {
 /** Directories in name order, page by page. Those that were looked at lately are kept: what has a digest never changes. */
 export class Listings {
   readonly #made = new Map<Digest, Promise<readonly NamedEntry[]>>();
+  /** One at a time: each takes as much memory as its directory is long. */
+  readonly #making = new FewAtOnce(1);
   #kept = 0;
 
   /** What stands behind `after` in name order, as much as a page shows. Throws as `DirectoryStore.list`. */
@@ -32,17 +37,15 @@ export class Listings {
     return { entries, total: all.length, more: isLast ? undefined : entries.at(-1)?.name };
   }
 
-  #of(directories: DirectoryStore, root: Digest): Promise<readonly NamedEntry[]> {
+  async #of(directories: DirectoryStore, root: Digest): Promise<readonly NamedEntry[]> {
     const known = this.#made.get(root);
     if (known !== undefined) return known;
-    const made = inTurns(directories.listing(root));
+    if (directories.count(root) <= shortMax) return directories.list(root);
+    const made = this.#making.run(() => inTurns(directories.listing(root)));
     this.#made.set(root, made);
-    // Short ones cost nothing to make, and one that cannot be made now may be made later.
     made.then(
-      (entries) => {
-        if (entries.length > pageEntriesMax / 10) this.#keep(entries.length);
-        else this.#made.delete(root);
-      },
+      ({ length }) => this.#keep(length),
+      // What cannot be read now may be read later.
       () => this.#made.delete(root),
     );
     return made;

@@ -1,4 +1,5 @@
 import { limits } from "../../core/base/index.ts";
+import { FewAtOnce } from "./few-at-once.ts";
 import { originOf } from "./waiters.ts";
 
 /** Up to so many large answers at once are read far ahead of their clients, then less far, then not at all. */
@@ -19,6 +20,7 @@ export interface Flow {
 }
 
 interface Answer {
+  readonly places: number;
   readonly cut: () => void;
   movedMs: number;
 }
@@ -33,23 +35,26 @@ export class Outflow {
   readonly #most: number;
   readonly #now: () => number;
   #count = 0;
-  #reads = 0;
-  readonly #queue: (() => void)[] = [];
+  readonly #reads = new FewAtOnce(readsAtOnce);
 
   constructor(most: number = limits.httpFlowsMax, now: () => number = () => performance.now()) {
     this.#most = most;
     this.#now = now;
   }
 
-  /** `undefined` where no place is free and nobody stalls; `cut` ends the answer. */
-  enter(ip: string, cut: () => void): Flow | undefined {
-    if (this.#count >= this.#most && !this.#cutStalled()) return undefined;
+  /**
+   * `undefined` where no place is free and nobody stalls; `cut` ends the answer. `bytes`: what it holds in memory all the
+   * time; a place stands for a chunk.
+   */
+  enter(ip: string, cut: () => void, bytes = 0): Flow | undefined {
+    const places = Math.max(1, Math.ceil(bytes / limits.blobChunkBytes));
+    while (this.#count + places > this.#most) if (!this.#cutStalled()) return undefined;
     const origin = originOf(ip);
     const answers = this.#byOrigin.get(origin) ?? new Set();
     this.#byOrigin.set(origin, answers);
-    const answer: Answer = { cut, movedMs: this.#now() };
+    const answer: Answer = { places, cut, movedMs: this.#now() };
     answers.add(answer);
-    this.#count++;
+    this.#count += places;
     return {
       stretchBytes: this.#count <= regimes.far ? 0 : limits.blobChunkBytes,
       isAhead: this.#count <= regimes.near,
@@ -61,25 +66,14 @@ export class Outflow {
   }
 
   /** Reads a piece: few at once, each flow in its turn, so that small answers never stand behind all large ones. */
-  async reading<T>(read: () => Promise<T>): Promise<T> {
-    if (this.#reads >= readsAtOnce)
-      await new Promise<void>((go) => {
-        this.#queue.push(go);
-      });
-    else this.#reads++;
-    try {
-      return await read();
-    } finally {
-      const next = this.#queue.shift();
-      if (next === undefined) this.#reads--;
-      else next();
-    }
+  reading<T>(read: () => Promise<T>): Promise<T> {
+    return this.#reads.run(read);
   }
 
   #leave(origin: string, answer: Answer): void {
     const answers = this.#byOrigin.get(origin);
     if (answers?.delete(answer) !== true) return;
-    this.#count--;
+    this.#count -= answer.places;
     if (answers.size === 0) this.#byOrigin.delete(origin);
   }
 

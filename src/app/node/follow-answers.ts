@@ -1,5 +1,6 @@
 import { commitRangeValue } from "../../core/acceptance/index.ts";
 import { encode } from "../../core/codec/index.ts";
+import { FewAtOnce } from "../gateway/index.ts";
 import type { CommitArchive } from "../host/index.ts";
 
 /** Answers that are kept: each takes up to some megabytes. */
@@ -15,6 +16,9 @@ export class FollowAnswers {
   readonly #commits: Pick<CommitArchive, "tip" | "range">;
   /** By where a follower is and how far this host is, the last asked for at the end. */
   readonly #made = new Map<string, Made>();
+
+  /** Whoever asks from ever other places reads as much at once as four others. */
+  readonly #making = new FewAtOnce(kept);
 
   constructor(commits: Pick<CommitArchive, "tip" | "range">) {
     this.#commits = commits;
@@ -35,7 +39,7 @@ export class FollowAnswers {
   }
 
   async #make(commit: number, note: string | undefined): Promise<Uint8Array> {
-    const range = await this.#commits.range(commit);
+    const range = await this.#making.run(() => this.#commits.range(commit));
     return encode([commitRangeValue(range), note ?? null]);
   }
 }

@@ -1,4 +1,11 @@
-import { type Digest, fail, limits, ok, type Result } from "../../core/base/index.ts";
+import {
+  type Digest,
+  fail,
+  limits,
+  ok,
+  type PublicKey,
+  type Result,
+} from "../../core/base/index.ts";
 import { sha256, type Verifier } from "../../core/crypto/index.ts";
 import { groupsOf } from "../../core/evidence/index.ts";
 import type { Network } from "../../core/membership/index.ts";
@@ -19,7 +26,7 @@ import type { BlobBase, PublishDesk } from "../gateway/index.ts";
 import { inTurns } from "../gateway/index.ts";
 import { upon } from "./upon.ts";
 
-/** Updates that publishers are bringing at once; the one untouched for longest makes room. */
+/** Updates that publishers are bringing at once. For one more, who has most gives up one. */
 const openMax = 256;
 const storeBatchBytes = 4 * 1024 * 1024;
 
@@ -86,7 +93,7 @@ export class Desk implements PublishDesk {
     }
     if ((record.source?.observers ?? 0) > this.#network.writers.length)
       return fail("BAD_REQUEST", "it asks for more observers than there are writers");
-    makeRoom(this.#open);
+    if (!this.#open.has(id)) makeRoom(this.#open);
     const found: Open = { update: update.value, blobs: this.#open.get(id)?.blobs };
     this.#open.set(id, found);
     if (this.#blobs.has(digest)) found.blobs ??= await knownBlobs(this.#blobs, digest);
@@ -214,11 +221,17 @@ export class Desk implements PublishDesk {
   }
 }
 
+/** Who has most updates open gives up the one that was touched longest ago. */
 function makeRoom(open: Map<Digest, Open>): void {
-  for (const id of open.keys()) {
-    if (open.size < openMax) return;
-    open.delete(id);
+  if (open.size < openMax) return;
+  const byPublisher = new Map<PublicKey, Digest[]>();
+  for (const [id, { update }] of open) {
+    const { publisher } = update.record;
+    byPublisher.set(publisher, [...(byPublisher.get(publisher) ?? []), id]);
   }
+  const most = [...byPublisher.values()].reduce((a, b) => (b.length > a.length ? b : a));
+  const [oldest] = most;
+  if (oldest !== undefined) open.delete(oldest);
 }
 
 async function knownBlobs(

@@ -203,11 +203,12 @@ export class DirectoryStore {
       if (list.length % namesPerStep === 0) yield namesPerStep;
     }
     if (list.length === 0)
-      return root === undefined ? undefined : { root, count: this.#count(root) };
+      return root === undefined ? undefined : { root, count: this.count(root) };
     return yield* this.#update(root, list, 0);
   }
 
-  #count(root: Digest): number {
+  /** Entries of a directory, by its first node. */
+  count(root: Digest): number {
     const node = load(root, this.#read);
     if (node.kind === "bucket") return node.entries.length;
     return node.children.reduce((sum, child) => sum + (child?.count ?? 0), 0);
