@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import { Author, type Digest, fail, limits } from "../../src/core/base/index.ts";
+import { Author, type Digest, limits } from "../../src/core/base/index.ts";
 import { encode } from "../../src/core/codec/index.ts";
 import { rootOf, type Signer, sha256 } from "../../src/core/crypto/index.ts";
 import {
@@ -28,7 +28,8 @@ import {
   stateKeys,
   type UpdateSource,
 } from "../../src/core/mirror/index.ts";
-import { fakeSigner, fakeVerifier } from "../support/dag-world.ts";
+import { fakeSigner } from "../support/dag-world.ts";
+import { lonelyMirror } from "../support/mirror-config.ts";
 
 const group = sha256(Buffer.from("group"));
 
@@ -41,19 +42,7 @@ class Replica {
   readonly data = new Map<string, Uint8Array>();
   readonly changes = new Map<Digest, Uint8Array>();
   readonly events: MirrorEvent[] = [];
-  readonly config: MirrorConfig = {
-    group,
-    groups: new Set([group]),
-    verifier: fakeVerifier,
-    heldQuorum: 3,
-    court: {
-      idOf: sha256,
-      judge: () => fail("NOT_PROVEN", "no court here"),
-      statement: () => fail("MALFORMED", "no opinions here"),
-      sibling: () => fail("NO_SIBLING", "no splits here"),
-    },
-    authorOf: () => undefined,
-  };
+  readonly config: MirrorConfig = lonelyMirror(group, 3);
   state: MirrorState;
 
   constructor(admin: Signer, publishers: readonly Signer[]) {

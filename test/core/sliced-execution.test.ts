@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
 import { type AcceptedBatch, segmentOf } from "../../src/core/acceptance/index.ts";
-import { Author, type Digest, fail } from "../../src/core/base/index.ts";
+import { Author, type Digest } from "../../src/core/base/index.ts";
 import { sha256 } from "../../src/core/crypto/index.ts";
 import { Executor, type ExecutorEffect } from "../../src/core/host/executor.ts";
 import {
@@ -12,27 +12,15 @@ import {
   encodeHeld,
   encodeState,
   genesisState,
-  type MirrorConfig,
   messageKinds,
   signUpdate,
 } from "../../src/core/mirror/index.ts";
-import { fakeSigner, fakeVerifier } from "../support/dag-world.ts";
+import { fakeSigner } from "../support/dag-world.ts";
+import { lonelyMirror } from "../support/mirror-config.ts";
 
 const group = sha256(Buffer.from("group"));
 const [admin, alice] = [fakeSigner("admin"), fakeSigner("alice")];
-const config: MirrorConfig = {
-  group,
-  groups: new Set([group]),
-  verifier: fakeVerifier,
-  heldQuorum: 1,
-  court: {
-    idOf: sha256,
-    judge: () => fail("NOT_PROVEN", "no court here"),
-    statement: () => fail("MALFORMED", "no opinions here"),
-    sibling: () => fail("NO_SIBLING", "no splits here"),
-  },
-  authorOf: () => undefined,
-};
+const config = lonelyMirror(group, 1);
 
 /** An executor with a store of its own, that takes what is written at once. */
 class Host {

@@ -222,7 +222,7 @@ export class Desk implements PublishDesk {
 }
 
 /** Who has most updates open gives up the one that was touched longest ago. */
-function makeRoom(open: Map<Digest, Open>): void {
+export function makeRoom(open: Map<Digest, Pick<Open, "update">>): void {
   if (open.size < openMax) return;
   const byPublisher = new Map<PublicKey, Digest[]>();
   for (const [id, { update }] of open) {
