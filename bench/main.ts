@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
 import { note, sayJson, sayTable } from "../src/cli/output.ts";
 import { benchBroadcast, benchSoak } from "./broadcast.ts";
+import { benchFollowers, benchGrowth, benchLarge } from "./hosts.ts";
 import { benchLight } from "./light.ts";
 import { benchMirror } from "./mirror.ts";
 import { benchServe } from "./serve.ts";
@@ -13,6 +14,7 @@ const { values, positionals } = parseArgs({
     /** Everything once, so small that it says nothing about speed: for tests. */
     small: { type: "boolean", default: false },
     minutes: { type: "string", default: "10" },
+    heights: { type: "string", default: "2000" },
   },
 });
 const isSmall = values.small;
@@ -36,9 +38,22 @@ const benches: Readonly<Record<string, () => Promise<readonly object[]>>> = {
   light: () => benchLight(isSmall ? { packages: 5, runs: 1 } : { packages: 300, runs: 3 }),
   trees: () => benchTrees(isSmall ? 10_000 : 1_000_000),
   start: () => benchStart(isSmall ? 5000 : 1_000_000),
+  large: () => benchLarge(isSmall ? 500 : 100_000),
+  followers: () => benchFollowers(isSmall ? [3] : [0, 100, 300], isSmall ? 2 : 20),
+  growth: () => benchGrowth(isSmall ? 10 : Number(values.heights), isSmall ? 2 : 24),
   soak: () => benchSoak(Number(values.minutes)),
 };
-const usual = ["broadcast", "mirror", "serve", "light", "trees", "start"];
+const usual = [
+  "broadcast",
+  "mirror",
+  "serve",
+  "light",
+  "trees",
+  "start",
+  "large",
+  "followers",
+  "growth",
+];
 
 function text(value: string | number | undefined): string {
   if (value === undefined) return "–";

@@ -1,37 +1,23 @@
 import { mkdir } from "node:fs/promises";
-import { crc32 } from "node:zlib";
-import { open, type RootDatabase } from "lmdb";
 import { type StateStore, type StateValue, StorageError } from "../ports/index.ts";
+import { checkedValue, openDatabase, putEntry, type StateDatabase } from "./state-database.ts";
+import { writeInThread } from "./state-thread.ts";
 
-const checkBytes = 4;
-
-/** CRC-32 over key and value: against a disk that changes bits, not against forgers. */
-function check(key: string, value: Uint8Array): number {
-  return crc32(value, crc32(key));
-}
-
-function checkedValue(key: string, value: Uint8Array): Buffer {
-  const bytes = Buffer.allocUnsafe(checkBytes + value.length);
-  bytes.writeUInt32BE(check(key, value), 0);
-  bytes.set(value, checkBytes);
-  return bytes;
-}
+type Entries = Map<string, StateValue>;
 
 function bytesOf(value: StateValue): Uint8Array | undefined {
   return typeof value === "function" ? value() : value;
+}
+
+function* valuesOf(entries: Entries): Iterable<readonly [string, Uint8Array | undefined]> {
+  for (const [key, value] of entries) yield [key, bytesOf(value)];
 }
 
 /** The embedded ordered store (LMDB); a checksum over key and value stands before every value. */
 export async function openStateStore(directory: string): Promise<LmdbStateStore> {
   await mkdir(directory, { recursive: true, mode: 0o700 });
   try {
-    const database = open<Buffer, string>({
-      path: directory,
-      encoding: "binary",
-      compression: false,
-      noSubdir: false,
-    });
-    return new LmdbStateStore(directory, database);
+    return new LmdbStateStore(directory, openDatabase(directory));
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new StorageError(
@@ -42,37 +28,44 @@ export async function openStateStore(directory: string): Promise<LmdbStateStore>
   }
 }
 
-/** Entries that wait for the next transaction at most (some 40 ms of work), and how long they wait, milliseconds. */
-const pendingMax = 16_384;
-const pendingMs = 1000;
+/** Entries that this thread writes in one transaction at most (some 60 ms of work); a thread of its own writes more. */
+const inlineMax = 16_384;
+/** How long entries wait for the next transaction, milliseconds. */
+const waitingMs = 1000;
 
 /**
  * Batches are visible at once and reach LMDB together a little later: a transaction costs more than what most
- * batches hold, and durability stands on the log, from which the state is replayed.
+ * batches hold, and durability stands on the log, from which the state is replayed. A batch too large for one turn of
+ * the loop is written by a thread of its own; until that is done it is read from memory.
  */
 export class LmdbStateStore implements StateStore {
   readonly #directory: string;
-  readonly #database: RootDatabase<Buffer, string>;
-  readonly #pending = new Map<string, StateValue>();
+  readonly #database: StateDatabase;
+  /** For the next transaction. */
+  #waiting: Entries = new Map();
+  /** In the transaction that a thread makes. */
+  #written: Entries = new Map();
+  #thread: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #failure: StorageError | undefined;
 
-  constructor(directory: string, database: RootDatabase<Buffer, string>) {
+  constructor(directory: string, database: StateDatabase) {
     this.#directory = directory;
     this.#database = database;
   }
 
   get(key: string): Uint8Array | undefined {
-    if (this.#pending.has(key)) return bytesOf(this.#pending.get(key));
+    for (const layer of [this.#waiting, this.#written])
+      if (layer.has(key)) return bytesOf(layer.get(key));
     const stored = this.#database.get(key);
     return stored === undefined ? undefined : this.#checked(key, stored);
   }
 
   write(entries: Iterable<readonly [string, StateValue]>): void {
     if (this.#failure !== undefined) throw this.#failure;
-    for (const [key, value] of entries) this.#pending.set(key, value);
-    if (this.#pending.size > pendingMax) return this.#commit();
-    this.#timer ??= setTimeout(() => this.#commitLater(), pendingMs);
+    for (const [key, value] of entries) this.#waiting.set(key, value);
+    if (this.#waiting.size > inlineMax) return this.#commit();
+    this.#timer ??= setTimeout(() => this.#commitLater(), waitingMs);
   }
 
   /** A failure beside the loop is thrown by the next write. */
@@ -84,31 +77,50 @@ export class LmdbStateStore implements StateStore {
     }
   }
 
-  /** One transaction for everything that waits. */
+  /** One transaction for everything that waits; while a thread makes one, the next waits for it. */
   #commit(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    if (this.#pending.size === 0) return;
+    if (this.#thread !== undefined || this.#waiting.size === 0) return;
+    if (this.#waiting.size > inlineMax) this.#commitInThread();
+    else this.#commitInline();
+  }
+
+  #commitInline(): void {
     try {
       this.#database.transactionSync(() => {
-        for (const [key, pending] of this.#pending) {
-          const value = bytesOf(pending);
-          if (value === undefined) void this.#database.remove(key);
-          else void this.#database.put(key, checkedValue(key, value));
-        }
+        for (const [key, value] of valuesOf(this.#waiting)) putEntry(this.#database, key, value);
       });
-      this.#pending.clear();
+      this.#waiting.clear();
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      this.#failure = new StorageError(
-        "STORAGE_WRITE_FAILED",
-        `cannot write ${this.#directory}: ${reason}`,
-        {
-          cause: error,
-        },
-      );
-      throw this.#failure;
+      throw this.#failed(error);
     }
+  }
+
+  #commitInThread(): void {
+    this.#written = this.#waiting;
+    this.#waiting = new Map();
+    this.#thread = writeInThread(this.#directory, valuesOf(this.#written))
+      .then(
+        () => {
+          this.#written = new Map();
+        },
+        (error) => void this.#failed(error),
+      )
+      .finally(() => {
+        this.#thread = undefined;
+        if (this.#failure === undefined) this.#commitLater();
+      });
+  }
+
+  #failed(error: unknown): StorageError {
+    const reason = error instanceof Error ? error.message : String(error);
+    this.#failure = new StorageError(
+      "STORAGE_WRITE_FAILED",
+      `cannot write ${this.#directory}: ${reason}`,
+      { cause: error },
+    );
+    return this.#failure;
   }
 
   *range(range: {
@@ -117,33 +129,88 @@ export class LmdbStateStore implements StateStore {
     readonly reverse?: boolean;
     readonly limit?: number;
   }): Iterable<readonly [string, Uint8Array]> {
-    this.#commit();
+    const { limit = Number.POSITIVE_INFINITY } = range;
+    let given = 0;
+    for (const [key, value] of this.#merged(range)) {
+      if (given >= limit) return;
+      const bytes = bytesOf(value);
+      if (bytes === undefined) continue;
+      given++;
+      yield [key, bytes];
+    }
+  }
+
+  /** What is stored and, before it, what is on its way there: a removed key has no value. */
+  *#merged(range: {
+    readonly start: string;
+    readonly end: string;
+    readonly reverse?: boolean;
+  }): Iterable<readonly [string, StateValue]> {
+    const sign = range.reverse === true ? -1 : 1;
+    const fresh = this.#unwritten(range).sort(([a], [b]) => (a < b ? -sign : sign));
+    let next = 0;
+    for (const entry of this.#stored(range)) {
+      const [key] = entry;
+      for (; next < fresh.length; next++) {
+        const own = fresh[next];
+        if (own === undefined || own[0] === key || own[0] < key !== sign > 0) break;
+        yield own;
+      }
+      if (fresh[next]?.[0] === key) continue;
+      yield entry;
+    }
+    yield* fresh.slice(next);
+  }
+
+  #unwritten({ start, end }: { start: string; end: string }): (readonly [string, StateValue])[] {
+    const found: Entries = new Map();
+    for (const layer of [this.#written, this.#waiting])
+      for (const [key, value] of layer) if (key >= start && key < end) found.set(key, value);
+    return [...found];
+  }
+
+  *#stored(range: {
+    readonly start: string;
+    readonly end: string;
+    readonly reverse?: boolean;
+  }): Iterable<readonly [string, Uint8Array]> {
     const { start, end, reverse = false } = range;
-    let left = range.limit ?? Number.POSITIVE_INFINITY;
     // Downwards the store begins at `end` itself, which is not part of the range.
     for (const { key, value } of this.#database.getRange(
       reverse ? { start: end, reverse } : { start },
     )) {
       if (key >= end && reverse) continue;
-      if (key >= end || key < start || left-- <= 0) return;
+      if (key >= end || key < start) return;
       yield [key, this.#checked(key, value)];
     }
   }
 
   async flushed(): Promise<void> {
-    this.#commit();
+    await this.#allCommitted();
     await this.#database.flushed;
   }
 
+  /** Everything that was written so far has reached LMDB, or the failure is thrown. */
+  async #allCommitted(): Promise<void> {
+    do {
+      await this.#thread;
+      if (this.#failure !== undefined) throw this.#failure;
+      this.#commit();
+    } while (this.#thread !== undefined);
+  }
+
   async close(): Promise<void> {
-    if (this.#failure === undefined) this.#commit();
-    clearTimeout(this.#timer);
-    await this.#database.close();
+    try {
+      if (this.#failure === undefined) await this.#allCommitted();
+    } finally {
+      clearTimeout(this.#timer);
+      await this.#database.close();
+    }
   }
 
   #checked(key: string, stored: Buffer): Uint8Array {
-    const value = stored.subarray(checkBytes);
-    if (stored.length >= checkBytes && stored.readUInt32BE(0) === check(key, value)) return value;
+    const value = checkedValue(key, stored);
+    if (value !== undefined) return value;
     throw new StorageError(
       "STORAGE_STATE_CORRUPT",
       `the state store ${this.#directory} is damaged at key ${key}; remove the directory to rebuild it from the log`,
