@@ -27,11 +27,10 @@ export class SimStateStore implements StateStore {
     return this.#entries.get(key);
   }
 
-  write(entries: Iterable<readonly [string, StateValue]>): void {
-    const batch: Batch = [...entries].map(([key, value]) => [
-      key,
-      typeof value === "function" ? value() : value,
-    ]);
+  write(...parts: readonly Iterable<readonly [string, StateValue]>[]): void {
+    const batch: Batch = parts
+      .flatMap((entries) => [...entries])
+      .map(([key, value]) => [key, typeof value === "function" ? value() : value]);
     for (const [key, value] of batch) {
       if (this.#entries.has(key) !== (value !== undefined)) this.#sorted = undefined;
       put(this.#entries, key, value);

@@ -1,8 +1,8 @@
 import { setImmediate } from "node:timers/promises";
 import type { Steps } from "../../core/base/index.ts";
 
-/** Work that is done at once, as steps count it: some fifty milliseconds. */
-const workAtOnce = 4096;
+/** Work that is done at once, as steps count it: some ten milliseconds. */
+const workAtOnce = 1024;
 
 /** Long work beside everything else: after so much of it, others have their turn. */
 export async function inTurns<T>(steps: Steps<T>): Promise<T> {

@@ -77,13 +77,9 @@ export function writeState(
   host: Pick<LoopHost, "horizon" | "state" | "stateWritten">,
   effects: readonly HostEffect[],
 ): void {
-  const writes = new Map<string, Uint8Array | undefined>();
-  let hasCommits = false;
-  for (const effect of effects) {
-    if (effect.type === "persist-commit") hasCommits = true;
-    if (effect.type === "state") for (const [key, value] of effect.writes) writes.set(key, value);
-  }
-  if (writes.size === 0 && !hasCommits) return;
+  const writes = effects.flatMap((effect) => (effect.type === "state" ? [effect.writes] : []));
+  const hasCommits = effects.some(({ type }) => type === "persist-commit");
+  if (writes.length === 0 && !hasCommits) return;
   store.writeState(writes, host.state, host.horizon);
   host.stateWritten();
 }

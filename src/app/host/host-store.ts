@@ -229,9 +229,9 @@ export class HostStore {
 
   // ── after the sync ──
 
-  /** Writes the state and what came with it, and where a restart must read from, in one batch. */
+  /** Writes the state and what came with it, in order, and where a restart must read from, in one batch. */
   writeState(
-    writes: Iterable<readonly [string, Uint8Array | undefined]>,
+    writes: readonly ReadonlyMap<string, Uint8Array | undefined>[],
     state: MirrorState,
     horizon: number,
   ): void {
@@ -247,10 +247,7 @@ export class HostStore {
     for (const commit of this.#unexecuted) if (isBefore(commit.from, from)) from = commit.from;
     const commits = this.#commitEntries;
     this.#commitEntries = [];
-    this.state.write([
-      ...commits,
-      ...forgotten,
-      ...writes,
+    this.state.write(commits, forgotten, ...writes, [
       // Encoded when the store commits, not in every turn.
       [stateKeys.mirror, () => encodeState(state)],
       [metaKeys.replayFrom, positionBytes(from)],

@@ -3,7 +3,7 @@ import { type Digest, fromBase64, isDigest, isPublicKey, Prng } from "../../core
 import type { Verifier } from "../../core/crypto/index.ts";
 import { courtOf, encodeEvidence, judge } from "../../core/evidence/index.ts";
 import type { Network } from "../../core/membership/index.ts";
-import { blobsOf, readingChanges } from "../../core/mirror/index.ts";
+import { readingChanges } from "../../core/mirror/index.ts";
 import type { BlobStore } from "../../io/ports/index.ts";
 import { askJson } from "../client/index.ts";
 import { inTurns } from "../gateway/index.ts";
@@ -56,8 +56,10 @@ export class Challenger {
     const list = await inTurns(readingChanges(changes));
     if (!list.ok) return undefined;
     const { blobs } = this.#parts.store;
-    const small = [...blobsOf(list.value)].filter(([, size]) => size <= contentBytesMax);
-    const [digest] = small[this.#random.below(Math.max(1, small.length))] ?? [];
+    const small = list.value.changes.flatMap(({ leaf }) =>
+      leaf?.kind === "file" && leaf.size <= contentBytesMax ? [leaf.digest] : [],
+    );
+    const digest = small[this.#random.below(Math.max(1, small.length))];
     const bytes = digest && (await blobs.read(digest).catch(() => undefined));
     return digest === undefined || bytes === undefined ? undefined : { digest, bytes };
   }

@@ -1,5 +1,5 @@
 import { Readable } from "node:stream";
-import { type Digest, limits, Prng } from "../../core/base/index.ts";
+import { type Digest, limits, Prng, type Steps } from "../../core/base/index.ts";
 import { blobsOf, type ChangeList, readingChanges } from "../../core/mirror/index.ts";
 import { type BlobStore, StorageError } from "../../io/ports/index.ts";
 import { BlobError, RecentBlobs } from "../../io/storage/index.ts";
@@ -197,7 +197,7 @@ export class ContentFetcher {
     { hint, bases = noBases, needOf = () => "yes" }: Wanted,
   ): Promise<void> {
     let [backoff, fruitless] = [retryMs.first, 0];
-    const missing = this.#missing(wanted);
+    const missing = await inTurns(this.#missing(wanted));
     while (missing.size > 0 && !this.isStopped) {
       giveUp(missing, (digest) => !isWorthIt(needOf(digest), fruitless));
       const before = missing.size;
@@ -233,9 +233,10 @@ export class ContentFetcher {
     return (this.#lateUntil.get(source) ?? 0) > Date.now();
   }
 
-  #missing(wanted: readonly (readonly [Digest, number])[]): Map<Digest, number> {
+  *#missing(wanted: readonly (readonly [Digest, number])[]): Steps<Map<Digest, number>> {
     const missing = new Map<Digest, number>();
     for (const [digest, size] of wanted) {
+      yield 1;
       const present = this.#blobs.size(digest);
       if (present === undefined) missing.set(digest, size);
       else checkSize(digest, present, size);

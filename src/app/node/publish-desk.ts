@@ -5,6 +5,7 @@ import {
   ok,
   type PublicKey,
   type Result,
+  type Steps,
 } from "../../core/base/index.ts";
 import { sha256, type Verifier } from "../../core/crypto/index.ts";
 import { groupsOf } from "../../core/evidence/index.ts";
@@ -34,6 +35,8 @@ interface Open {
   readonly update: SignedUpdate;
   /** Known once the change list is here. */
   blobs: ReadonlyMap<Digest, number> | undefined;
+  /** So many of them, the first ones, were seen here: whoever brings the others asks again and again what is missing. */
+  hereUntil: number;
 }
 
 /** What the desk needs of the writer behind it. */
@@ -94,7 +97,7 @@ export class Desk implements PublishDesk {
     if ((record.source?.observers ?? 0) > this.#network.writers.length)
       return fail("BAD_REQUEST", "it asks for more observers than there are writers");
     if (!this.#open.has(id)) makeRoom(this.#open);
-    const found: Open = { update: update.value, blobs: this.#open.get(id)?.blobs };
+    const found: Open = { update: update.value, blobs: this.#open.get(id)?.blobs, hereUntil: 0 };
     this.#open.set(id, found);
     if (this.#blobs.has(digest)) found.blobs ??= await knownBlobs(this.#blobs, digest);
     return ok({ id, state: found.blobs === undefined ? "needs-changes" : "open" });
@@ -133,12 +136,7 @@ export class Desk implements PublishDesk {
   ): Promise<Result<readonly { readonly digest: Digest; readonly size: number }[]>> {
     const found = this.#find(id);
     if (!found.ok) return found;
-    const missing: { digest: Digest; size: number }[] = [];
-    for (const [digest, size] of found.value.blobs ?? []) {
-      if (missing.length >= limit) break;
-      if (!this.#blobs.has(digest)) missing.push({ digest, size });
-    }
-    return ok(missing);
+    return ok(await inTurns(missingOf(found.value, this.#blobs, limit)));
   }
 
   async putBlobs(
@@ -182,8 +180,13 @@ export class Desk implements PublishDesk {
     if (!found.ok) return found;
     if (this.#writer.whyNot !== undefined)
       return fail(this.#writer.whyNot.code, this.#writer.whyNot.detail);
-    const fault = completeness(found.value, this.#blobs);
-    if (fault !== undefined) return fault;
+    const fault = await inTurns(completeness(found.value, this.#blobs));
+    if (fault !== undefined) {
+      found.value.hereUntil = 0;
+      return fault;
+    }
+    // It took a while.
+    if (this.#writer.isSettled(id)) return ok({ state: "ordered" });
     this.#writer.order(found.value.update);
     this.#open.delete(id);
     this.#forgetOrdered();
@@ -242,9 +245,28 @@ async function knownBlobs(
   return decoded.ok ? blobsOf(decoded.value) : undefined;
 }
 
-function completeness(found: Open, blobs: BlobStore): Result<never> | undefined {
+/** The first blobs of an update that are not here, up to `limit`. */
+function* missingOf(
+  open: Open,
+  blobs: BlobStore,
+  limit: number,
+): Steps<readonly { readonly digest: Digest; readonly size: number }[]> {
+  const missing: { digest: Digest; size: number }[] = [];
+  let place = 0;
+  for (const [digest, size] of open.blobs ?? []) {
+    if (missing.length >= limit) break;
+    if (place++ < open.hereUntil) continue;
+    yield 1;
+    if (!blobs.has(digest)) missing.push({ digest, size });
+    else if (missing.length === 0) open.hereUntil = place;
+  }
+  return missing;
+}
+
+function* completeness(found: Open, blobs: BlobStore): Steps<Result<never> | undefined> {
   if (found.blobs === undefined) return fail("INCOMPLETE", "the change list is not here");
   for (const [digest, size] of found.blobs) {
+    yield 1;
     const present = blobs.size(digest);
     if (present === undefined) return fail("INCOMPLETE", `blob ${digest} is not here`);
     if (present !== size)

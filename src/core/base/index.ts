@@ -27,6 +27,7 @@ export {
 export { limits } from "./limits.ts";
 export type { LinkName } from "./link.ts";
 export { MonotonicClock } from "./monotonic-clock.ts";
+export { Overlay } from "./overlay.ts";
 export { Prng } from "./prng.ts";
 export { type Fault, fail, ok, type Result } from "./result.ts";
 export { allAtOnce, type Steps } from "./steps.ts";

@@ -1,5 +1,5 @@
 import { type AcceptedBatch, messageCount, messagesOf, segmentBytes } from "../acceptance/index.ts";
-import { type Digest, limits, type Steps } from "../base/index.ts";
+import { type Digest, limits, Overlay, type Steps } from "../base/index.ts";
 import {
   type Appended,
   type DueRecord,
@@ -17,8 +17,8 @@ import {
   type Writes,
 } from "../mirror/index.ts";
 
-/** Work that is done at once, as steps count it: some fifty milliseconds. */
-const defaultWorkAtOnce = 4096;
+/** Work that is done at once, as steps count it: some twenty milliseconds. */
+const defaultWorkAtOnce = 2048;
 
 /** Batches, and bytes of them, that wait in memory for a change list. The others are read back from the log. */
 const waitingMax = { batches: 256, bytes: 32 * 1024 * 1024 };
@@ -54,7 +54,7 @@ export class Executor {
   readonly #config: MirrorConfig;
   readonly #view: MirrorView;
   /** Writes that the store does not have yet: later batches of the same step read them here. */
-  readonly #unwritten = new Map<string, Uint8Array | undefined>();
+  readonly #unwritten = new Overlay<Uint8Array | undefined>();
   /** States at checkpoints that are due and not certified yet. */
   readonly #dueStates = new Map<number, MirrorState>();
   #queue: { readonly batch: OrderedBatch; readonly bytes: number }[] = [];
@@ -80,7 +80,10 @@ export class Executor {
     this.#config = config;
     this.#view = {
       changes: view.changes,
-      get: (key) => (this.#unwritten.has(key) ? this.#unwritten.get(key) : view.get(key)),
+      get: (key) => {
+        const unwritten = this.#unwritten.holding(key);
+        return unwritten === undefined ? view.get(key) : unwritten.get(key);
+      },
     };
   }
 
@@ -235,7 +238,7 @@ export class Executor {
       appends,
     });
     this.#state = state;
-    for (const [key, value] of writes) this.#unwritten.set(key, value);
+    this.#unwritten.add(writes);
     if (writes.size > 0) effects.push({ type: "state", writes });
     for (const event of events) {
       if (event.type === "checkpoint-due") this.#keepDue(event.due.size);

@@ -316,13 +316,16 @@ class Execution {
    * that asks "modified since?" misses none.
    */
   *#recordHistory({ tree, changes }: ChangeList): Steps<void> {
+    let stamp = bigEndian(this.#state.tsMs, 6);
     for (const { path } of changes) {
       yield 1;
       const hashed = hashedPath(tree, path);
       const latest = this.#get(stateKeys.lastChange(hashed));
       const floorMs =
         latest === undefined ? 0 : (Math.floor(readBigEndian(latest) / 1000) + 1) * 1000;
-      const stamp = bigEndian(Math.max(this.#state.tsMs, floorMs), 6);
+      const atMs = Math.max(this.#state.tsMs, floorMs);
+      // Nearly all of a list changed at the same time: one stamp serves them.
+      if (readBigEndian(stamp) !== atMs) stamp = bigEndian(atMs, 6);
       this.#writes.set(stateKeys.history(hashed, this.#state.height), stamp);
       this.#writes.set(stateKeys.lastChange(hashed), stamp);
     }

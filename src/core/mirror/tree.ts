@@ -103,14 +103,18 @@ export function* applyingChanges(
   changes: readonly Change[],
 ): Steps<Applied> {
   const work = new Application(store);
-  const child = yield* work.directory(
-    root,
-    changes.map((change) => ({ change, names: change.path.split("/") })),
-    0,
-  );
+  const steps: Step[] = [];
+  for (const change of changes) {
+    yield stepWork;
+    steps.push({ change, names: change.path.split("/") });
+  }
+  const child = yield* work.directory(root, steps, 0);
   if (work.conflicts.length > 0) return { kind: "conflict", paths: namedConflicts(work.conflicts) };
   return { kind: "applied", root: child?.root, count: child?.count ?? 0 };
 }
+
+/** What taking a change apart costs, as steps count it. */
+const stepWork = 0.2;
 
 interface Step {
   readonly change: Change;
@@ -132,6 +136,7 @@ class Application {
   ): Steps<{ root: Digest; count: number } | undefined> {
     const groups = new Map<string, { direct: Change | undefined; nested: Step[] }>();
     for (const step of steps) {
+      yield stepWork;
       const name = step.names[depth] ?? "";
       const group = groups.get(name) ?? { direct: undefined, nested: [] };
       if (step.names.length === depth + 1) group.direct = step.change;

@@ -70,10 +70,11 @@ export type StateValue = Uint8Array | (() => Uint8Array) | undefined;
 export interface StateStore {
   get(key: string): Uint8Array | undefined;
   /**
-   * All or nothing; visible at once, durable soon (the log is what durability stands on). A value of `undefined` removes
-   * the key; a function is called when the value is needed, if nothing else was written there before.
+   * All parts or nothing; visible at once, durable soon (the log is what durability stands on). A value of `undefined`
+   * removes the key; a function is called when the value is needed, if nothing else was written there before. Later parts
+   * count before earlier ones. A part that is a map may be kept as it is: it must not change any more.
    */
-  write(entries: Iterable<readonly [string, StateValue]>): void;
+  write(...parts: readonly Iterable<readonly [string, StateValue]>[]): void;
   /** Entries with `start` ≤ key < `end` in key order, or downwards. */
   range(range: {
     readonly start: string;

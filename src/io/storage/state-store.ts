@@ -1,16 +1,17 @@
 import { mkdir } from "node:fs/promises";
+import { Overlay } from "../../core/base/index.ts";
 import { type StateStore, type StateValue, StorageError } from "../ports/index.ts";
 import { checkedValue, openDatabase, putEntry, type StateDatabase } from "./state-database.ts";
 import { writeInThread } from "./state-thread.ts";
 
-type Entries = Map<string, StateValue>;
+type Entries = Overlay<StateValue>;
 
 function bytesOf(value: StateValue): Uint8Array | undefined {
   return typeof value === "function" ? value() : value;
 }
 
 function* valuesOf(entries: Entries): Iterable<readonly [string, Uint8Array | undefined]> {
-  for (const [key, value] of entries) yield [key, bytesOf(value)];
+  for (const [key, value] of entries.entries()) yield [key, bytesOf(value)];
 }
 
 /** The embedded ordered store (LMDB); a checksum over key and value stands before every value. */
@@ -42,9 +43,9 @@ export class LmdbStateStore implements StateStore {
   readonly #directory: string;
   readonly #database: StateDatabase;
   /** For the next transaction. */
-  #waiting: Entries = new Map();
+  #waiting: Entries = new Overlay();
   /** In the transaction that a thread makes. */
-  #written: Entries = new Map();
+  #written: Entries = new Overlay();
   #thread: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #failure: StorageError | undefined;
@@ -55,15 +56,15 @@ export class LmdbStateStore implements StateStore {
   }
 
   get(key: string): Uint8Array | undefined {
-    for (const layer of [this.#waiting, this.#written])
-      if (layer.has(key)) return bytesOf(layer.get(key));
+    const unwritten = this.#waiting.holding(key) ?? this.#written.holding(key);
+    if (unwritten !== undefined) return bytesOf(unwritten.get(key));
     const stored = this.#database.get(key);
     return stored === undefined ? undefined : this.#checked(key, stored);
   }
 
-  write(entries: Iterable<readonly [string, StateValue]>): void {
+  write(...parts: readonly Iterable<readonly [string, StateValue]>[]): void {
     if (this.#failure !== undefined) throw this.#failure;
-    for (const [key, value] of entries) this.#waiting.set(key, value);
+    for (const entries of parts) this.#waiting.add(entries);
     if (this.#waiting.size > inlineMax) return this.#commit();
     this.#timer ??= setTimeout(() => this.#commitLater(), waitingMs);
   }
@@ -99,11 +100,11 @@ export class LmdbStateStore implements StateStore {
 
   #commitInThread(): void {
     this.#written = this.#waiting;
-    this.#waiting = new Map();
+    this.#waiting = new Overlay();
     this.#thread = writeInThread(this.#directory, valuesOf(this.#written))
       .then(
         () => {
-          this.#written = new Map();
+          this.#written = new Overlay();
         },
         (error) => void this.#failed(error),
       )
@@ -163,9 +164,8 @@ export class LmdbStateStore implements StateStore {
   }
 
   #unwritten({ start, end }: { start: string; end: string }): (readonly [string, StateValue])[] {
-    const found: Entries = new Map();
-    for (const layer of [this.#written, this.#waiting])
-      for (const [key, value] of layer) if (key >= start && key < end) found.set(key, value);
+    const found = this.#written.between(start, end);
+    for (const [key, value] of this.#waiting.between(start, end)) found.set(key, value);
     return [...found];
   }
 
