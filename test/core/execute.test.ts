@@ -1,133 +1,22 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import { Author, type Digest, limits } from "../../src/core/base/index.ts";
+import { Author, limits } from "../../src/core/base/index.ts";
 import { encode } from "../../src/core/codec/index.ts";
-import { rootOf, type Signer, sha256 } from "../../src/core/crypto/index.ts";
+import { rootOf } from "../../src/core/crypto/index.ts";
 import {
-  type Change,
-  changesDigest,
   DirectoryStore,
   decodeLeaf,
   decodeState,
-  type Executed,
-  encodeChanges,
-  encodeHeld,
   encodeState,
-  execute,
-  genesisState,
-  type Leaf,
   leavesOf,
-  type MirrorConfig,
-  type MirrorEvent,
-  type MirrorState,
   messageKinds,
-  type OrderedMessage,
   signPolicy,
-  signUpdate,
   stateKeys,
   type UpdateSource,
 } from "../../src/core/mirror/index.ts";
 import { fakeSigner } from "../support/dag-world.ts";
-import { lonelyMirror } from "../support/mirror-config.ts";
-
-const group = sha256(Buffer.from("group"));
-
-function file(content: string, executable = false): Leaf {
-  return { kind: "file", digest: sha256(Buffer.from(content)), size: content.length, executable };
-}
-
-/** Executes batches upon memory, with all change lists at hand unless told otherwise. */
-class Replica {
-  readonly data = new Map<string, Uint8Array>();
-  readonly changes = new Map<Digest, Uint8Array>();
-  readonly events: MirrorEvent[] = [];
-  readonly config: MirrorConfig = lonelyMirror(group, 3);
-  state: MirrorState;
-
-  constructor(admin: Signer, publishers: readonly Signer[]) {
-    this.state = genesisState({
-      policy: {
-        version: 0,
-        administrators: [admin.publicKey],
-        publishers: publishers.map((signer) => ({
-          key: signer.publicKey,
-          name: "p",
-          trees: ["t*"],
-        })),
-      },
-      commit: group,
-      timeMs: 1000,
-    });
-  }
-
-  run(messages: readonly OrderedMessage[], tsMs = this.state.tsMs + 1): Executed {
-    const index = this.state.commit.index + 1;
-    const batch = {
-      index,
-      digest: sha256(Buffer.from(`${index}`)),
-      tsMs,
-      applications: 0,
-      messages,
-    };
-    const view = {
-      get: (key: string) => this.data.get(key),
-      changes: (digest: Digest) => this.changes.get(digest),
-    };
-    const done = execute(this.state, batch, { view, config: this.config });
-    if (done.kind === "needs") return done;
-    this.state = done.state;
-    for (const [key, value] of done.writes) {
-      if (value === undefined) this.data.delete(key);
-      else this.data.set(key, value);
-    }
-    this.events.push(...done.events);
-    return done;
-  }
-
-  outcomes(): string[] {
-    return this.events.flatMap((event) => (event.type === "finished" ? [event.outcome] : []));
-  }
-}
-
-/** Something that is ordered and means nothing. */
-const noise: OrderedMessage = { author: Author(0), kind: 200, bytes: new Uint8Array(1) };
-
-let nonce = 0;
-function update(
-  replica: Replica,
-  signer: Signer,
-  changes: readonly Change[],
-  {
-    tree = "tree",
-    tooLong = 0,
-    source,
-  }: { readonly tree?: string; readonly tooLong?: number; readonly source?: UpdateSource } = {},
-): { id: Digest; message: OrderedMessage } {
-  const bytes = encodeChanges({ tree, baseHeight: 0, changes });
-  replica.changes.set(changesDigest(bytes), bytes);
-  const record = {
-    group,
-    publisher: signer.publicKey,
-    tree,
-    changes: { digest: changesDigest(bytes), bytes: bytes.length + tooLong },
-    nonce: (nonce++).toString(16).padStart(32, "0"),
-    ...(source === undefined ? {} : { source }),
-  };
-  const signed = signUpdate(record, signer);
-  return {
-    id: signed.id,
-    message: { author: Author(0), kind: messageKinds.update, bytes: signed.wire },
-  };
-}
-
-function held(author: number, ...ids: Digest[]): OrderedMessage {
-  return { author: Author(author), kind: messageKinds.held, bytes: encodeHeld(ids) };
-}
-
-function put(path: string, content: string, expect: Change["expect"] = "absent"): Change {
-  return { path, leaf: file(content), expect };
-}
+import { group, held, noise, put, Replica, update } from "../support/mirror-replica.ts";
 
 describe("the mirror state machine", () => {
   const [admin, alice, bob] = [fakeSigner("admin"), fakeSigner("alice"), fakeSigner("bob")];

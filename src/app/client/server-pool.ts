@@ -11,6 +11,9 @@ export interface Lie {
   readonly url?: string | undefined;
 }
 
+/** Lies that are remembered, the newest. */
+const liesKept = 256;
+
 /** No server gave an answer that verifies; `lies` says who was refused and why. */
 export class NoHonestServerError extends Error {
   override readonly name = "NoHonestServerError";
@@ -57,6 +60,7 @@ export class ServerPool {
     const lie = { server, code, detail, url };
     this.#liars.add(server);
     this.lies.push(lie);
+    if (this.lies.length > liesKept) this.lies.shift();
     this.#onLie(lie);
     return lie;
   }

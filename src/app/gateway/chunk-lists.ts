@@ -1,6 +1,7 @@
 import type { Digest } from "../../core/base/index.ts";
 import type { BlobStore } from "../../io/ports/index.ts";
 import { ChunkSums } from "../client/index.ts";
+import { FewAtOnce } from "./few-at-once.ts";
 
 /** Lists that are remembered; each has 32 bytes a chunk. */
 const keptMax = 64;
@@ -8,6 +9,8 @@ const keptMax = 64;
 /** The SHA-256 of each chunk of large blobs, computed when somebody asks, once for all who ask meanwhile. */
 export class ChunkLists {
   readonly #lists = new Map<Digest, Promise<Uint8Array>>();
+  /** Each reads a whole blob. */
+  readonly #making = new FewAtOnce(2);
 
   of(
     blobs: Pick<BlobStore, "lend">,
@@ -15,7 +18,7 @@ export class ChunkLists {
   ): Promise<Uint8Array> {
     const known = this.#lists.get(digest);
     if (known !== undefined) return known;
-    const list = compute(blobs.lend(digest, { start: 0, end: size }));
+    const list = this.#making.run(() => compute(blobs.lend(digest, { start: 0, end: size })));
     this.#lists.set(digest, list);
     list.catch(() => this.#lists.delete(digest));
     for (const [oldest] of this.#lists) {

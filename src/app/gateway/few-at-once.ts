@@ -1,3 +1,15 @@
+/** Requests that wait for their turn at most, at one place; further ones are told to come again. */
+const waitingMax = 1024;
+
+/** Answered with 503: too many wait for the same work. */
+export class BusyError extends Error {
+  override readonly name = "BusyError";
+  readonly statusCode = 503;
+  constructor() {
+    super("too many ask for this at once; try again later");
+  }
+}
+
 /** Work of which only so much goes on at once; what comes meanwhile waits for its turn. */
 export class FewAtOnce {
   readonly #most: number;
@@ -8,12 +20,10 @@ export class FewAtOnce {
     this.#most = most;
   }
 
+  /** Throws {@link BusyError} where too many wait already. */
   async run<T>(work: () => Promise<T>): Promise<T> {
     if (this.#running < this.#most) this.#running++;
-    else
-      await new Promise<void>((go) => {
-        this.#waiting.push(go);
-      });
+    else await this.#turn();
     try {
       return await work();
     } finally {
@@ -22,5 +32,12 @@ export class FewAtOnce {
       if (next === undefined) this.#running--;
       else next();
     }
+  }
+
+  #turn(): Promise<void> {
+    if (this.#waiting.length >= waitingMax) throw new BusyError();
+    return new Promise((go) => {
+      this.#waiting.push(go);
+    });
   }
 }

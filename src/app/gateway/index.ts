@@ -1,5 +1,5 @@
 export { Archive, type CertifiedHead, type HeadProof, type PinnedTrees } from "./archive.ts";
-export { FewAtOnce } from "./few-at-once.ts";
+export { BusyError, FewAtOnce } from "./few-at-once.ts";
 export type {
   BlobBase,
   FollowedSoFar,

@@ -20,6 +20,7 @@ const codes: ReadonlyMap<number, string> = new Map([
   [413, "TOO_LONG"],
   [415, "UNSUPPORTED_TYPE"],
   [500, "INTERNAL"],
+  [503, "BUSY"],
 ]);
 
 /** How long a client that was told why may take to read it, milliseconds. */
@@ -65,6 +66,7 @@ export function configureServer(): FastifyInstance {
   });
   server.server.maxConnections = limits.httpConnectionsMax;
   server.server.maxRequestsPerSocket = 100_000;
+  boundPipelines(server);
   // What is served is public, and verified by whoever reads it: pages of other origins may too.
   server.addHook("onRequest", async (request, reply) => {
     reply.header("access-control-allow-origin", "*");
@@ -85,6 +87,24 @@ export function configureServer(): FastifyInstance {
     refuse(reply, 404, "NOT_FOUND", `${request.method} ${request.url}: there is no such address`),
   );
   return server;
+}
+
+/**
+ * Of what a client sends before it has the answers, so much is worked on at once; after that its connection is not read
+ * until an answer has gone.
+ */
+function boundPipelines(server: FastifyInstance): void {
+  const begun = new WeakMap<Socket, number>();
+  server.addHook("onRequest", async ({ raw: { socket } }, reply) => {
+    const count = (begun.get(socket) ?? 0) + 1;
+    begun.set(socket, count);
+    if (count >= limits.httpPipelinedMax) socket.pause();
+    reply.raw.once("close", () => {
+      const left = (begun.get(socket) ?? 1) - 1;
+      begun.set(socket, left);
+      if (left < limits.httpPipelinedMax) socket.resume();
+    });
+  });
 }
 
 /** Listens; resolves with the port, which the system may have chosen. */

@@ -97,7 +97,10 @@ export class HostStore {
     number,
     Map<string, { readonly ref: Ref; readonly position: Position }>
   >();
-  /** Commits that the state has not executed, with the first position that they need. */
+  /**
+   * Commits that the state has not executed, with the first position that they need; only those of which no later one
+   * needs an earlier position: the first one's is the first of all.
+   */
   #unexecuted: { readonly index: number; readonly from: Position }[] = [];
   #commitEntries: [string, Uint8Array][] = [];
   #guardChanged = false;
@@ -161,6 +164,9 @@ export class HostStore {
       if (isBefore(position, from)) from = position;
       return position;
     });
+    const isNeededLonger = (last = this.#unexecuted.at(-1)): boolean =>
+      last !== undefined && !isBefore(last.from, from);
+    while (isNeededLonger()) this.#unexecuted.pop();
     this.#unexecuted.push({ index: commit.index, from });
     this.#commitEntries.push(commitEntry(commit.index, { record, blocks: positions }));
   }
@@ -235,7 +241,8 @@ export class HostStore {
     state: MirrorState,
     horizon: number,
   ): void {
-    this.#unexecuted = this.#unexecuted.filter(({ index }) => index > state.commit.index);
+    const left = this.#unexecuted.findIndex(({ index }) => index > state.commit.index);
+    this.#unexecuted.splice(0, left < 0 ? this.#unexecuted.length : left);
     const forgotten: [string, Uint8Array][] = [];
     for (const [round, blocks] of this.#rounds) {
       if (round > horizon - servedRounds) continue;
@@ -244,7 +251,8 @@ export class HostStore {
       this.#rounds.delete(round);
     }
     let from = this.#oldestBlock() ?? this.#log.end;
-    for (const commit of this.#unexecuted) if (isBefore(commit.from, from)) from = commit.from;
+    const [oldest] = this.#unexecuted;
+    if (oldest !== undefined && isBefore(oldest.from, from)) from = oldest.from;
     const commits = this.#commitEntries;
     this.#commitEntries = [];
     this.state.write(commits, forgotten, ...writes, [

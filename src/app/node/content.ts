@@ -37,9 +37,14 @@ export interface Origin {
   readonly hint?: string | undefined;
   readonly before?: Before | undefined;
   readonly need?: Need | undefined;
+  /** False once nobody needs it any more: then what is not here yet is not looked for. */
+  readonly isWanted?: (() => boolean) | undefined;
 }
 
+const always = (): boolean => true;
+
 interface Wanted {
+  readonly isWanted?: (() => boolean) | undefined;
   readonly hint?: string | undefined;
   readonly bases?: Bases;
   readonly needOf?: ((digest: Digest) => ReturnType<Need>) | undefined;
@@ -144,16 +149,26 @@ export class ContentFetcher {
 
   /** The change list, once it and every blob it names are here and durable; `undefined` if stopped before. */
   async ensure(ref: ChangesRef, from: Origin = {}): Promise<Uint8Array | undefined> {
-    let running = this.#running.get(ref.digest);
-    if (running === undefined) {
-      running = this.#ensure(ref, from).finally(() => this.#running.delete(ref.digest));
-      this.#running.set(ref.digest, running);
+    const { isWanted = always } = from;
+    while (isWanted() && !this.isStopped) {
+      let running = this.#running.get(ref.digest);
+      if (running === undefined) {
+        running = this.#ensure(ref, from).finally(() => this.#running.delete(ref.digest));
+        this.#running.set(ref.digest, running);
+      }
+      const bytes = await running;
+      // Another one began it, and did not want it any more.
+      if (bytes !== undefined) return this.isStopped ? undefined : bytes;
     }
-    const bytes = await running;
-    return this.isStopped ? undefined : bytes;
+    return undefined;
   }
 
-  async #ensure(ref: ChangesRef, { hint, before, need }: Origin): Promise<Uint8Array | undefined> {
+  async #ensure(
+    ref: ChangesRef,
+    { hint, before, need, isWanted = always }: Origin,
+  ): Promise<Uint8Array | undefined> {
+    await this.#persist([[ref.digest, ref.bytes]], { hint, isWanted });
+    if (!isWanted()) return undefined;
     const bytes = await this.changes(ref, hint).catch((error: unknown) =>
       this.#unlessStopped(error),
     );
@@ -163,7 +178,8 @@ export class ContentFetcher {
     if (changes.ok) {
       const bases = before === undefined ? noBases : basesOf(changes.value, before);
       const needOf = need === undefined ? undefined : needsOf(changes.value, need);
-      await this.#persist([...blobsOf(changes.value)], { hint, bases, needOf });
+      await this.#persist([...blobsOf(changes.value)], { hint, bases, needOf, isWanted });
+      if (!isWanted()) return undefined;
     }
     if (!this.isStopped) this.#noteComplete(ref.digest);
     return bytes;
@@ -194,17 +210,20 @@ export class ContentFetcher {
   /** Until all of `wanted` is here: from the hinted source first, then from the others in random order. */
   async #persist(
     wanted: readonly (readonly [Digest, number])[],
-    { hint, bases = noBases, needOf = () => "yes" }: Wanted,
+    { hint, bases = noBases, needOf = () => "yes", isWanted = always }: Wanted,
   ): Promise<void> {
     let [backoff, fruitless] = [retryMs.first, 0];
-    const missing = await inTurns(this.#missing(wanted));
-    while (missing.size > 0 && !this.isStopped) {
+    let missing = await inTurns(this.#missing(wanted));
+    while (missing.size > 0 && !this.isStopped && isWanted()) {
       giveUp(missing, (digest) => !isWorthIt(needOf(digest), fruitless));
       const before = missing.size;
       await this.#askAll(missing, hint, bases);
       fruitless = missing.size < before ? 0 : fruitless + 1;
       backoff = fruitless === 0 ? retryMs.first : Math.min(backoff * 2, retryMs.longest);
-      if (missing.size > 0) await this.#sleep(backoff);
+      if (missing.size === 0) return;
+      await this.#sleep(backoff);
+      // A publisher may have brought it meanwhile.
+      missing = await inTurns(this.#missing([...missing]));
     }
   }
 

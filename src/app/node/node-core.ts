@@ -35,6 +35,7 @@ import { type Before, ContentFetcher, WrongSizeError } from "./content.ts";
 import { FollowAnswers } from "./follow-answers.ts";
 import { isHeadNews } from "./head-news.ts";
 import { Heads } from "./heads.ts";
+import { ListsAtHand } from "./lists-at-hand.ts";
 import type { Log } from "./log.ts";
 import { MessageFeed } from "./message-feed.ts";
 import type { Metrics } from "./metrics.ts";
@@ -44,6 +45,8 @@ import { Signal } from "./signal.ts";
 
 /** A source that did not say who it is is asked again after so long, milliseconds. */
 const learnAgainMs = 10_000;
+/** Blobs that the disk lost and that are fetched again at once, at most. */
+const fetchingLostMax = 64;
 
 /** What the two kinds of hosts do differently. */
 export interface NodeRole {
@@ -73,8 +76,7 @@ export class NodeCore {
   readonly metrics: Metrics;
   readonly #verifier: Verifier;
   /** Change lists that execution will ask for. */
-  readonly #changes = new Map<Digest, Uint8Array>();
-  readonly #changesOf = new Map<Digest, Digest>();
+  readonly #lists = new ListsAtHand();
   readonly #answers: FollowAnswers;
   readonly #onFatal: (error: unknown) => void;
   readonly #tickets = new Map<number, (place: Result<{ index: number; count: number }>) => void>();
@@ -150,7 +152,7 @@ export class NodeCore {
   get view(): MirrorView {
     return {
       get: (key) => this.store.state.get(key),
-      changes: (digest) => this.#changes.get(digest),
+      changes: (digest) => this.#lists.get(digest),
     };
   }
 
@@ -236,7 +238,7 @@ export class NodeCore {
           { update: event.id, outcome: event.outcome, height: event.height },
           "update finished",
         );
-        this.#forgetChanges(event.id);
+        this.#lists.forget(event.id);
         this.role.onFinished(event.id);
         return this.news.notify();
       case "height":
@@ -260,14 +262,7 @@ export class NodeCore {
 
   /** Keeps the change list of a pending update at hand for execution. */
   rememberChanges(update: Digest, digest: Digest, bytes: Uint8Array): void {
-    this.#changes.set(digest, bytes);
-    this.#changesOf.set(update, digest);
-  }
-
-  #forgetChanges(update: Digest): void {
-    const digest = this.#changesOf.get(update);
-    if (digest !== undefined) this.#changes.delete(digest);
-    this.#changesOf.delete(update);
+    this.#lists.keep(update, digest, bytes);
   }
 
   async #bringChanges(digest: Digest, update: Digest): Promise<void> {
@@ -351,6 +346,8 @@ export class NodeCore {
   /** A blob that the disk lost is fetched from neighbours again. */
   wantBlob({ digest, size }: { readonly digest: Digest; readonly size: number }): void {
     if (this.store.blobs.has(digest) || this.#fetchingLost.has(digest)) return;
+    // Whoever asks for another one later brings that up again.
+    if (this.#fetchingLost.size >= fetchingLostMax) return;
     this.#fetchingLost.add(digest);
     this.log.warn({ digest }, "a blob is missing or damaged; fetching it again");
     this.metrics.dropped.inc({ code: "BLOB_LOST" });

@@ -19,16 +19,22 @@ import {
   readPolicy,
   readUpdate,
   type SignedUpdate,
+  type UpdateRecord,
 } from "../../core/mirror/index.ts";
 import { type BlobStore, StorageError } from "../../io/ports/index.ts";
 import { BlobError } from "../../io/storage/index.ts";
 import { readAll, readBulk, ServerError } from "../client/index.ts";
 import type { BlobBase, PublishDesk } from "../gateway/index.ts";
 import { inTurns } from "../gateway/index.ts";
+import { SharedRoom } from "./shared-room.ts";
 import { upon } from "./upon.ts";
 
-/** Updates that publishers are bringing at once. For one more, who has most gives up one. */
+/** Updates that publishers are bringing at once, and a part more for many blobs. For one more, who has most gives up one. */
 const openMax = 256;
+/** Blobs of an update that count as one update more. */
+const blobsPerPlace = 16_384;
+/** Bytes of change lists that are being received, of each publisher and of all. */
+const receivedMax = { own: limits.changeListBytesMax, all: 4 * limits.changeListBytesMax };
 const storeBatchBytes = 4 * 1024 * 1024;
 
 interface Open {
@@ -58,6 +64,7 @@ export class Desk implements PublishDesk {
   readonly #writer: DeskWriter;
   readonly #keepAtHand: (digest: Digest, bytes: Uint8Array) => void;
   readonly #open = new Map<Digest, Open>();
+  readonly #received = new SharedRoom<PublicKey>(receivedMax);
   /** Submitted, and not yet seen in the order. */
   readonly #ordered = new Map<Digest, Open>();
 
@@ -88,19 +95,45 @@ export class Desk implements PublishDesk {
     const { digest, bytes } = record.changes;
     if ((this.#blobs.size(digest) ?? bytes) !== bytes)
       return fail("WRONG_SIZE", "the change list has another length");
-    if (this.#writer.whyNot !== undefined)
-      return fail(this.#writer.whyNot.code, this.#writer.whyNot.detail);
-    if (!mayWrite(this.#writer.state.policy, record)) {
+    const refused = this.#refusal(record);
+    if (refused !== undefined) return refused;
+    this.#forgetOrdered();
+    if (!this.#open.has(id) && !makeRoom(this.#open, this.#ordered))
+      return fail("BUSY", "too many updates wait for the order here; try again later");
+    const blobs = this.#open.get(id)?.blobs ?? this.#sharedBlobs(digest);
+    const found: Open = { update: update.value, blobs, hereUntil: 0 };
+    this.#open.set(id, found);
+    if (this.#blobs.has(digest)) {
+      found.blobs ??= await this.#knownBlobs(digest);
+      makeRoom(this.#open, this.#ordered);
+    }
+    return ok({ id, state: found.blobs === undefined ? "needs-changes" : "open" });
+  }
+
+  /** Why this writer takes no such update now. */
+  #refusal(record: UpdateRecord): Result<never> | undefined {
+    const { whyNot, state } = this.#writer;
+    if (whyNot !== undefined) return fail(whyNot.code, whyNot.detail);
+    if (!mayWrite(state.policy, record)) {
       const key = record.publisher.slice(0, 16);
       return fail("NOT_PERMITTED", `the key ${key}… may not write the tree "${record.tree}"`);
     }
     if ((record.source?.observers ?? 0) > this.#network.writers.length)
       return fail("BAD_REQUEST", "it asks for more observers than there are writers");
-    if (!this.#open.has(id)) makeRoom(this.#open);
-    const found: Open = { update: update.value, blobs: this.#open.get(id)?.blobs, hereUntil: 0 };
-    this.#open.set(id, found);
-    if (this.#blobs.has(digest)) found.blobs ??= await knownBlobs(this.#blobs, digest);
-    return ok({ id, state: found.blobs === undefined ? "needs-changes" : "open" });
+    return undefined;
+  }
+
+  /** What a list names, from another update that has the same list. */
+  #sharedBlobs(changes: Digest): ReadonlyMap<Digest, number> | undefined {
+    for (const { update, blobs } of [...this.#open.values(), ...this.#ordered.values()])
+      if (blobs !== undefined && update.record.changes.digest === changes) return blobs;
+    return undefined;
+  }
+
+  async #knownBlobs(changes: Digest): Promise<ReadonlyMap<Digest, number> | undefined> {
+    const decoded = await inTurns(readingChanges(await this.#blobs.read(changes)));
+    if (!decoded.ok) return undefined;
+    return this.#sharedBlobs(changes) ?? blobsOf(decoded.value);
   }
 
   /** Whose publishers' records count here. */
@@ -124,9 +157,17 @@ export class Desk implements PublishDesk {
   ): Promise<Result<{ readonly blobs: number }>> {
     const found = this.#find(id);
     if (!found.ok) return found;
-    const bytes = await takeChanges(found.value, content, this.#blobs);
-    if (!bytes.ok) return bytes;
-    this.#keepAtHand(found.value.update.record.changes.digest, bytes.value);
+    const { publisher, changes } = found.value.update.record;
+    if (!this.#received.take(publisher, changes.bytes))
+      return fail("BUSY", "too many change lists are being received here; try again later");
+    try {
+      const bytes = await takeChanges(found.value, content, this.#blobs);
+      if (!bytes.ok) return bytes;
+      this.#keepAtHand(changes.digest, bytes.value);
+    } finally {
+      this.#received.give(publisher, changes.bytes);
+    }
+    makeRoom(this.#open, this.#ordered);
     return ok({ blobs: found.value.blobs?.size ?? 0 });
   }
 
@@ -224,25 +265,50 @@ export class Desk implements PublishDesk {
   }
 }
 
-/** Who has most updates open gives up the one that was touched longest ago. */
-export function makeRoom(open: Map<Digest, Pick<Open, "update">>): void {
-  if (open.size < openMax) return;
-  const byPublisher = new Map<PublicKey, Digest[]>();
-  for (const [id, { update }] of open) {
-    const { publisher } = update.record;
-    byPublisher.set(publisher, [...(byPublisher.get(publisher) ?? []), id]);
-  }
-  const most = [...byPublisher.values()].reduce((a, b) => (b.length > a.length ? b : a));
-  const [oldest] = most;
-  if (oldest !== undefined) open.delete(oldest);
+type Place = Pick<Open, "update"> & { readonly blobs?: Open["blobs"] };
+
+function placesOf({ blobs }: Place): number {
+  return 1 + Math.floor((blobs?.size ?? 0) / blobsPerPlace);
 }
 
-async function knownBlobs(
-  blobs: BlobStore,
-  changes: Digest,
-): Promise<ReadonlyMap<Digest, number> | undefined> {
-  const decoded = await inTurns(readingChanges(await blobs.read(changes)));
-  return decoded.ok ? blobsOf(decoded.value) : undefined;
+/**
+ * Who has most updates here gives up the one of those that are open that was touched longest ago. False if there is no room,
+ * since all wait for the order.
+ */
+export function makeRoom(
+  open: Map<Digest, Place>,
+  ordered: ReadonlyMap<Digest, Place> = new Map(),
+): boolean {
+  const places = new Map<PublicKey, number>();
+  let all = 0;
+  for (const each of [...open.values(), ...ordered.values()]) {
+    const { publisher } = each.update.record;
+    places.set(publisher, (places.get(publisher) ?? 0) + placesOf(each));
+    all += placesOf(each);
+  }
+  while (all >= openMax) {
+    const leaves = oldestOfGreediest(open, places);
+    if (leaves === undefined) return false;
+    const [id, place] = leaves;
+    const { publisher } = place.update.record;
+    open.delete(id);
+    places.set(publisher, (places.get(publisher) ?? 0) - placesOf(place));
+    all -= placesOf(place);
+  }
+  return true;
+}
+
+function oldestOfGreediest(
+  open: ReadonlyMap<Digest, Place>,
+  places: ReadonlyMap<PublicKey, number>,
+): readonly [Digest, Place] | undefined {
+  let found: readonly [Digest, Place] | undefined;
+  let most = 0;
+  for (const [id, place] of open) {
+    const theirs = places.get(place.update.record.publisher) ?? 0;
+    if (theirs > most) [found, most] = [[id, place], theirs];
+  }
+  return found;
 }
 
 /** The first blobs of an update that are not here, up to `limit`. */

@@ -207,6 +207,7 @@ export class ReputeDesk implements HostRepute {
     const record = core.archive.conviction(culprit);
     if (record === undefined || record.pardon !== "" || record.evidence !== evidence)
       return fail("NOTHING_TO_PARDON", "the host is not convicted, or by a later proof");
+    if (writer.whyNot !== undefined) return fail(writer.whyNot.code, writer.whyNot.detail);
     writer.orderSigned(messageKinds.pardon, Uint8Array.from(wire));
     return ok({ id: read.value.id });
   }

@@ -1,4 +1,4 @@
-import { type Digest, fail, ok, type Result, toBase64 } from "../../core/base/index.ts";
+import { type Digest, fail, limits, ok, type Result, toBase64 } from "../../core/base/index.ts";
 import {
   groupIdentity,
   readGroup,
@@ -128,6 +128,9 @@ export class SplitDesk implements HostSplits {
     if (!split.ok) return split;
     const { group } = split.value;
     if (group === network.group) return fail("NO_SIBLING", "this is the group itself");
+    if (wire.length > limits.messageBytesMax)
+      return fail("BAD_REQUEST", `the order takes documents of ${limits.messageBytesMax} bytes`);
+    if (writer.whyNot !== undefined) return fail(writer.whyNot.code, writer.whyNot.detail);
     if (!writer.state.origins.has(group))
       writer.orderSigned(messageKinds.origin, Uint8Array.from(wire));
     return ok({ group });

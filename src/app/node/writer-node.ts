@@ -4,6 +4,7 @@ import {
   type Digest,
   fail,
   limits,
+  type PublicKey,
   type Result,
   unreachable,
 } from "../../core/base/index.ts";
@@ -32,11 +33,15 @@ import { HostLoop, type LaterEffect, type LoopClock } from "../host/index.ts";
 import { Answers, type Question } from "./answers.ts";
 import { Bans } from "./bans.ts";
 import type { Challenger } from "./challenger.ts";
+import { InLine } from "./in-line.ts";
 import type { NodeCore, NodeRole } from "./node-core.ts";
 import type { DeskWriter } from "./publish-desk.ts";
 import { readBack } from "./read-back.ts";
 import type { Bend } from "./unsafe-writer.ts";
 import type { Witness } from "./witness.ts";
+
+/** Of a publisher's updates, those are brought at once whose change lists have so many bytes together. */
+const broughtBytesMax = 64 * 1024 * 1024;
 
 const systemClock: LoopClock = {
   nowMs: () => Date.now(),
@@ -62,6 +67,9 @@ export class WriterNode implements NodeRole, DeskWriter {
     "serve-range": new Answers((question) => this.#serve(question)),
   } as const;
   readonly #held = new Set<Digest>();
+  /** Updates whose bytes are being brought. */
+  readonly #holding = new Set<Digest>();
+  readonly #inLine = new InLine<PublicKey>(broughtBytesMax);
   readonly #bend: Bend;
   readonly #onSplit: (wire: Uint8Array, isMine: boolean) => void;
   readonly #challenger: Challenger | undefined;
@@ -283,12 +291,25 @@ export class WriterNode implements NodeRole, DeskWriter {
 
   async #hold(update: SignedUpdate, author: Author): Promise<void> {
     const { id, record } = update;
-    if (this.#held.has(id)) return;
+    if (this.#held.has(id) || this.#holding.has(id)) return;
+    this.#holding.add(id);
+    const { publisher, changes } = record;
+    // The size is a publisher's word, and at least one: a line is known by what goes on in it.
+    await this.#inLine
+      .run(publisher, changes.bytes + 1, () => this.#bring(update, author))
+      .finally(() => this.#holding.delete(id));
+  }
+
+  /** Brings what an update names, and says so to all; until then, or until it is published or refused. */
+  async #bring(update: SignedUpdate, author: Author): Promise<void> {
+    const { id, record } = update;
     const { digest } = record.changes;
+    const isWanted = (): boolean => !this.isSettled(id);
     const hint = author === this.#self ? undefined : this.#core.network.writers[author]?.http;
     await this.#core.untilDone("hold an update", async () => {
       const before = this.#core.before(this.state.trees);
-      const changes = await this.#core.content.ensure(record.changes, { hint, before });
+      const from = { hint, before, isWanted };
+      const changes = await this.#core.content.ensure(record.changes, from);
       if (changes === undefined) return;
       if (record.source !== undefined && !(await this.#isSeen(update, changes))) return;
       // It may have been published meanwhile, or another call may have been faster.

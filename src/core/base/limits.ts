@@ -141,6 +141,8 @@ export const limits = {
   httpWaitersMax: 1024,
   /** Large answers (files over 128 KiB, many small ones at once) being sent. Beyond, one that stalls is cut; else 503. */
   httpFlowsMax: 1024,
+  /** Requests of one connection that are worked on at once; it is not read meanwhile. */
+  httpPipelinedMax: 64,
   /** Bytes of HTTP request headers. */
   httpHeaderBytesMax: 16_384,
 } as const;

@@ -25,8 +25,9 @@ import type {
 import { hashedPath, stateKeys } from "./keys.ts";
 import { encodeLeaf, type LogLeaf, type OutcomeCode, stateBodyOf, stateDigest } from "./leaves.ts";
 import { isTreeName } from "./path.ts";
-import { roomFor } from "./pending.ts";
+import { completedBy, roomFor } from "./pending.ts";
 import { changePolicy, mayWrite, policyDigest } from "./policy.ts";
+import { PublishingRoom } from "./publishing-room.ts";
 import {
   type DueRecord,
   encodeDue,
@@ -96,6 +97,8 @@ class Execution {
   readonly #appends: (Appended | undefined)[] = [];
   readonly #store: DirectoryStore;
   readonly #pending: Map<Digest, PendingUpdate>;
+  readonly #room = new PublishingRoom();
+  readonly #required = new PublishingRoom();
   /** Kind of the last leaf that this batch appended. */
   #lastLeaf: LogLeaf["kind"] | undefined;
   #state: MirrorState;
@@ -141,6 +144,7 @@ class Execution {
     this.#state = { ...this.#state, messages: before + applications };
     // First, since the network may have been quiet for long: what is too old is not completed any more.
     this.#expire();
+    this.#requireLists();
     for (const message of messages) {
       yield messageWork;
       yield* this.#onMessage(message);
@@ -265,6 +269,24 @@ class Execution {
     return isTreeName(record.tree) && mayWrite(this.#state.policy, record);
   }
 
+  /** Were a list missed only when its turn comes, all before it would be done again for each. */
+  #requireLists(): void {
+    for (const [pending, holders] of completedBy(this.#batch, this.#pending)) {
+      if (holders.size < this.#config.heldQuorum) continue;
+      const update = this.#pendingUpdate(pending);
+      const { publisher, changes } = update.record;
+      if (!this.#isPublishedBy(update, holders)) continue;
+      // What has no room is not read.
+      if (!this.#required.takeBytes(publisher, changes.bytes)) continue;
+      if (this.#view.changes(changes.digest) === undefined) throw new NeedsChanges(update);
+    }
+  }
+
+  #isPublishedBy({ record }: SignedUpdate, holders: ReadonlySet<Author>): boolean {
+    const observers = record.source?.observers ?? 0;
+    return holders.size >= Math.max(this.#config.heldQuorum, observers);
+  }
+
   *#onHeld({ bytes, author }: OrderedMessage): Steps<void> {
     const ids = readHeld(bytes);
     if (!ids.ok) return this.#ignore(ids.error.code, author);
@@ -275,7 +297,7 @@ class Execution {
       this.#pending.set(id, { ...pending, heldBy });
       if (heldBy.size < this.#config.heldQuorum) continue;
       const update = this.#pendingUpdate(pending);
-      if (heldBy.size >= (update.record.source?.observers ?? 0)) yield* this.#publish(update);
+      if (this.#isPublishedBy(update, heldBy)) yield* this.#publish(update);
     }
   }
 
@@ -288,7 +310,9 @@ class Execution {
   /** Rights are asked for again: a policy change that was ordered in between counts. */
   *#publish(update: SignedUpdate): Steps<void> {
     if (!this.#isPermitted(update)) return this.#finish(update, "not-permitted");
-    const bytes = this.#view.changes(update.record.changes.digest);
+    const { publisher, changes: list } = update.record;
+    if (!this.#room.takeBytes(publisher, list.bytes)) return this.#finish(update, "busy");
+    const bytes = this.#view.changes(list.digest);
     if (bytes === undefined) throw new NeedsChanges(update);
     const changes = yield* readingChanges(bytes);
     const isTrue =
@@ -296,6 +320,8 @@ class Execution {
       changes.value.tree === update.record.tree &&
       bytes.length === update.record.changes.bytes;
     if (!isTrue) return this.#finish(update, "malformed");
+    if (!this.#room.takeChanges(publisher, changes.value.changes.length))
+      return this.#finish(update, "busy");
     const { trees } = this.#state;
     const tree = this.#store.get(trees, update.record.tree);
     const root = tree?.kind === "directory" ? tree.root : undefined;

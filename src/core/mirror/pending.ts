@@ -1,5 +1,7 @@
-import { limits, type PublicKey } from "../base/index.ts";
+import { type Author, type Digest, limits, type PublicKey } from "../base/index.ts";
+import type { OrderedBatch } from "./execution.ts";
 import type { MirrorState, PendingUpdate } from "./state.ts";
+import { messageKinds, readHeld } from "./update.ts";
 
 /**
  * Whether an update of this publisher may be accepted, and which one gives it up its place. A publisher has a share of what
@@ -24,4 +26,23 @@ export function roomFor(
   return leaves !== undefined && most.length > own + 1
     ? { isThere: true, leaves }
     : { isThere: false };
+}
+
+/** The open updates that a batch's `held` are about, and who holds each after it. */
+export function completedBy(
+  { messages }: OrderedBatch,
+  open: MirrorState["pending"],
+): ReadonlyMap<PendingUpdate, ReadonlySet<Author>> {
+  const holders = new Map<PendingUpdate, Set<Author>>();
+  for (const { kind, bytes, author } of messages) {
+    const ids = kind === messageKinds.held ? readHeld(bytes) : undefined;
+    if (ids?.ok !== true) continue;
+    for (const pending of openOf(ids.value, open))
+      holders.set(pending, (holders.get(pending) ?? new Set(pending.heldBy)).add(author));
+  }
+  return holders;
+}
+
+function openOf(ids: readonly Digest[], open: MirrorState["pending"]): readonly PendingUpdate[] {
+  return ids.flatMap((id) => open.get(id) ?? []);
 }

@@ -21,13 +21,17 @@ export function fitsPayload(segment: Segment): boolean {
   );
 }
 
+/** What a submission takes beside its segment: its ticket, and the request that waits for it. */
+const submissionBytes = 512;
+
 /** Payload that waits for the next own block, first in, first out. */
 export class PayloadQueue {
   #items: Submission[] = [];
   #bytes = 0;
 
+  /** What waits takes in memory, about: whoever brings many small ones fills the same room. */
   get bytes(): number {
-    return this.#bytes;
+    return this.#bytes + this.#items.length * submissionBytes;
   }
 
   get isEmpty(): boolean {
