@@ -6,6 +6,7 @@ import { apiRoutes } from "./api-routes.ts";
 import type { GatewayHost } from "./host-api.ts";
 import { logRoutes } from "./log-routes.ts";
 import { mirrorPages } from "./mirror-pages.ts";
+import { boundPipelines } from "./pipelines.ts";
 import { publishRoutes } from "./publish-routes.ts";
 import { refuse } from "./refuse.ts";
 import { reputeRoutes } from "./repute-routes.ts";
@@ -87,24 +88,6 @@ export function configureServer(): FastifyInstance {
     refuse(reply, 404, "NOT_FOUND", `${request.method} ${request.url}: there is no such address`),
   );
   return server;
-}
-
-/**
- * Of what a client sends before it has the answers, so much is worked on at once; after that its connection is not read
- * until an answer has gone.
- */
-function boundPipelines(server: FastifyInstance): void {
-  const begun = new WeakMap<Socket, number>();
-  server.addHook("onRequest", async ({ raw: { socket } }, reply) => {
-    const count = (begun.get(socket) ?? 0) + 1;
-    begun.set(socket, count);
-    if (count >= limits.httpPipelinedMax) socket.pause();
-    reply.raw.once("close", () => {
-      const left = (begun.get(socket) ?? 1) - 1;
-      begun.set(socket, left);
-      if (left < limits.httpPipelinedMax) socket.resume();
-    });
-  });
 }
 
 /** Listens; resolves with the port, which the system may have chosen. */

@@ -1,0 +1,35 @@
+import type { Socket } from "node:net";
+import type { FastifyInstance } from "fastify";
+import { limits } from "../../core/base/index.ts";
+
+/** What one connection asked and has no answer yet. */
+interface Pipeline {
+  begun: number;
+  readonly waiting: (() => void)[];
+}
+
+/**
+ * Of what a client asks before it has the answers, so much is worked on at once. What was read with it waits, and the
+ * connection is not read until there is room again.
+ */
+export function boundPipelines(server: FastifyInstance): void {
+  const pipelines = new WeakMap<Socket, Pipeline>();
+  server.addHook("onRequest", async ({ raw: { socket } }, reply) => {
+    const pipeline = pipelines.get(socket) ?? { begun: 0, waiting: [] };
+    pipelines.set(socket, pipeline);
+    reply.raw.once("close", () => ended(pipeline, socket));
+    if (pipeline.begun < limits.httpPipelinedMax) pipeline.begun++;
+    else {
+      socket.pause();
+      await new Promise<void>((go) => pipeline.waiting.push(go));
+    }
+  });
+}
+
+/** Who waited longest takes over the place. */
+function ended(pipeline: Pipeline, socket: Socket): void {
+  const next = pipeline.waiting.shift();
+  if (next !== undefined) return next();
+  pipeline.begun--;
+  socket.resume();
+}
