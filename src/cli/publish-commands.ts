@@ -22,7 +22,7 @@ import {
   type Witnessed,
 } from "../app/client/index.ts";
 import { ConfigError } from "../app/config/index.ts";
-import { isPublicKey } from "../core/base/index.ts";
+import { isPublicKey, limits } from "../core/base/index.ts";
 import type { UpdateSource } from "../core/mirror/index.ts";
 import {
   type CommonOptions,
@@ -37,6 +37,7 @@ import {
 } from "./context.ts";
 import { Omissions } from "./omissions.ts";
 import { bytesText, note, progressBar, say, sayJson, sayTable } from "./output.ts";
+import { natural } from "./reading.ts";
 
 /** Verbs for publishers and administrators. */
 export function publishCommands(program: Command): void {
@@ -294,6 +295,11 @@ function showPlan({ plan, omissions }: Told, options: CommonOptions): void {
   say(`would publish to ${plan.tree} upon height ${plan.baseHeight}: ${countsText(plan)}`);
 }
 
+interface RightsOptions extends CommonOptions {
+  readonly name: string;
+  readonly perHour?: number;
+}
+
 function publisherCommands(program: Command): void {
   const publisher = program
     .command("publisher")
@@ -307,7 +313,8 @@ function publisherCommands(program: Command): void {
   )
     .option("--key <file>", "the administrator's key")
     .option("--name <name>", "a name for people", "publisher")
-    .action((key: string, trees: string[], options: CommonOptions & { name: string }) =>
+    .option("--per-hour <updates>", "how many of its updates are taken in an hour", natural)
+    .action((key: string, trees: string[], options: RightsOptions) =>
       changeRights(key, trees, options),
     );
   withOutput(
@@ -326,15 +333,19 @@ function publisherCommands(program: Command): void {
   ).action(async (options: CommonOptions) => {
     const trust = await trustOf(options);
     const { answer: policy } = await askAny(serversOf(options, trust), (server, signal) =>
-      askJson<{ publishers: { key: string; name: string; trees: string[] }[] }>(
-        `${server}/.smalti/v1/policy`,
-        { signal },
-      ),
+      askJson<{
+        publishers: { key: string; name: string; trees: string[]; perHour?: number }[];
+      }>(`${server}/.smalti/v1/policy`, { signal }),
     );
     if (options.output === "json") return sayJson(policy);
     sayTable(
-      ["name", "trees", "key"],
-      policy.publishers.map(({ name, trees, key }) => [name, trees.join(" "), key]),
+      ["name", "trees", "an hour", "key"],
+      policy.publishers.map(({ name, trees, perHour = limits.updatesPerHour, key }) => [
+        name,
+        trees.join(" "),
+        `${perHour} updates`,
+        key,
+      ]),
     );
   });
 }
@@ -342,7 +353,7 @@ function publisherCommands(program: Command): void {
 async function changeRights(
   key: string,
   trees: readonly string[],
-  options: CommonOptions & { name: string },
+  options: RightsOptions,
 ): Promise<void> {
   if (!isPublicKey(key))
     throw new ConfigError("USAGE", `${key} is not a public key (64 hex digits)`);
@@ -355,6 +366,7 @@ async function changeRights(
     publisher: key,
     name: options.name,
     trees,
+    perHour: options.perHour,
   });
   if (options.output === "json") return sayJson({ height: verified.height, publisher: key, trees });
   say(

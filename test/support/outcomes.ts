@@ -9,6 +9,7 @@ const all: Readonly<Record<OutcomeCode, true>> = {
   expired: true,
   busy: true,
   "stale-policy": true,
+  "over-quota": true,
 };
 
 export const outcomeCodesForDocs = Object.keys(all) as OutcomeCode[];

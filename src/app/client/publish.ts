@@ -232,8 +232,10 @@ export async function changePublisher(options: {
   readonly publisher: SignedUpdate["record"]["publisher"];
   readonly name: string;
   readonly trees: readonly string[];
+  /** Updates that are taken of him in an hour; `undefined`: as many as the limits say. */
+  readonly perHour?: number | undefined;
 }): Promise<Published> {
-  const { trust, signer, publisher, name, trees } = options;
+  const { trust, signer, publisher, name, trees, perHour } = options;
   const published = await throughAny(await answeringFirst(options.writers), async (writer) => {
     const { version } = await askJson<{ version: number }>(`${writer}/.smalti/v1/policy`);
     const record = {
@@ -243,6 +245,7 @@ export async function changePublisher(options: {
       publisher,
       name,
       trees,
+      perHour,
     };
     const change = signPolicy(record, signer);
     const headers = { "content-type": "application/octet-stream" };

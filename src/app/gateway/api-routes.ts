@@ -16,6 +16,7 @@ import { Waiters } from "./waiters.ts";
 /** HTTP status of a fault, by its code; 400 for those that are not listed. */
 const statusOf: Readonly<Record<string, number>> = {
   NOT_PERMITTED: 403,
+  OVER_QUOTA: 429,
   NOT_FOUND: 404,
   NOT_A_WRITER: 404,
   NOT_OPEN: 404,

@@ -33,7 +33,14 @@ const genesisSchema = v.strictObject({
   leadersPerRound: count,
   writers: v.pipe(v.array(writerSchema), v.minLength(1)),
   administrators: v.array(key),
-  publishers: v.array(v.strictObject({ key, name: v.string(), trees: v.array(v.string()) })),
+  publishers: v.array(
+    v.strictObject({
+      key,
+      name: v.string(),
+      trees: v.array(v.string()),
+      perHour: v.optional(count),
+    }),
+  ),
   /** Founding documents of the groups that were followed through splits, the oldest first; base64. */
   splits: v.optional(v.array(v.string()), []),
 });

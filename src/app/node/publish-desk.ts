@@ -12,9 +12,11 @@ import { groupsOf } from "../../core/evidence/index.ts";
 import type { Network } from "../../core/membership/index.ts";
 import {
   blobsOf,
+  hourOf,
   type MirrorState,
   mayWrite,
   messageKinds,
+  quotaOf,
   readingChanges,
   readPolicy,
   readUpdate,
@@ -118,6 +120,12 @@ export class Desk implements PublishDesk {
       const key = record.publisher.slice(0, 16);
       return fail("NOT_PERMITTED", `the key ${key}… may not write the tree "${record.tree}"`);
     }
+    const quota = quotaOf(state.policy, record.publisher);
+    if (hasHadHisHour(state, record.publisher, quota))
+      return fail(
+        "OVER_QUOTA",
+        `${quota} updates of this publisher were taken this hour (UTC); the next one begins soon. An administrator sets the number: smalti publisher grant --per-hour`,
+      );
     if ((record.source?.observers ?? 0) > this.#network.writers.length)
       return fail("BAD_REQUEST", "it asks for more observers than there are writers");
     return undefined;
@@ -263,6 +271,12 @@ export class Desk implements PublishDesk {
     this.#writer.orderSigned(messageKinds.policy, wire);
     return ok({ id: change.value.id });
   }
+}
+
+/** Whether the order would refuse one more update now. While nothing is ordered its clock stands still. */
+function hasHadHisHour({ taken, tsMs }: MirrorState, publisher: PublicKey, quota: number): boolean {
+  const hour = hourOf(Math.max(tsMs, Date.now()));
+  return taken.hour === hour && (taken.updates.get(publisher) ?? 0) >= quota;
 }
 
 type Place = Pick<Open, "update"> & { readonly blobs?: Open["blobs"] };

@@ -79,6 +79,8 @@ export const limits = {
   pendingUpdatesMax: 4096,
   /** Those of one publisher. One more is refused as `busy`. */
   pendingPerPublisherMax: 256,
+  /** Updates an hour of a publisher for whom an administrator said nothing else. One more is refused as `over-quota`. */
+  updatesPerHour: 100_000,
   /** Bytes of a grant: a tree's name, `import:` before it, `*` after it. */
   grantBytesMax: 72,
   /** Bytes of the name of a kind of source that an update comes from. Longer ones are malformed. */

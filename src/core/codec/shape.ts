@@ -70,10 +70,12 @@ export function list<T>(shape: Shape<T>, max: number): Shape<readonly T[]> {
   };
 }
 
-/** An array of exactly `length` values, handed on unread. */
-export function fields(length: number): Shape<readonly Value[]> {
+/** An array of exactly `length` values, handed on unread, or of up to `more` that came with later versions. */
+export function fields(length: number, more = 0): Shape<readonly Value[]> {
   return (value, what) =>
-    isArray(value) && value.length === length ? value : refuse(`${what} has ${length} fields`);
+    isArray(value) && value.length >= length && value.length <= length + more
+      ? value
+      : refuse(`${what} has ${length} fields`);
 }
 
 function isArray(value: Value | undefined): value is readonly Value[] {

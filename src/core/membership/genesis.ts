@@ -33,6 +33,8 @@ export interface Genesis {
     readonly key: PublicKey;
     readonly name: string;
     readonly trees: readonly string[];
+    /** Updates that are taken of him in an hour; `undefined`: as many as the limits say. */
+    readonly perHour?: number | undefined;
   }[];
 }
 
@@ -171,6 +173,11 @@ function genesisBytes(genesis: Genesis): Uint8Array {
       fromHex(writer.cosignKey),
     ]),
     administrators.map(fromHex),
-    publishers.map((publisher) => [fromHex(publisher.key), publisher.name, publisher.trees]),
+    publishers.map(({ key, name, trees, perHour }) => [
+      fromHex(key),
+      name,
+      trees,
+      ...(perHour === undefined ? [] : [perHour]),
+    ]),
   ]);
 }

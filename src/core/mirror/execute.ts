@@ -6,13 +6,13 @@ import {
   type Digest,
   Height,
   limits,
-  readBigEndian,
+  type PublicKey,
   type Steps,
 } from "../base/index.ts";
 import { append, rootOf } from "../crypto/index.ts";
 import { type AboutHost, onEvidence, onOpinion, onOrigin, onPardon } from "./about-hosts.ts";
 import { type Appended, onAppend, readAppend } from "./append.ts";
-import { type ChangeList, readingChanges } from "./changes.ts";
+import { readingChanges } from "./changes.ts";
 import { DirectoryStore, type NodeReader } from "./directory.ts";
 import type {
   Executed,
@@ -22,11 +22,12 @@ import type {
   OrderedBatch,
   OrderedMessage,
 } from "./execution.ts";
-import { hashedPath, stateKeys } from "./keys.ts";
+import { stateKeys } from "./keys.ts";
 import { encodeLeaf, type LogLeaf, type OutcomeCode, stateBodyOf, stateDigest } from "./leaves.ts";
 import { isTreeName } from "./path.ts";
+import { recordingHistory } from "./path-history.ts";
 import { completedBy, roomFor } from "./pending.ts";
-import { changePolicy, mayWrite, policyDigest } from "./policy.ts";
+import { changePolicy, mayWrite, policyDigest, quotaOf } from "./policy.ts";
 import { PublishingRoom } from "./publishing-room.ts";
 import {
   type DueRecord,
@@ -35,7 +36,7 @@ import {
   encodeOutcome,
   type HeightRecord,
 } from "./records.ts";
-import type { MirrorState, PendingUpdate } from "./state.ts";
+import { hourOf, type MirrorState, type PendingUpdate } from "./state.ts";
 import { applyingChanges } from "./tree.ts";
 import {
   messageKinds,
@@ -97,6 +98,8 @@ class Execution {
   readonly #appends: (Appended | undefined)[] = [];
   readonly #store: DirectoryStore;
   readonly #pending: Map<Digest, PendingUpdate>;
+  /** Updates of this hour, by publisher, once this batch takes one. */
+  #taken: Map<PublicKey, number> | undefined;
   readonly #room = new PublishingRoom();
   readonly #required = new PublishingRoom();
   /** Kind of the last leaf that this batch appended. */
@@ -251,6 +254,7 @@ class Execution {
     const update = read.value;
     if (this.#isKnown(update.id)) return this.#ignore("DUPLICATE_UPDATE", author);
     if (!this.#isPermitted(update)) return this.#finish(update, "not-permitted");
+    if (!this.#take(update.record.publisher)) return this.#finish(update, "over-quota");
     const room = roomFor(update.record.publisher, this.#pending);
     if (!room.isThere) return this.#finish(update, "busy");
     if (room.leaves !== undefined) this.#finish(this.#pendingUpdate(room.leaves), "busy");
@@ -263,6 +267,18 @@ class Execution {
       heldBy: new Set(),
     });
     this.#events.push({ type: "accepted", update, author });
+  }
+
+  /** Counts one more update of a publisher; false if he has had his hour's. */
+  #take(publisher: PublicKey): boolean {
+    const hour = hourOf(this.#state.tsMs);
+    const { taken, policy } = this.#state;
+    this.#taken ??= new Map(taken.hour === hour ? taken.updates : []);
+    const count = (this.#taken.get(publisher) ?? 0) + 1;
+    if (count > quotaOf(policy, publisher)) return false;
+    this.#taken.set(publisher, count);
+    this.#state = { ...this.#state, taken: { hour, updates: this.#taken } };
+    return true;
   }
 
   #isPermitted({ record }: SignedUpdate): boolean {
@@ -334,27 +350,11 @@ class Execution {
     const now = this.#store.edit(trees, new Map([[update.record.tree, entry]]));
     this.#state = { ...this.#state, trees: now?.root };
     this.#finish(update, "published");
-    yield* this.#recordHistory(changes.value);
-  }
-
-  /**
-   * When each path changed. HTTP dates know only seconds: two changes of a path never share one, so that a client
-   * that asks "modified since?" misses none.
-   */
-  *#recordHistory({ tree, changes }: ChangeList): Steps<void> {
-    let stamp = bigEndian(this.#state.tsMs, 6);
-    for (const { path } of changes) {
-      yield 1;
-      const hashed = hashedPath(tree, path);
-      const latest = this.#get(stateKeys.lastChange(hashed));
-      const floorMs =
-        latest === undefined ? 0 : (Math.floor(readBigEndian(latest) / 1000) + 1) * 1000;
-      const atMs = Math.max(this.#state.tsMs, floorMs);
-      // Nearly all of a list changed at the same time: one stamp serves them.
-      if (readBigEndian(stamp) !== atMs) stamp = bigEndian(atMs, 6);
-      this.#writes.set(stateKeys.history(hashed, this.#state.height), stamp);
-      this.#writes.set(stateKeys.lastChange(hashed), stamp);
-    }
+    yield* recordingHistory(changes.value, {
+      get: (key) => this.#get(key),
+      put: (key, value) => this.#writes.set(key, value),
+      at: this.#state,
+    });
   }
 
   #finish(update: SignedUpdate, outcome: OutcomeCode, conflicts: readonly string[] = []): void {

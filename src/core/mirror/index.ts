@@ -63,6 +63,7 @@ export {
   policyDigest,
   policyStateShape,
   policyValue,
+  quotaOf,
 } from "./policy.ts";
 export {
   type ConvictionRecord,
@@ -78,6 +79,7 @@ export {
   decodeState,
   encodeState,
   genesisState,
+  hourOf,
   type MirrorState,
   type PendingUpdate,
 } from "./state.ts";

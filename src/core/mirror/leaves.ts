@@ -71,6 +71,7 @@ export const outcomeCodes = [
   "expired",
   "busy",
   "stale-policy",
+  "over-quota",
 ] as const;
 export type OutcomeCode = (typeof outcomeCodes)[number];
 

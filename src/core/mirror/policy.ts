@@ -36,6 +36,13 @@ export interface Publisher {
   readonly name: string;
   /** Names of trees, or prefixes that end in `*`; after `import:` only for what writers saw at its source. */
   readonly trees: readonly string[];
+  /** Updates of his that are taken in one hour of the order's time; `undefined`: `limits.updatesPerHour`. */
+  readonly perHour?: number | undefined;
+}
+
+/** How many updates of a publisher are taken in an hour. */
+export function quotaOf(policy: Policy, key: PublicKey): number {
+  return policy.publishers.find((known) => known.key === key)?.perHour ?? limits.updatesPerHour;
 }
 
 const importOnly = "import:";
@@ -79,10 +86,10 @@ export function changePolicy(policy: Policy, record: PolicyRecord): Result<Polic
   if (!isSoundKey(record.publisher)) return fail("BAD_GRANT", "the publisher's key proves nothing");
   const others = policy.publishers.filter((known) => known.key !== record.publisher);
   if (others.length >= limits.publishersMax) return fail("BAD_GRANT", "too many publishers");
-  const { publisher: key, name, trees } = record;
+  const { publisher: key, name, trees, perHour } = record;
   const granted = others.reduce((sum, other) => sum + other.trees.length, trees.length);
   if (granted > limits.grantsTotalMax) return fail("BAD_GRANT", "too many grants");
-  const publishers = trees.length === 0 ? others : [...others, { key, name, trees }];
+  const publishers = trees.length === 0 ? others : [...others, { key, name, trees, perHour }];
   publishers.sort((a, b) => compareText(a.key, b.key));
   return ok({ ...policy, version: policy.version + 1, publishers });
 }
@@ -91,8 +98,13 @@ export function policyValue(policy: Policy): Value {
   return [
     policy.version,
     policy.administrators.map(fromHex),
-    policy.publishers.map(({ key, name, trees }) => [fromHex(key), name, trees]),
+    policy.publishers.map(publisherValue),
   ];
+}
+
+/** What is not said has no field: so the bytes of what was said before quotas were stay as they are. */
+export function publisherValue({ key, name, trees, perHour }: Publisher): Value {
+  return [fromHex(key), name, trees, ...(perHour === undefined ? [] : [perHour])];
 }
 
 export const policyStateShape: Shape<Policy> = (value, what) => {
@@ -101,11 +113,12 @@ export const policyStateShape: Shape<Policy> = (value, what) => {
     version: natural()(version, `${what}.version`),
     administrators: list(publicKey, limits.grantsMax)(administrators, `${what}.administrators`),
     publishers: list((item, name) => {
-      const [key, label, trees] = fields(3)(item, name);
+      const [key, label, trees, perHour] = fields(3, 1)(item, name);
       return {
         key: publicKey(key, `${name}.key`),
         name: text(limits.treeNameBytesMax)(label, `${name}.name`),
         trees: list(text(limits.grantBytesMax), limits.grantsMax)(trees, `${name}.trees`),
+        perHour: perHour === undefined ? undefined : natural()(perHour, `${name}.perHour`),
       };
     }, limits.publishersMax)(publishers, `${what}.publishers`),
   };

@@ -60,6 +60,14 @@ export interface MirrorState {
   readonly pending: ReadonlyMap<Digest, PendingUpdate>;
   /** Order time of the last checkpoint that was due. */
   readonly checkpointMs: number;
+  /** Updates of each publisher that were taken in an hour of the order's time, counted since 1970. */
+  readonly taken: { readonly hour: number; readonly updates: ReadonlyMap<PublicKey, number> };
+}
+
+const hourMs = 3_600_000;
+
+export function hourOf(tsMs: number): number {
+  return Math.floor(tsMs / hourMs);
 }
 
 export interface MirrorGenesis {
@@ -84,6 +92,7 @@ export function genesisState({ policy, commit, timeMs }: MirrorGenesis): MirrorS
     origins: new Set(),
     pending: new Map(),
     checkpointMs: 0,
+    taken: { hour: 0, updates: new Map() },
   };
 }
 
@@ -131,6 +140,7 @@ export function encodeState(state: MirrorState): Uint8Array {
     [...state.origins].map(fromHex),
     pending,
     state.checkpointMs,
+    [state.taken.hour, [...state.taken.updates].map(([key, count]) => [fromHex(key), count])],
   ]);
 }
 
@@ -151,8 +161,8 @@ const readerProofsShape: Shape<readonly [Author, number]> = (value, what) => {
 };
 
 const stateShape: Shape<MirrorState> = (value, what) => {
-  const [height, trees, policy, commit, tsMs, messages, log, ...more] = fields(13)(value, what);
-  const [opinions, convicted, readerProofs, origins, pending, checkpointMs] = more;
+  const [height, trees, policy, commit, tsMs, messages, log, ...more] = fields(13, 1)(value, what);
+  const [opinions, convicted, readerProofs, origins, pending, checkpointMs, taken] = more;
   const [messageCount, appends] = fields(2)(messages, `${what}.messages`);
   const [index, hash] = fields(2)(commit, `${what}.commit`);
   const [size, hashes] = fields(2)(log, `${what}.log`);
@@ -182,6 +192,20 @@ const stateShape: Shape<MirrorState> = (value, what) => {
       list(pendingShape, 65536)(pending, `${what}.pending`).map((update) => [update.id, update]),
     ),
     checkpointMs: natural()(checkpointMs, `${what}.checkpointMs`),
+    taken:
+      taken === undefined ? { hour: 0, updates: new Map() } : takenShape(taken, `${what}.taken`),
+  };
+};
+
+const takenShape: Shape<MirrorState["taken"]> = (value, what) => {
+  const [hour, updates] = fields(2)(value, what);
+  const countShape: Shape<readonly [PublicKey, number]> = (item, name) => {
+    const [key, count] = fields(2)(item, name);
+    return [publicKey(key, `${name}.key`), natural()(count, `${name}.count`)];
+  };
+  return {
+    hour: natural()(hour, `${what}.hour`),
+    updates: new Map(list(countShape, limits.publishersMax)(updates, `${what}.updates`)),
   };
 };
 
@@ -189,6 +213,7 @@ const stateShape: Shape<MirrorState> = (value, what) => {
 const stateItemsMax =
   limits.pendingUpdatesMax * (8 + limits.committeeWritersMax) +
   limits.committeeWritersMax ** 2 * 64 +
+  limits.publishersMax * 4 +
   100_000;
 
 export function decodeState(encoded: Uint8Array): ReturnType<typeof read<MirrorState>> {

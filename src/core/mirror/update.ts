@@ -123,12 +123,17 @@ export interface PolicyRecord {
   readonly name: string;
   /** Names of trees, or prefixes that end in `*`; an empty list takes all rights away. */
   readonly trees: readonly string[];
+  /** Updates of the publisher that are taken in an hour; `undefined`: as many as the limits say. */
+  readonly perHour?: number | undefined;
 }
 
 export type SignedPolicy = Signed<PolicyRecord>;
 
 const policyShape: Shape<PolicyRecord> = (value, what) => {
-  const [group, administrator, version, publisher, name, trees] = fields(6)(value, what);
+  const [group, administrator, version, publisher, name, trees, perHour] = fields(6, 1)(
+    value,
+    what,
+  );
   return {
     group: digest(group, `${what}.group`),
     administrator: publicKey(administrator, `${what}.administrator`),
@@ -136,6 +141,7 @@ const policyShape: Shape<PolicyRecord> = (value, what) => {
     publisher: publicKey(publisher, `${what}.publisher`),
     name: text(limits.treeNameBytesMax)(name, `${what}.name`),
     trees: list(text(limits.grantBytesMax), limits.grantsMax)(trees, `${what}.trees`),
+    perHour: perHour === undefined ? undefined : natural()(perHour, `${what}.perHour`),
   };
 };
 
@@ -147,6 +153,7 @@ export function signPolicy(record: PolicyRecord, signer: Signer): SignedPolicy {
     fromHex(record.publisher),
     record.name,
     record.trees,
+    ...(record.perHour === undefined ? [] : [record.perHour]),
   ]);
   return signBody("policy-change", { record, body, signer });
 }
