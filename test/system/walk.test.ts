@@ -5,7 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Net, startNet } from "../support/net.ts";
+import { loadKeyFile } from "../../src/io/files/index.ts";
+import { type Net, type Ran, startNet } from "../support/net.ts";
 
 describe("the walking path, with real processes", () => {
   let net: Net;
@@ -119,6 +120,33 @@ describe("the walking path, with real processes", () => {
     const alone = await net.run("cat", "demo/one.txt", "--from", liar);
     assert.equal(alone.code, 3, alone.stderr);
     assert.equal(alone.stdout, "");
+  });
+
+  test("a publisher who has had his updates of the hour is told so, and everybody sees how many he has", async () => {
+    const file = join(work, "limited.json");
+    await net.must("keys", "gen", "publisher", "--out", file);
+    const { publicKey } = await loadKeyFile(file, "publisher");
+    const rights = [publicKey, "limited", "--name", "limited", "--per-hour", "1"];
+    await net.must("publisher", "grant", ...rights);
+    assert.match(await net.must("publisher", "ls"), /limited .* 1 updates/);
+    const source = join(work, "limited");
+    await mkdir(source);
+    const publish = (text: string): Promise<Ran> =>
+      writeFile(join(source, "file"), text).then(() =>
+        net.run("publish", source, "limited", "--key", file),
+      );
+    // An hour that ends just now gives him another one.
+    const hour = Math.floor(Date.now() / 3_600_000);
+    const first = await publish("first");
+    assert.equal(first.code, 0, first.stderr);
+    const second = await publish("second");
+    if (Math.floor(Date.now() / 3_600_000) === hour) {
+      assert.notEqual(second.code, 0);
+      assert.match(second.stderr, /OVER_QUOTA/);
+      assert.match(second.stderr, /--per-hour/);
+    }
+    const bad = await net.run("publisher", "grant", publicKey, "limited", "--per-hour", "-1");
+    assert.equal(bad.code, 2, bad.stderr);
   });
 
   test("the totally ordered broadcast by itself", async () => {

@@ -55,12 +55,16 @@ export const foreign = (path: string): Doubt => ({
   why: "an import of this kind makes no such path",
 });
 
-/** Asks once for each name, however often it is asked. */
+/** Answers that are remembered: each may be of many megabytes. */
+const answersKept = 64;
+
+/** Asks once for each name that was asked for lately. */
 export function remembered<T>(ask: (name: string) => Promise<T>): (name: string) => Promise<T> {
   const asked = new Map<string, Promise<T>>();
   return (name) => {
     const found = asked.get(name) ?? ask(name);
     asked.set(name, found);
+    for (const oldest of asked.keys()) if (asked.size > answersKept) asked.delete(oldest);
     return found;
   };
 }

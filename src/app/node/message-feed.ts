@@ -13,6 +13,8 @@ import type { Signal } from "./signal.ts";
 
 /** Bytes of recent messages that are kept in memory for those who follow live. */
 const recentBytesMax = 16 * 1024 * 1024;
+/** What a piece takes beside its bytes. */
+const pieceBytes = 1024;
 
 /** Time after which a quiet stream says that it lives, milliseconds. */
 const heartbeatMs = 15_000;
@@ -97,9 +99,9 @@ export class MessageFeed {
   #keep(piece: Piece): void {
     this.#next = piece.first + piece.count;
     this.#recent.push(piece);
-    this.#recentBytes += piece.bytes;
+    this.#recentBytes += piece.bytes + pieceBytes;
     while (this.#recentBytes > recentBytesMax && this.#recent.length > 1) {
-      this.#recentBytes -= this.#recent.shift()?.bytes ?? 0;
+      this.#recentBytes -= (this.#recent.shift()?.bytes ?? 0) + pieceBytes;
     }
   }
 

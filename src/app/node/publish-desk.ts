@@ -289,10 +289,7 @@ function placesOf({ blobs }: Place): number {
  * Who has most updates here gives up the one of those that are open that was touched longest ago. False if there is no room,
  * since all wait for the order.
  */
-export function makeRoom(
-  open: Map<Digest, Place>,
-  ordered: ReadonlyMap<Digest, Place> = new Map(),
-): boolean {
+export function makeRoom(open: Map<Digest, Place>, ordered: ReadonlyMap<Digest, Place>): boolean {
   const places = new Map<PublicKey, number>();
   let all = 0;
   for (const each of [...open.values(), ...ordered.values()]) {
