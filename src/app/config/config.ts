@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { isIP } from "node:net";
 import { join, resolve } from "node:path";
 import { parse, stringify } from "smol-toml";
 import * as v from "valibot";
@@ -12,8 +13,21 @@ const endpoint = v.pipe(
   v.check((text) => Number(text.slice(text.lastIndexOf(":") + 1)) < 65536, "a port is below 65536"),
 );
 const url = v.pipe(v.string(), v.url("expected a URL, e.g. http://mirror.example:8080"));
+const addresses = v.pipe(
+  v.string(),
+  v.check(isNetwork, "expected an address or a network, e.g. 127.0.0.1 or 10.0.0.0/8"),
+);
 const rounds = v.pipe(v.number(), v.integer(), v.minValue(2), v.maxValue(1_000_000));
 const milliseconds = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(60_000));
+
+/** An IP address, or one with the number of bits that name its network. */
+function isNetwork(text: string): boolean {
+  const [address = "", bits, ...more] = text.split("/");
+  const family = isIP(address);
+  const isBits =
+    bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 6 ? 128 : 32));
+  return family !== 0 && isBits && more.length === 0;
+}
 
 const schema = v.strictObject({
   version: v.literal(1, "this program reads version 1"),
@@ -32,6 +46,8 @@ const schema = v.strictObject({
       external: v.optional(url),
       /** Other mirrors, for the list that this host gives out. */
       mirrors: v.optional(v.pipe(v.array(url), v.maxLength(1000)), []),
+      /** Proxies of the operator's own: who connects through them is known by what they say in `X-Forwarded-For`. */
+      proxies: v.optional(v.array(addresses), []),
     }),
     {},
   ),

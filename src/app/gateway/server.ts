@@ -45,9 +45,10 @@ function clientErrorHandler(error: Error & { code?: string }, socket: Socket): v
   socket.end(`HTTP/1.1 ${status}\r\n${fields}\r\nConnection: close\r\n\r\n${body}`, close);
 }
 
-/** An HTTP server within our limits, without a route yet. */
-export function configureServer(): FastifyInstance {
+/** An HTTP server within our limits, without a route yet; `proxies`: whose word for where a client is counts. */
+export function configureServer(proxies: readonly string[] = []): FastifyInstance {
   const server = Fastify({
+    trustProxy: proxies.length > 0 && [...proxies],
     rewriteUrl: ({ url = "/" }) => normalTarget(url),
     clientErrorHandler,
     // What the framework refuses by itself looks as what we refuse.
@@ -104,8 +105,9 @@ export async function listenOn(
 export async function openGateway(
   host: GatewayHost,
   listen: { readonly host: string; readonly port: number },
+  proxies: readonly string[] = [],
 ): Promise<{ readonly server: FastifyInstance; readonly port: number }> {
-  const server = configureServer();
+  const server = configureServer(proxies);
   apiRoutes(server, host);
   logRoutes(server, host);
   mirrorPages(server, host);

@@ -53,7 +53,8 @@ export async function startNode(directory: string): Promise<RunningNode> {
     const desk = deskOf(parts, engine);
     const host = hostOf(parts, engine, { repute, splits, mirrors, desk });
     const collector = new Collector(parts, desk);
-    const gateway = await openGateway(host, splitEndpoint(config.http.listen));
+    const { listen, proxies } = config.http;
+    const gateway = await openGateway(host, splitEndpoint(listen), proxies);
     closers.push(() => gateway.server.close());
     closers.push(async () => core.stop());
     const admin = await openAdmin(parts, engine, { host, repute, splits, collector });
