@@ -4,7 +4,7 @@ import { disagreement, type Outcome, optionsOf, type Row, trial } from "../suppo
 
 /**
  * The long search for two views of one DAG that disagree, or that the dumb twin sees otherwise.
- * node dist/test/campaign/dag-fuzz.js --trials 100000 --seed 1 [--row "dual n=7"] [--mutants]
+ * npm run fuzz -- dag --trials 100000 --seed 1 [--row "dual n=7"] [--mutants]
  * --mutants searches the wrong rows instead: there, finding something is success.
  */
 const { values } = parseArgs({
@@ -40,9 +40,7 @@ function search(row: Row): boolean {
     if (outcome.fault === undefined) continue;
     const flags = values.mutants ? " --mutants" : "";
     say(`✗ ${row.name}: trial ${i + 1}, seed ${seed}: ${outcome.fault}`);
-    say(
-      `  repeat: node dist/test/campaign/dag-fuzz.js --trials 1 --seed ${seed} --row "${row.name}"${flags}`,
-    );
+    say(`  repeat: npm run fuzz -- dag --trials 1 --seed ${seed} --row "${row.name}"${flags}`);
     return false;
   }
   const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);

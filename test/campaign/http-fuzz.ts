@@ -7,7 +7,7 @@ import { publisherOf } from "../support/publisher.ts";
 import { fetchRaw, rssMiB } from "../support/raw-http.ts";
 
 /**
- * Fuzzes all that anybody can ask a writer and a reader over HTTP: npm run fuzz:http -- [--seconds 60] [--seed N] [--requests N]
+ * Fuzzes all that anybody can ask a writer and a reader over HTTP: npm run fuzz -- http [--seconds 60] [--seed N] [--requests N]
  * A fault is printed with the command that repeats it.
  */
 const { values } = parseArgs({
@@ -41,7 +41,7 @@ try {
     if (why === undefined) continue;
     faults++;
     process.stdout.write(
-      `FAULT of ${host.host.name}, request ${requests}: ${why}\n  ${fault?.request ?? "?"}\n  repeat: npm run fuzz:http -- --seed ${seed} --requests ${requests + 1} --seconds 3600\n`,
+      `FAULT of ${host.host.name}, request ${requests}: ${why}\n  ${fault?.request ?? "?"}\n  repeat: npm run fuzz -- http --seed ${seed} --requests ${requests + 1} --seconds 3600\n`,
     );
     if (!host.isRunning) break;
   }
