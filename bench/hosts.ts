@@ -1,5 +1,6 @@
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
+import { setMaxListeners } from "node:events";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -150,6 +151,7 @@ class Followers {
   readonly #loops: Promise<void>[];
 
   constructor(host: HostProcess, count: number) {
+    setMaxListeners(0, this.#isOver.signal);
     this.#loops = Array.from({ length: count }, () => this.#follow(host));
   }
 
