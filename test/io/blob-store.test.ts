@@ -285,6 +285,45 @@ describe("blob store", () => {
     assert.ok(Buffer.from(await store.read(digestOf(large))).equals(large));
   });
 
+  test("the segment that is written to is given back too, once most of it is gone", async () => {
+    const blobs = Array.from({ length: 40 }, (_, i) => Buffer.alloc(100_000, `now ${i} `));
+    await closeAll();
+    index = await openStateStore(join(directory, "state"));
+    store = await openBlobStore(join(directory, "blobs"), index, { segmentBytes: 8_000_000 });
+    await store.putSmall(blobs.map((bytes) => ({ digest: digestOf(bytes), bytes })));
+    const packs = join(directory, "blobs", "packs");
+    const used = async (): Promise<readonly number[]> =>
+      Promise.all((await readdir(packs)).map(async (name) => (await stat(join(packs, name))).size));
+    assert.equal(await store.compact(), 0, "all of it is asked for");
+    assert.equal((await used()).length, 1);
+    const kept = blobs.slice(0, 3);
+    await store.remove(blobs.slice(3).map(digestOf));
+    // What comes meanwhile is not lost.
+    const late = Array.from({ length: 20 }, (_, i) => Buffer.alloc(50_000, `late ${i} `));
+    const coming = (async () => {
+      for (const bytes of late) await store.putSmall([{ digest: digestOf(bytes), bytes }]);
+    })();
+    const freed = await store.compact();
+    await coming;
+    assert.ok(freed > 3_600_000, `${freed} bytes given back`);
+    assert.equal((await used())[0], 0);
+    await closeAll();
+    index = await openStateStore(join(directory, "state"));
+    store = await openBlobStore(join(directory, "blobs"), index, { segmentBytes: 8_000_000 });
+    for (const blob of [...kept, ...late])
+      assert.ok(Buffer.from(await store.read(digestOf(blob))).equals(blob));
+    assert.equal(await store.compact(), 0);
+    // Where nothing at all is left.
+    await store.remove([...kept, ...late].map(digestOf));
+    assert.ok((await store.compact()) > 1_000_000);
+    assert.deepEqual(
+      (await used()).filter((size) => size > 0),
+      [],
+    );
+    await putSmall(small);
+    assert.ok(Buffer.from(await store.read(digestOf(small))).equals(small));
+  });
+
   test("of many that are asked for together, those that the disk changed are left out", async () => {
     const blobs = Array.from({ length: 20 }, (_, i) => Buffer.alloc(20_000, `one ${i} `));
     await store.putSmall(blobs.map((bytes) => ({ digest: digestOf(bytes), bytes })));

@@ -25,6 +25,8 @@ const damageCodes: ReadonlySet<string> = new Set(["STORAGE_LOG_CORRUPT", "ENOENT
 
 const indexKey = (digest: Digest): string => `b/${digest}`;
 const packedUntil = "packed";
+/** Below such a part of a segment it is not worth a new one. */
+const sealedParts = 16;
 
 function encodePlace(place: Place): Uint8Array {
   if (place.kind === "large") return Buffer.concat([Buffer.from([1]), bigEndian(place.size, 6)]);
@@ -313,6 +315,7 @@ export class FileBlobStore implements BlobStore {
 
   async compact(): Promise<number> {
     let freed = await this.#large.forgetPartials(Date.now());
+    await this.#sealSparse();
     for (const { segment, bytes, live } of await this.#sparse()) {
       await this.#move(live);
       await this.#index.flushed();
@@ -329,6 +332,20 @@ export class FileBlobStore implements BlobStore {
   #segmentOf(digest: Digest): number | undefined {
     const place = this.#place(digest);
     return place?.kind === "packed" ? place.position.segment : undefined;
+  }
+
+  /** The segment that is written to is given back too, once there is much in it that nobody asks for. */
+  async #sealSparse(): Promise<void> {
+    const { segment, offset } = this.#packs.end;
+    if (offset < this.#packs.segmentBytes / sealedParts) return;
+    let live = 0;
+    for await (const [, place] of this.#entries())
+      if (place.kind === "packed" && place.position.segment === segment) live += place.size;
+    if (live >= offset / 2) return;
+    await this.#packs.seal();
+    const mark = this.#mark();
+    await this.#packs.sync();
+    this.#index.write([mark]);
   }
 
   /** Sealed segments of which less than half is still asked for, with what is. */

@@ -73,6 +73,7 @@ export class FileRecordLog implements RecordLog {
   #bufferedFrom = 0;
   #buffered = 0;
   #next: Segment | undefined;
+  #isToBeSealed = false;
   #syncing: Promise<void> = Promise.resolve();
   #failure: StorageError | undefined;
 
@@ -162,8 +163,7 @@ export class FileRecordLog implements RecordLog {
     try {
       if (length > 0) await writeAll(last.handle, buffer, { at, length });
       await last.handle.datasync();
-      if (this.#offset >= (this.#options.segmentBytes ?? limits.segmentBytesMax))
-        await this.#rotate();
+      if (this.#isFull) await this.#rotate();
     } catch (error) {
       this.#failure = new StorageError(
         "STORAGE_WRITE_FAILED",
@@ -174,6 +174,21 @@ export class FileRecordLog implements RecordLog {
       );
       throw this.#failure;
     }
+  }
+
+  /** A segment that has so many is not written to any more. */
+  get segmentBytes(): number {
+    return this.#options.segmentBytes ?? limits.segmentBytesMax;
+  }
+
+  get #isFull(): boolean {
+    return this.#offset >= this.segmentBytes || (this.#isToBeSealed && this.#offset > 0);
+  }
+
+  /** Goes on in a new segment, so that the one that was written to can be given back. */
+  seal(): Promise<void> {
+    this.#isToBeSealed = true;
+    return this.sync();
   }
 
   read(position: Position): Promise<LogRecord> {
@@ -254,6 +269,7 @@ export class FileRecordLog implements RecordLog {
     if (this.#buffered > 0 || this.#next.number !== this.#segments.length) return;
     this.#segments.push(this.#next);
     this.#next = undefined;
+    this.#isToBeSealed = false;
     this.#offset = 0;
     this.#bufferedFrom = 0;
   }
