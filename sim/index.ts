@@ -4,6 +4,7 @@ export { Clients } from "./clients.ts";
 export { diskFaults, SimDisk } from "./disk.ts";
 export { isLinearizable, type Operation } from "./linearizable.ts";
 export { Liveness } from "./liveness.ts";
+export { malloryTricks } from "./mallory.ts";
 export { SimNetwork } from "./network.ts";
 export {
   type AdversaryName,

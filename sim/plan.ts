@@ -83,6 +83,8 @@ export interface Plan {
   readonly stormMs: number;
   readonly healMs: number;
   readonly isRealCrypto: boolean;
+  /** A publisher does whatever costs others something. */
+  readonly hasMallory: boolean;
   /** Before the core is healed there is one writer too few for a while: nothing new may be accepted then. */
   readonly isShort: boolean;
   readonly fault: HostFault | undefined;
@@ -176,6 +178,7 @@ export function planOf(seed: number, options: PlanOptions = {}): Plan {
     healMs: 35_000,
     isRealCrypto: random.chance(0.01),
     isShort: random.chance(0.1) && options.fault === undefined,
+    hasMallory: new Prng(seed ^ 0xbad).chance(0.3) && options.fault === undefined,
     fault: options.fault,
   };
 }
@@ -234,6 +237,7 @@ export function describePlan(plan: Plan): string {
   return [
     `${n} writers (${rule.name}, f=${f}${c + k > 0 ? ` c=${c} k=${k}` : ""}), ${readers} readers`,
     cheats.length + lying.length === 0 ? "nobody cheats" : [...cheats, ...lying].join(", "),
+    ...(plan.hasMallory ? ["mallory publishes"] : []),
     plan.troubles.size === 0 ? "no trouble" : [...plan.troubles].join(", "),
   ].join("; ");
 }

@@ -4,6 +4,7 @@ import type { WriterVitals } from "../src/core/host/index.ts";
 import { Clients } from "./clients.ts";
 import type { SimWriter } from "./host.ts";
 import { Liveness } from "./liveness.ts";
+import { Mallory } from "./mallory.ts";
 import { Nemesis } from "./nemesis.ts";
 import type { Plan } from "./plan.ts";
 import { World } from "./world.ts";
@@ -31,6 +32,8 @@ export interface Outcome {
   readonly trace: string;
 }
 
+/** Mean milliseconds between two updates of a hostile publisher. */
+const malloryEveryMs = 700;
 /** Messages and updates that must be accepted after the storm. */
 const leastAfterHeal = { messages: 5, updates: 1 };
 /** A writer too few, for so long; what was on its way has arrived after the first part. */
@@ -63,13 +66,18 @@ export async function runPlan(plan: Plan, watch?: (world: World) => void): Promi
   // More cheaters than the row bears: a fork is what we want to see, and then who is to blame for it.
   const isControl = plan.corrupt.size > plan.rule.budget.f;
   const clients = new Clients(world, new Prng(world.random.next()));
-  world.onFinished = (host, event) => clients.registers.finished(host, event);
+  const mallory = new Mallory(world, new Prng(plan.seed ^ 0xbad));
+  world.onFinished = (host, event) => {
+    clients.registers.finished(host, event);
+    mallory.finished(host, event);
+  };
   world.onAcknowledged = (host, text) => clients.registers.acknowledged(host, text);
   const nemesis = new Nemesis(world, new Prng(world.random.next()), plan.stormMs);
   breakOnce(world);
   await world.start();
   nemesis.start();
   clients.start(plan.everyMs, plan.stormMs);
+  if (plan.hasMallory) mallory.start(malloryEveryMs, plan.stormMs);
   const liveness = new Liveness(world);
   const goesOn = (): boolean => {
     boundsHold(world);

@@ -13,6 +13,7 @@ import { Check } from "./check.ts";
 import { type Signatures, signaturesOf } from "./crypto.ts";
 import { SimWriter } from "./host.ts";
 import { lies } from "./lies.ts";
+import { malloryPerHour, malloryTree } from "./mallory.ts";
 import { SimNetwork } from "./network.ts";
 import type { Plan } from "./plan.ts";
 import { SimReader } from "./reader.ts";
@@ -94,10 +95,18 @@ export class World implements Realm {
         };
       }),
       administrators: [this.signatures.signer("administrator").publicKey],
-      publishers: [{ key: publisher, name: "publisher", trees: treeNames }],
+      publishers: [
+        { key: publisher, name: "publisher", trees: treeNames },
+        ...(plan.hasMallory ? [this.#mallory] : []),
+      ],
     });
     if (!made.ok) throw new Error(made.error.detail);
     return made.value;
+  }
+
+  get #mallory(): Network["genesis"]["publishers"][number] {
+    const { publicKey: key } = this.signatures.signer("mallory");
+    return { key, name: "mallory", trees: [malloryTree], perHour: malloryPerHour };
   }
 
   signersOf(author: Author): { readonly block: Signer; readonly cosign: Signer } {

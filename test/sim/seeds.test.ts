@@ -6,6 +6,7 @@ import {
   campaign,
   commandOf,
   type Job,
+  malloryTricks,
   neverReached,
   type SeedResult,
   seedsFrom,
@@ -48,5 +49,9 @@ test(`${count} seeds from ${first} on: every invariant holds, and the healed cor
   assert.deepEqual(neverReached(reached, seeds), []);
   if (count < 300) return;
   assert.ok(sums.realCrypto > 0, "some seeds use real signatures");
+  for (const trick of malloryTricks)
+    assert.ok(misdeeds.has(`publisher: ${trick}`), `mallory tries ${trick} in some seed`);
+  for (const outcome of ["malformed", "not-permitted", "over-quota", "published"])
+    assert.ok(reached.has(`mallory's update is ${outcome}`), outcome);
   for (const name of adversaryNames) assert.ok(misdeeds.has(name), `${name} cheats in some seed`);
 });
