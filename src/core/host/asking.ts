@@ -1,5 +1,5 @@
 import type { DagAcceptance } from "../acceptance/index.ts";
-import type { Author, Prng } from "../base/index.ts";
+import { type Author, limits, type Prng } from "../base/index.ts";
 import { AntiEntropy } from "./anti-entropy.ts";
 import { CatchUp } from "./catch-up.ts";
 import { GapFiller } from "./gap-filler.ts";
@@ -64,7 +64,21 @@ export class Asking {
     const isWanted = wantsRound || sizes.waiting > 0;
     const state = { lastCommit: lastCommit.index, isWanted, reachable };
     const peer = this.antiEntropy.next(state, paceMs);
-    const message: PeerMessage = { type: "inventory-wanted", fromRound: dag.decidedRound };
-    return peer === undefined ? [] : [{ peer, message }];
+    if (peer === undefined) return [];
+    const fromRound = inventoryFrom(dag, reachable.size + 1);
+    return [{ peer, message: { type: "inventory-wanted", fromRound } }];
   }
+}
+
+/**
+ * What is not decided is asked for. But whom others refused for long, and one honest host builds upon, has a chain of its own
+ * that reaches below: by the names in its blocks alone it would be fetched one block a round trip.
+ */
+function inventoryFrom(dag: DagAcceptance, writers: number): number {
+  const rounds = Math.floor(limits.inventoryRefsMax / writers);
+  const deepest = Math.max(0, dag.decidedRound - limits.gcRounds);
+  if (dag.round - deepest <= rounds) return deepest;
+  // An answer does not hold all of it: as far down as it still reaches up to what is missing.
+  const lowest = Math.min(...dag.missing().map(({ round }) => round));
+  return lowest > dag.decidedRound ? dag.decidedRound : Math.max(0, lowest - rounds);
 }
