@@ -74,6 +74,22 @@ test("docs/reference/errors.md names every code that the sources can give, and n
   }
 });
 
+const testFiles = readdirSync(join(root, "test"), { recursive: true, encoding: "utf8" })
+  .filter((name) => name.endsWith(".ts"))
+  .sort();
+const testTexts = new Map(
+  testFiles.map((name) => [name, readFileSync(join(root, "test", name), "utf8")]),
+);
+
+/** Up to three; that nobody names a limit does not say that nobody attacks it. */
+function testsThatName(limit: string): string {
+  const named = [...testTexts].filter(([, text]) => new RegExp(`limits\\.${limit}\\b`).test(text));
+  return named
+    .slice(0, 3)
+    .map(([name]) => `\`${name.replace(/^.*\/|(\.test)?\.ts$/g, "")}\``)
+    .join(" ");
+}
+
 /** The table of limits, from the object and the comments in its source. */
 function limitsPage(): string {
   const source = readFileSync(join(root, "src/core/base/limits.ts"), "utf8");
@@ -84,9 +100,9 @@ function limitsPage(): string {
   const rows = Object.entries(limits).map(([name, value]) => {
     const comment = comments.get(name);
     assert.ok(comment, `the limit ${name} says what happens when it is reached`);
-    return `| \`${name}\` | ${value.toLocaleString("en-US")} | ${comment} |`;
+    return `| \`${name}\` | ${value.toLocaleString("en-US")} | ${comment} | ${testsThatName(name)} |`;
   });
-  return `# Limits\n\nEvery bound of the system, from \`src/core/base/limits.ts\` (written by \`UPDATE=1 npm run check\`).\n\n| limit | value | what it bounds, and what happens there |\n|---|---|---|\n${rows.join("\n")}\n`;
+  return `# Limits\n\nEvery bound of the system, from \`src/core/base/limits.ts\` (written by \`UPDATE=1 npm run check\`).\n\n| limit | value | what it bounds, and what happens there | tests that name it |\n|---|---|---|---|\n${rows.join("\n")}\n`;
 }
 
 test("docs/reference/limits.md is the table of limits", () => {
