@@ -1,13 +1,11 @@
-import { execFile, spawn } from "node:child_process";
+import { execFile } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
-import { once } from "node:events";
 import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
-import { freePorts } from "../src/app/setup/index.ts";
 import { startNet, until } from "../test/support/net.ts";
+import { startNginx } from "../test/support/nginx.ts";
 import { has } from "./rsync.ts";
 import { usageOf } from "./usage.ts";
 
@@ -102,36 +100,6 @@ async function measure(
   };
 }
 
-/** nginx with one worker over the same directory, or nothing where it is not installed. */
-async function startNginx(
-  directory: string,
-  work: string,
-): Promise<{ readonly server: Server; stop(): Promise<void> } | undefined> {
-  if (!(await has("nginx", "-v"))) return undefined;
-  const [port = 0] = await freePorts(1);
-  const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(
-    (name) => `${name}_temp_path ${work}/${name};`,
-  );
-  const config = join(work, "nginx.conf");
-  await writeFile(
-    config,
-    `worker_processes 1; daemon off; master_process off; pid ${work}/nginx.pid; error_log stderr crit;
-events { worker_connections 512; }
-http { access_log off; sendfile on; ${temporary.join(" ")}
-server { listen 127.0.0.1:${port}; root ${directory}; } }\n`,
-  );
-  const child = spawn("nginx", ["-c", config], { stdio: "ignore" });
-  await sleep(500);
-  const server = { name: "nginx", base: `http://127.0.0.1:${port}`, pid: child.pid ?? 0 };
-  return {
-    server,
-    stop: async () => {
-      child.kill("SIGTERM");
-      await once(child, "exit");
-    },
-  };
-}
-
 /** A reader beside nginx, the same files, in turn. */
 export async function benchServe(options: {
   readonly files: number;
@@ -145,14 +113,15 @@ export async function benchServe(options: {
   await writeFile(join(source, "large"), randomBytes(options.largeBytes));
   for (const path of [work, source]) await chmod(path, 0o755);
   const net = await startNet({ writers: 1, readers: 1, logLevel: "silent" });
-  const nginx = await startNginx(source, work);
+  const nginx = (await has("nginx", "-v")) ? await startNginx(source, work) : undefined;
   try {
     await net.must("publish", source, "bench");
     const reader = net.host("r0");
     await until(async () => (await reader.status()).height >= 1, 60_000, "the reader has it");
     const server = { name: "smalti, a reader", base: `${reader.http}/bench`, pid: reader.pid };
     const rows: ServeRow[] = [];
-    for (const one of [server, ...(nginx === undefined ? [] : [nginx.server])])
+    const theirs = nginx && { name: "nginx", base: nginx.url, pid: nginx.pid };
+    for (const one of [server, ...(theirs === undefined ? [] : [theirs])])
       rows.push(await measure(one, { ...options, work }));
     return rows;
   } finally {

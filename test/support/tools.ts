@@ -6,6 +6,7 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   go: ["golang-go", "golang-golang-x-mod-dev"],
   skopeo: ["skopeo"],
   nix: ["nix-bin"],
+  nginx: ["nginx-light"],
   zsync: ["zsync"],
   zsyncmake: ["zsync"],
   aria2c: ["aria2"],

@@ -1,10 +1,10 @@
 import { randomBytes } from "node:crypto";
 import type { FastifyReply, FastifyRequest } from "fastify";
-import fresh from "fresh";
 import { type Digest, fromHex, toBase64 } from "../../core/base/index.ts";
 import { sha256 } from "../../core/crypto/index.ts";
 import { readAll } from "../client/index.ts";
 import { FewAtOnce } from "./few-at-once.ts";
+import { isFresh } from "./preconditions.ts";
 import type { TreeHost } from "./tree-host.ts";
 
 /** What some clients need said otherwise than the tree has it: addresses of the very server that they ask. */
@@ -69,7 +69,8 @@ export async function sendView(
     .header("cache-control", "private, no-cache")
     .removeHeader("accept-ranges")
     .removeHeader("last-modified");
-  if (fresh(request.headers, { etag })) return reply.code(304).removeHeader("content-type").send();
+  if (isFresh(request.headers, { etag }))
+    return reply.code(304).removeHeader("content-type").send();
   return reply.send(request.method === "HEAD" ? undefined : bytes);
 }
 

@@ -23,6 +23,8 @@ function rangeOf(
   ) {
     return undefined;
   }
+  // A unit that is not known is ignored, whatever the size (RFC 9110 §14.2).
+  if (!/^\s*bytes\s*=/i.test(range)) return undefined;
   const suffix = /^bytes=-(\d{1,15})$/.exec(range);
   // A suffix longer than the file means all of it (RFC 9110 §14.1.2); the parser calls it unsatisfiable.
   if (suffix !== null && size > 0 && Number(suffix[1]) >= size) return { start: 0, end: size };

@@ -1,5 +1,4 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import fresh from "fresh";
 import { lookup as mimeOf } from "mrmime";
 import Negotiator from "negotiator";
 import { type Digest, fromHex, toBase64 } from "../../core/base/index.ts";
@@ -11,7 +10,7 @@ import { Listings } from "./listings.ts";
 import { isManifest, manifestHeaders, ociTree, refuseOci } from "./oci.ts";
 import { Pieces } from "./pieces.ts";
 import { type Place, placeOf, resolvePath } from "./places.ts";
-import { arePreconditionsMet, dateOf } from "./preconditions.ts";
+import { arePreconditionsMet, dateOf, isFresh } from "./preconditions.ts";
 import { refuse } from "./refuse.ts";
 import { sendBlob } from "./send-blob.ts";
 import type { AnswerSigner, TreeExchange, TreeHost } from "./tree-host.ts";
@@ -408,7 +407,7 @@ async function sendFile(call: Call, answer: FileAnswer): Promise<FastifyReply> {
       "what stands there is not what the request asks for",
     );
   // By the order's time: two changes of a path never share a second of it.
-  if (fresh(request.headers, { etag, "last-modified": changed }))
+  if (isFresh(request.headers, { etag, lastModified: changed }))
     return reply.code(304).removeHeader("content-type").send();
   if (isDirect && host.blobs.has(file.digest) && request.headers.range === undefined)
     await call.sign?.(call, { status: 200, height, content: file.digest });
