@@ -1,12 +1,15 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { PublicKey } from "../../src/core/base/index.ts";
 import { Ed25519Verifier, signingBytes, taggedDigest } from "../../src/core/crypto/index.ts";
+import { aptBelow } from "../support/apt.ts";
+import { must, put } from "../support/ecosystem.ts";
+import { FaultyMirror } from "../support/faulty-mirror.ts";
 import { LightProcess } from "../support/light.ts";
 import { type Net, until } from "../support/net.ts";
 import { startTuned } from "../support/repute.ts";
@@ -132,6 +135,22 @@ describe("an archive over time and over mirrors", () => {
     );
     assert.equal(ran.code, 0, ran.stderr);
     assert.deepEqual(await readFile(join(work, "large.bin")), large);
+    // One mirror that spoils what it sends, first of all. aria2 ends with the first piece that is wrong, if it had but one
+    // connection; the pieces that are right it keeps, and goes on with them from whichever mirror it takes next.
+    const spoiler = await FaultyMirror.open(base);
+    spoiler.fault = "corrupt";
+    try {
+      const first = `<url priority="1">${spoiler.url}/demo/dir/large.bin</url>`;
+      await writeFile(join(work, "spoiled.meta4"), written.replace("<url ", `${first}<url `));
+      await rm(join(work, "large.bin"));
+      const again = async (): Promise<boolean> =>
+        (await runTool("aria2c", ["-q", "spoiled.meta4"], { cwd: work })).code === 0;
+      let runs = 1;
+      while (!(await again())) assert.ok(runs++ < 15, "another mirror has what is missing");
+      assert.deepEqual(await readFile(join(work, "large.bin")), large);
+    } finally {
+      await spoiler.close();
+    }
   });
 
   test("a status page and a trace file say how far a mirror is", async () => {
@@ -206,5 +225,48 @@ describe("an archive over time and over mirrors", () => {
       "/@1/debian/project/trace/r0",
     ])
       assert.equal((await fetch(`${base}${path}`)).status, 404, path);
+  });
+
+  test("a flat apt archive: apt asks for ./Packages, on a host, through light, and of an import of it", async () => {
+    needTools("apt-ftparchive", "dpkg-deb");
+    const flat = join(work, "flat");
+    const build = join(work, "deb");
+    const control =
+      "Package: demo\nVersion: 1.0\nArchitecture: all\nMaintainer: t <t@example.invalid>\nDescription: demo\n";
+    await put(join(build, "DEBIAN", "control"), control);
+    await chmod(join(build, "DEBIAN"), 0o755);
+    await mkdir(flat);
+    await must("dpkg-deb", [
+      "--build",
+      "--root-owner-group",
+      build,
+      join(flat, "demo_1.0_all.deb"),
+    ]);
+    await put(
+      join(flat, "Packages"),
+      await must("apt-ftparchive", ["packages", "."], { cwd: flat }),
+    );
+    await put(join(flat, "Release"), await must("apt-ftparchive", ["release", "."], { cwd: flat }));
+    const deb = await readFile(join(flat, "demo_1.0_all.deb"));
+    await net.must("publish", flat, "flat");
+    const fetched = async (base: string, tree: string): Promise<Buffer> => {
+      const into = await mkdtemp(join(work, "apt-"));
+      const flags = await aptBelow(into, `deb [trusted=yes] ${base}/${tree} ./`, {
+        "APT::Update::Error-Mode": "any",
+      });
+      const updated = await runTool("apt-get", [...flags, "update"]);
+      assert.equal(updated.code, 0, updated.stdout + updated.stderr);
+      const out = { cwd: join(into, "out") };
+      const got = await runTool("apt-get", [...flags, "download", "demo"], out);
+      assert.equal(got.code, 0, got.stdout + got.stderr);
+      return readFile(join(into, "out", "demo_1.0_all.deb"));
+    };
+    const reader = net.host("r0").http;
+    for (const base of [reader, light.url])
+      await until(async () => (await fetch(`${base}/flat/Release`)).ok, 20_000, `${base} has it`);
+    for (const base of [reader, light.url]) assert.deepEqual(await fetched(base, "flat"), deb);
+    await net.must("import", "apt", `${reader}/flat`, "flat-again", "--suite", "./");
+    await until(async () => (await fetch(`${reader}/flat-again/Release`)).ok, 20_000, "r0 has it");
+    assert.deepEqual(await fetched(reader, "flat-again"), deb);
   });
 });

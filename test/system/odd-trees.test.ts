@@ -39,6 +39,12 @@ describe("trees as they really are, and clients as they ask", () => {
     return height;
   }
 
+  /** Whether a path leads through a link, or is one. */
+  function isBehindLink(path: string, tree: OddTree): boolean {
+    const names = path.split("/");
+    return names.some((_, i) => tree.get(names.slice(0, i + 1).join("/"))?.kind === "link");
+  }
+
   test("two equal directories: got, verified, compared, audited, published over and read through light", async () => {
     const tree: OddTree = new Map([
       ["a/x", { kind: "file", bytes: "s\n", executable: false }],
@@ -99,6 +105,26 @@ describe("trees as they really are, and clients as they ask", () => {
     }
     assert.ok(past.length >= 5);
     await net.must("audit", net.host("r0").http, "--full");
+    // HTTP tells no links and no modes: what stands in the tree as a file arrives as it is, and a link as what it leads to.
+    const last = past.at(-1);
+    assert.ok(last !== undefined);
+    for (const [i, base] of [net.host("w1").http, net.host("r0").http, light.url].entries()) {
+      await net.must("import", "http", `${base}/odd/`, `odd-again-${i}`, "--no-strict");
+      await rm(at("again"), { recursive: true, force: true });
+      await net.must("get", `odd-again-${i}`, at("again"));
+      const again = await readTree(at("again"));
+      for (const [path, thing] of last.tree) {
+        if (thing.kind !== "file") continue;
+        const there = again.get(path);
+        assert.ok(there?.kind === "file", `${path} was imported from ${base}`);
+        assert.equal(there.bytes, thing.bytes, path);
+      }
+      for (const [path, there] of again)
+        assert.ok(
+          there.kind === "file" && (last.tree.has(path) || isBehindLink(path, last.tree)),
+          path,
+        );
+    }
   });
 
   test("a directory becomes a file and a file a directory: with --delete; without it is said why not", async () => {
