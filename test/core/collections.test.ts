@@ -8,7 +8,7 @@ const root = fileURLToPath(new URL("../../../", import.meta.url));
 
 /** Class fields and module constants that hold a collection from the beginning. */
 const collections = [
-  /^ {2}(?:readonly |static )*(#?\w+)(?:: [^=\n]*)? = (?:new (?:Map|Set|WeakMap|WeakSet|Overlay)\b|\[\])/gm,
+  /^ {2}(?:readonly |static )*(#?\w+)(?:: [^=\n]*)? = (?:new (?:Map|Set|WeakMap|WeakSet|Overlay)\b|\[\];)/gm,
   /^(?:export )?const (\w+)(?:: [^=\n]*)? = new (?:Map|Set|WeakMap|WeakSet)\b/gm,
 ];
 

@@ -118,7 +118,7 @@ export const policyStateShape: Shape<Policy> = (value, what) => {
         key: publicKey(key, `${name}.key`),
         name: text(limits.treeNameBytesMax)(label, `${name}.name`),
         trees: list(text(limits.grantBytesMax), limits.grantsMax)(trees, `${name}.trees`),
-        perHour: perHour === undefined ? undefined : natural()(perHour, `${name}.perHour`),
+        ...(perHour === undefined ? {} : { perHour: natural()(perHour, `${name}.perHour`) }),
       };
     }, limits.publishersMax)(publishers, `${what}.publishers`),
   };

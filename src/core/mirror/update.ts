@@ -141,7 +141,7 @@ const policyShape: Shape<PolicyRecord> = (value, what) => {
     publisher: publicKey(publisher, `${what}.publisher`),
     name: text(limits.treeNameBytesMax)(name, `${what}.name`),
     trees: list(text(limits.grantBytesMax), limits.grantsMax)(trees, `${what}.trees`),
-    perHour: perHour === undefined ? undefined : natural()(perHour, `${what}.perHour`),
+    ...(perHour === undefined ? {} : { perHour: natural()(perHour, `${what}.perHour`) }),
   };
 };
 
