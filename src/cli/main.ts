@@ -3,13 +3,15 @@ import { Command, CommanderError } from "commander";
 import pc from "picocolors";
 import { version } from "../app/config/index.ts";
 import { keepEvidence } from "./context.ts";
-import { exitCodeOf, exitCodes, note } from "./output.ts";
+import { exitCodeOf, exitCodes, note, printable } from "./output.ts";
 import { roomsFor } from "./verbs.ts";
 
 const program = new Command("smalti")
   .description("a mirror network that nobody has to trust")
   .version(version)
   .exitOverride()
+  // It repeats words of the command line, which may be names of others.
+  .configureOutput({ writeErr: (text) => process.stderr.write(printable(text)) })
   .enablePositionalOptions()
   .showHelpAfterError()
   .addHelpText(

@@ -2,6 +2,7 @@ import { stripVTControlCharacters } from "node:util";
 import { SingleBar } from "cli-progress";
 import Table from "cli-table3";
 import pc from "picocolors";
+import { unseen } from "../core/base/index.ts";
 
 export type Format = "table" | "json";
 
@@ -56,16 +57,18 @@ export function exitCodeOf(error: unknown): number {
 const escapeSign = String.fromCharCode(27);
 /** The colours that we use. Others may pass too, but for those that hide: text in the colour of its ground, or concealed. */
 const colour = `${escapeSign}\\[(?:[0-2]|22|3[1-6]|39|90)m`;
-/** Control characters, and characters that show nothing: marks of direction, of width none, separators. */
-const unseen = "\\p{Cc}|(?![\\u200c\\u200d])\\p{Cf}|\\u2028|\\u2029";
 const special = new RegExp(`${colour}|${unseen}`, "gu");
 const unseenOnly = new RegExp(`(?!\\n)(?:${unseen})`, "gu");
 
-/** Text that may come from others, safe for a terminal: nothing in it moves a cursor, retitles a window or hides. */
-export function printable(text: string): string {
-  return text.replace(special, (found) =>
-    found.startsWith(`${escapeSign}[`) || found === "\n" || found === "\t" ? found : "\ufffd",
-  );
+/**
+ * Text that may come from others, safe for a terminal: nothing in it moves a cursor, retitles a window or hides. Colours
+ * pass where there are any.
+ */
+export function printable(text: string, hasColours: boolean = pc.isColorSupported): string {
+  return text.replace(special, (found) => {
+    const isColour = hasColours && found.startsWith(`${escapeSign}[`);
+    return isColour || found === "\n" || found === "\t" ? found : "\ufffd";
+  });
 }
 
 /** JSON that a terminal shows as it is, and that stands for the same value: what is not seen is written as an escape. */

@@ -22,7 +22,7 @@ describe("what comes from others and is shown on a terminal", () => {
       "\r over",
     ];
     for (const text of hostile) {
-      const shown = printable(text);
+      const shown = printable(text, true);
       assert.ok(shown.includes("\ufffd"), JSON.stringify(text));
       for (const character of shown) assert.ok(!unseen.includes(character), JSON.stringify(shown));
     }
@@ -35,7 +35,11 @@ describe("what comes from others and is shown on a terminal", () => {
       "\u0645\u06cc\u200c\u062e",
       "\u{1f469}\u200d\u{1f52c}",
     ])
-      assert.equal(printable(text), text);
+      assert.equal(printable(text, true), text);
+  });
+
+  test("where there are no colours, nothing that looks like one passes", () => {
+    assert.equal(printable(`${esc}[32mok${esc}[39m`, false), "\ufffdok\ufffd");
   });
 
   test("property: JSON means what it meant, and shows nothing that is not seen", () => {

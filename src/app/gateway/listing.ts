@@ -1,5 +1,9 @@
+import { unseen } from "../../core/base/index.ts";
 import type { NamedEntry } from "../../core/mirror/index.ts";
 
+const unseenOnly = new RegExp(`(?![\\n\\t])(?:${unseen})`, "gu");
+
+/** Text that may come from others, as text of a page and nothing else; what is not seen is shown as U+FFFD. */
 export function escapeHtml(text: string): string {
   const names: Readonly<Record<string, string>> = {
     "&": "&amp;",
@@ -8,7 +12,7 @@ export function escapeHtml(text: string): string {
     '"': "&quot;",
     "'": "&#39;",
   };
-  return text.replace(/[&<>"']/g, (letter) => names[letter] ?? "");
+  return text.replace(unseenOnly, "\ufffd").replace(/[&<>"']/g, (letter) => names[letter] ?? "");
 }
 
 function sizeText(bytes: number): string {

@@ -71,7 +71,7 @@ export function configureServer(proxies: readonly string[] = []): FastifyInstanc
   boundPipelines(server);
   // What is served is public, and verified by whoever reads it: pages of other origins may too.
   server.addHook("onRequest", async (request, reply) => {
-    reply.header("access-control-allow-origin", "*");
+    reply.header("access-control-allow-origin", "*").header("x-content-type-options", "nosniff");
     const hosts = request.raw.rawHeaders.filter((name, i) => i % 2 === 0 && /^host$/i.test(name));
     if (hosts.length > 1) return refuse(reply, 400, "BAD_REQUEST", "more than one Host field");
     return undefined;

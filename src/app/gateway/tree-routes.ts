@@ -347,7 +347,6 @@ function headersOf(host: TreeHost, place: Place, file: File): Readonly<Record<st
     "repr-digest": `sha-256=:${toBase64(fromHex(file.digest))}:`,
     "accept-ranges": "bytes",
     "cache-control": cacheFor(place),
-    "x-content-type-options": "nosniff",
     ...(isActive(name) ? { "content-security-policy": apart } : {}),
     "content-type": typeOf(name),
     ...lastModified,

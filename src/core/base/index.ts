@@ -31,3 +31,4 @@ export { Overlay } from "./overlay.ts";
 export { Prng } from "./prng.ts";
 export { type Fault, fail, ok, type Result } from "./result.ts";
 export { allAtOnce, type Steps } from "./steps.ts";
+export { unseen } from "./unseen.ts";
