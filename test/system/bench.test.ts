@@ -22,6 +22,9 @@ test("every benchmark runs, and shows that the work was done", { timeout: 240_00
     "light",
     "trees",
     "start",
+    "large",
+    "followers",
+    "growth",
   ]);
   for (const [name, rows] of Object.entries(results)) {
     assert.ok(rows.length > 0, name);
@@ -33,6 +36,12 @@ test("every benchmark runs, and shows that the work was done", { timeout: 240_00
     }
   }
   const { broadcast = [], mirror = [], serve = [], start = [] } = results;
+  const { followers = [], growth = [] } = results;
+  assert.ok(
+    followers.every((row) => Number(row["answers"]) > 0),
+    "the followers were told",
+  );
+  assert.equal(growth.at(-1)?.["heights"], 10);
   for (const { messagesPerS } of broadcast) assert.ok(Number(messagesPerS) > 0);
   const movedMB = mirror.map((row) => Number(row["movedMB"]));
   assert.equal(movedMB[1], 0, "nothing changed, nothing moved");

@@ -185,6 +185,25 @@ export class ContentFetcher {
     return bytes;
   }
 
+  /**
+   * What an update names, before it is published and as far as somebody has it. The change list, if it is here; what is
+   * missing in the end is fetched once it is needed.
+   */
+  async ahead(
+    ref: ChangesRef,
+    { before, isWanted }: Required<Pick<Origin, "before" | "isWanted">>,
+  ): Promise<Uint8Array | undefined> {
+    const needOf = (): "if-there" => "if-there";
+    await this.#persist([[ref.digest, ref.bytes]], { needOf, isWanted });
+    if (!this.#blobs.has(ref.digest)) return undefined;
+    const bytes = await this.#blobs.read(ref.digest);
+    const changes = await inTurns(readingChanges(bytes));
+    if (!changes.ok) return bytes;
+    const bases = before === undefined ? noBases : basesOf(changes.value, before);
+    await this.#persist([...blobsOf(changes.value)], { bases, needOf, isWanted });
+    return bytes;
+  }
+
   #noteComplete(digest: Digest): void {
     this.#complete.add(digest);
     if (this.#complete.size > completeKept)

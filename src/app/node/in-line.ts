@@ -1,3 +1,6 @@
+/** Of a publisher's updates, those are brought at once whose change lists have so many bytes together. */
+export const broughtBytesMax = 64 * 1024 * 1024;
+
 interface Line {
   size: number;
   readonly waiting: { readonly size: number; readonly go: () => void }[];

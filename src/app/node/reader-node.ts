@@ -1,22 +1,32 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { CommitRange } from "../../core/acceptance/index.ts";
 import { commitRangeShape } from "../../core/acceptance/index.ts";
-import { type Fault, fromBase64, limits, Prng, type Result } from "../../core/base/index.ts";
+import {
+  type Fault,
+  fromBase64,
+  limits,
+  Prng,
+  type PublicKey,
+  type Result,
+} from "../../core/base/index.ts";
 import { fields, optional, read, type Shape, text } from "../../core/codec/index.ts";
 import type { Verifier } from "../../core/crypto/index.ts";
 import { readGroup } from "../../core/evidence/index.ts";
 import type { FollowerHost, HostEffect } from "../../core/host/index.ts";
-import type { MirrorState } from "../../core/mirror/index.ts";
+import type { MirrorEvent, MirrorState } from "../../core/mirror/index.ts";
 import type { Opinion } from "../../core/opinion/index.ts";
 import { StorageError } from "../../io/ports/index.ts";
 import { askBytes, askJson, ServerError } from "../client/index.ts";
 import type { OpinionRow } from "../gateway/index.ts";
 import { persist, writeState } from "../host/index.ts";
+import { broughtBytesMax, InLine } from "./in-line.ts";
 import type { NodeCore, NodeRole } from "./node-core.ts";
 import { olderHead } from "./older-head.ts";
 import { readBack } from "./read-back.ts";
 import { SplitReachedError } from "./split-reached.ts";
 
+/** What was accepted no longer ago than this, by the order's clock, is fetched ahead; milliseconds. */
+const newsMs = 60_000;
 const waitS = 20;
 const retryMs = 500;
 /** How long a source that lied is left alone. */
@@ -58,6 +68,7 @@ export class ReaderNode implements NodeRole {
   /** Sources that say that nothing was ordered yet. */
   readonly #saidNothing = new Set<string>();
   #problem: string | undefined;
+  readonly #inLine = new InLine<PublicKey>(broughtBytesMax);
 
   constructor(options: {
     readonly core: NodeCore;
@@ -103,12 +114,24 @@ export class ReaderNode implements NodeRole {
     void this.#enqueue(() => this.#perform(this.#host.onChangesHere()));
   }
 
-  onAccepted(): void {
-    // A reader says nothing in the order; content is fetched when it is published.
+  /** A reader says nothing in the order; but what will be published soon it fetches while writers do. */
+  onAccepted({ update: { id, record } }: Extract<MirrorEvent, { type: "accepted" }>): void {
+    const core = this.#core;
+    // What was accepted long ago is published long ago, and perhaps not kept.
+    if (Date.now() > this.state.tsMs + newsMs) return;
+    const isWanted = (): boolean => this.state.pending.has(id);
+    void this.#inLine.run(record.publisher, record.changes.bytes + 1, () =>
+      core.untilDone("fetch ahead", async () => {
+        const before = core.before(this.state.trees);
+        const changes =
+          isWanted() && (await core.content.ahead(record.changes, { before, isWanted }));
+        if (changes && isWanted()) core.rememberChanges(id, record.changes.digest, changes);
+      }),
+    );
   }
 
   onFinished(): void {
-    // Nothing was said about it.
+    // Nothing was said about it, and what is fetched ahead sees it.
   }
 
   onComplete(): void {

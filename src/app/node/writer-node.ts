@@ -33,15 +33,12 @@ import { HostLoop, type LaterEffect, type LoopClock } from "../host/index.ts";
 import { Answers, type Question } from "./answers.ts";
 import { Bans } from "./bans.ts";
 import type { Challenger } from "./challenger.ts";
-import { InLine } from "./in-line.ts";
+import { broughtBytesMax, InLine } from "./in-line.ts";
 import type { NodeCore, NodeRole } from "./node-core.ts";
 import type { DeskWriter } from "./publish-desk.ts";
 import { readBack } from "./read-back.ts";
 import type { Bend } from "./unsafe-writer.ts";
 import type { Witness } from "./witness.ts";
-
-/** Of a publisher's updates, those are brought at once whose change lists have so many bytes together. */
-const broughtBytesMax = 64 * 1024 * 1024;
 
 const systemClock: LoopClock = {
   nowMs: () => Date.now(),
