@@ -33,7 +33,7 @@ export interface Outcome {
 }
 
 /** Mean milliseconds between two updates of a hostile publisher. */
-const malloryEveryMs = 700;
+const malloryEveryMs = 1500;
 /** Messages and updates that must be accepted after the storm. */
 const leastAfterHeal = { messages: 5, updates: 1 };
 /** A writer too few, for so long; what was on its way has arrived after the first part. */
