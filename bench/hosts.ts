@@ -103,8 +103,9 @@ export async function benchLarge(files: number): Promise<readonly LargeRow[]> {
     for (const [height, version] of ["first", "second"].entries()) {
       await fill(source, files, version);
       // A file that was written just now is read twice by whoever is careful.
-      await sleep(2500);
-      rows.push(await largeRow(net, source, height + 1, `${files} files, ${version}`));
+      await sleep(files < 1000 ? 0 : 2500);
+      const task = `${files} files, ${version}`;
+      rows.push(await largeRow(net, { source, height: height + 1, task, isSmall: files < 1000 }));
     }
     return rows;
   } finally {
@@ -112,7 +113,20 @@ export async function benchLarge(files: number): Promise<readonly LargeRow[]> {
   }
 }
 
-async function largeRow(net: Net, source: string, height: number, task: string): Promise<LargeRow> {
+async function largeRow(
+  net: Net,
+  {
+    source,
+    height,
+    task,
+    isSmall,
+  }: {
+    readonly source: string;
+    readonly height: number;
+    readonly task: string;
+    readonly isSmall: boolean;
+  },
+): Promise<LargeRow> {
   const hosts = [...net.hosts.values()];
   const probes = hosts.map((host) => new Probe(host));
   const at = performance.now();
@@ -125,7 +139,7 @@ async function largeRow(net: Net, source: string, height: number, task: string):
   await until(isThere, 300_000, "all hosts have it");
   const everywhereS = (performance.now() - at) / 1000;
   // What is written late counts too.
-  await sleep(3000);
+  await sleep(isSmall ? 300 : 3000);
   await Promise.all(probes.map((probe) => probe.stop()));
   const states = await Promise.all(hosts.map((host) => host.status()));
   const digests = states.map(({ stateDigest }) => stateDigest).join();

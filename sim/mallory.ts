@@ -9,12 +9,9 @@ import {
   signUpdate,
 } from "../src/core/mirror/index.ts";
 import type { SimWriter } from "./host.ts";
+import { malloryRights } from "./plan.ts";
 import type { Named } from "./realm.ts";
 import type { World } from "./world.ts";
-
-export const malloryTree = "gamma";
-/** Updates that are taken of it in an hour: it asks for more. */
-export const malloryPerHour = 25;
 
 type Finished = Extract<MirrorEvent, { type: "finished" }>;
 type Outcome = Finished["outcome"];
@@ -129,7 +126,7 @@ export class Mallory {
   #sign(trick: Trick): { readonly update: SignedUpdate; readonly bytes: Uint8Array } {
     const { signatures, network, plan } = this.#world;
     const signer: Signer = signatures.signer(trick.signer ?? "mallory");
-    const tree = trick.tree ?? malloryTree;
+    const tree = trick.tree ?? malloryRights.tree;
     const bytes = encodeChanges({ tree, baseHeight: 0, changes: trick.changes(this.#count) });
     const record = {
       group: network.group,

@@ -61,6 +61,9 @@ export const adversaryNames = [
 export const besideNames = ["reticent", "numerologist", "filler", "flooder", "boaster"] as const;
 export type AdversaryName = (typeof adversaryNames)[number];
 
+/** What the hostile publisher may write, and updates that are taken of it in an hour: it asks for more. */
+export const malloryRights = { tree: "gamma", perHour: 8 };
+
 /** Everything that a seed decides before the first event. */
 export interface Plan {
   readonly seed: number;

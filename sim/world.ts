@@ -13,9 +13,8 @@ import { Check } from "./check.ts";
 import { type Signatures, signaturesOf } from "./crypto.ts";
 import { SimWriter } from "./host.ts";
 import { lies } from "./lies.ts";
-import { malloryPerHour, malloryTree } from "./mallory.ts";
 import { SimNetwork } from "./network.ts";
-import type { Plan } from "./plan.ts";
+import { malloryRights, type Plan } from "./plan.ts";
 import { SimReader } from "./reader.ts";
 import type { Named, NamedWriter, Note, Realm } from "./realm.ts";
 import { Scheduler } from "./scheduler.ts";
@@ -106,7 +105,7 @@ export class World implements Realm {
 
   get #mallory(): Network["genesis"]["publishers"][number] {
     const { publicKey: key } = this.signatures.signer("mallory");
-    return { key, name: "mallory", trees: [malloryTree], perHour: malloryPerHour };
+    return { key, name: "mallory", trees: [malloryRights.tree], perHour: malloryRights.perHour };
   }
 
   signersOf(author: Author): { readonly block: Signer; readonly cosign: Signer } {
