@@ -23,7 +23,7 @@ interface Trick {
   readonly changes: (count: number) => readonly Change[];
   /** Its record says that the list has so many bytes more. */
   readonly more?: number;
-  /** Nobody has the list, or what it names. */
+  /** What of it the writer that takes it has, all by default. */
   readonly isKept?: "all" | "list" | "nothing";
   /** The same nonce as the one before: the same update once more. */
   readonly isAgain?: boolean;
