@@ -154,10 +154,22 @@ describe("whoever names things cannot speak to a terminal or to a page", () => {
     ];
   }
 
+  /** Asked as it is; as JSON what tells most of others; and of a hostile server what asks servers at all. */
+  function variantsOf(args: readonly string[]): readonly (readonly string[])[] {
+    const isTelling = ["ls", "log", "publisher", "status", "opinion", "audit"].includes(
+      args[0] ?? "",
+    );
+    return [
+      [],
+      ...(isTelling ? [["-o", "json"]] : []),
+      ...(args.includes("--home") ? [] : [["--from", hostile.url]]),
+    ];
+  }
+
   test("every verb, asking honest hosts and one that answers with names of its own", async () => {
     const shown = new Map<string, string>();
     for (const args of calls())
-      for (const more of [[], ["-o", "json"], ["--from", hostile.url]]) {
+      for (const more of variantsOf(args)) {
         if (
           args[0] !== "ls" &&
           args[0] !== "log" &&
