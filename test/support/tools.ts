@@ -31,11 +31,16 @@ export function needTools(...tools: readonly string[]): void {
   if (missing.length === 0) return;
   const wanted = missing.flatMap((tool) => packages[tool] ?? [tool]);
   const environment = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
+  // Tests of several files run at once: one after the other they install.
   for (const args of [
     ["update", "-qq"],
     ["install", "-y", "-qq", "--no-install-recommends", ...wanted],
   ])
-    spawnSync("apt-get", args, { stdio: "inherit", env: environment, timeout: 300_000 });
+    spawnSync("flock", ["/var/lib/dpkg", "apt-get", ...args], {
+      stdio: "inherit",
+      env: environment,
+      timeout: 600_000,
+    });
   const absent = missing.filter((tool) => !has(tool));
   if (absent.length > 0)
     throw new Error(`this test needs ${absent.join(", ")}: apt-get install ${wanted.join(" ")}`);
