@@ -1137,7 +1137,7 @@ export const mutants = [
   },
   {
     file: "core/mirror/execute.js",
-    find: "        this.#requireLists();\n",
+    find: "        yield* this.#requireLists();\n",
     put: "",
     says: "a list is missed when its turn comes",
   },
@@ -1209,7 +1209,7 @@ export const mutants = [
   },
   {
     file: "app/gateway/few-at-once.js",
-    find: "if (this.#waiting.length >= waitingMax)",
+    find: "if (this.#waiting.length >= this.#waitingMax)",
     put: "if (false)",
     says: "nobody is told to come again",
   },
@@ -1248,5 +1248,17 @@ export const mutants = [
     find: "Math.max(0, dag.decidedRound - limits.gcRounds)",
     put: "dag.decidedRound",
     says: "who stands still asks for what is not decided only",
+  },
+  {
+    file: "core/mirror/execute.js",
+    find: "if (count === 1)",
+    put: "if (false)",
+    says: "counts of publishers that are gone stay in the state",
+  },
+  {
+    file: "app/gateway/outflow.js",
+    find: "new FewAtOnce(readsAtOnce, Number.POSITIVE_INFINITY)",
+    put: "new FewAtOnce(readsAtOnce, 1)",
+    says: "an answer that has begun is refused in its middle",
   },
 ];

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { limits } from "../../src/core/base/index.ts";
+import { limits, type PublicKey } from "../../src/core/base/index.ts";
+import { sha256 } from "../../src/core/crypto/index.ts";
 import {
   decodeState,
   encodeState,
@@ -63,6 +64,33 @@ describe("updates of a publisher in an hour", () => {
     replica.state = read.value;
     replica.run([of()]);
     assert.equal(open(replica), 3);
+  });
+
+  test("publishers that were let in and out one after the other leave a state that can be read", () => {
+    const replica = limited();
+    replica.run([update(replica, bob, [put("a", "1")]).message]);
+    const gone = Array.from({ length: limits.publishersMax }, (_, i) =>
+      sha256(Buffer.from(`${i}`)),
+    );
+    const updates = new Map(replica.state.taken.updates);
+    for (const key of gone.slice(1)) updates.set(key as unknown as PublicKey, 1);
+    replica.state = { ...replica.state, taken: { hour: 10, updates } };
+    assert.equal(updates.size, limits.publishersMax);
+    replica.run([update(replica, alice, [put("a", "1")]).message]);
+    assert.deepEqual([...replica.state.taken.updates.keys()], [bob.publicKey, alice.publicKey]);
+    assert.ok(decodeState(encodeState(replica.state)).ok);
+  });
+
+  test("what has no room does not count", () => {
+    const replica = new Replica(admin, [alice]);
+    const all = limits.pendingPerPublisherMax + 5;
+    const messages = Array.from(
+      { length: all },
+      () => update(replica, alice, [put("a", "1")]).message,
+    );
+    replica.run(messages);
+    assert.equal(replica.outcomes().filter((outcome) => outcome === "busy").length, 5);
+    assert.deepEqual([...replica.state.taken.updates.values()], [limits.pendingPerPublisherMax]);
   });
 
   test("a state from before there were quotas is read, and nobody has had anything", () => {

@@ -100,6 +100,12 @@ test("few at once: what waits is bounded, and told to come again", async () => {
     few.run(async () => "never"),
     (error) => error instanceof BusyError && error.statusCode === 503,
   );
+  // Those who have a place elsewhere already are not sent away.
+  const counted = new FewAtOnce(1, Number.POSITIVE_INFINITY);
+  const held = counted.run(() => new Promise<void>((resolve) => setTimeout(resolve, 20)));
+  const many = Array.from({ length: 3000 }, () => counted.run(async () => "done"));
+  await held;
+  assert.equal((await Promise.all(many)).length, 3000);
   open();
   await first;
   assert.equal((await Promise.all(others)).length, 1024);

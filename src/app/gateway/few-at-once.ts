@@ -1,5 +1,5 @@
 /** Requests that wait for their turn at most, at one place; further ones are told to come again. */
-const waitingMax = 1024;
+const waitingDefault = 1024;
 
 /** Answered with 503: too many wait for the same work. */
 export class BusyError extends Error {
@@ -13,11 +13,14 @@ export class BusyError extends Error {
 /** Work of which only so much goes on at once; what comes meanwhile waits for its turn. */
 export class FewAtOnce {
   readonly #most: number;
+  readonly #waitingMax: number;
   readonly #waiting: (() => void)[] = [];
   #running = 0;
 
-  constructor(most: number) {
+  /** `waitingMax`: infinite where those who wait are counted elsewhere. */
+  constructor(most: number, waitingMax: number = waitingDefault) {
     this.#most = most;
+    this.#waitingMax = waitingMax;
   }
 
   /** Throws {@link BusyError} where too many wait already. */
@@ -35,7 +38,7 @@ export class FewAtOnce {
   }
 
   #turn(): Promise<void> {
-    if (this.#waiting.length >= waitingMax) throw new BusyError();
+    if (this.#waiting.length >= this.#waitingMax) throw new BusyError();
     return new Promise((go) => {
       this.#waiting.push(go);
     });

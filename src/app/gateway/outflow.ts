@@ -35,7 +35,8 @@ export class Outflow {
   readonly #most: number;
   readonly #now: () => number;
   #count = 0;
-  readonly #reads = new FewAtOnce(readsAtOnce);
+  /** Who waits has a place already: an answer that has begun is not refused. */
+  readonly #reads = new FewAtOnce(readsAtOnce, Number.POSITIVE_INFINITY);
 
   constructor(most: number = limits.httpFlowsMax, now: () => number = () => performance.now()) {
     this.#most = most;

@@ -26,10 +26,11 @@ export function boundPipelines(server: FastifyInstance): void {
   });
 }
 
-/** Who waited longest takes over the place. */
+/** Who waited longest takes over the place; where the client has left, nobody does. */
 function ended(pipeline: Pipeline, socket: Socket): void {
+  if (socket.destroyed) pipeline.waiting.length = 0;
   const next = pipeline.waiting.shift();
   if (next !== undefined) return next();
-  pipeline.begun--;
-  socket.resume();
+  // Whoever else paused it has a reason of his own.
+  if (pipeline.begun-- === limits.httpPipelinedMax) socket.resume();
 }

@@ -164,9 +164,9 @@ export class HostStore {
       if (isBefore(position, from)) from = position;
       return position;
     });
-    const isNeededLonger = (last = this.#unexecuted.at(-1)): boolean =>
+    const isCovered = (last = this.#unexecuted.at(-1)): boolean =>
       last !== undefined && !isBefore(last.from, from);
-    while (isNeededLonger()) this.#unexecuted.pop();
+    while (isCovered()) this.#unexecuted.pop();
     this.#unexecuted.push({ index: commit.index, from });
     this.#commitEntries.push(commitEntry(commit.index, { record, blocks: positions }));
   }

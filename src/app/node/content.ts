@@ -222,8 +222,8 @@ export class ContentFetcher {
   }
 
   /** One blob that a client asked for and that is not here. */
-  async one(digest: Digest, size: number): Promise<void> {
-    await this.#persist([[digest, size]], {});
+  async one(digest: Digest, size: number, isWanted: () => boolean): Promise<void> {
+    await this.#persist([[digest, size]], { isWanted });
   }
 
   /** Until all of `wanted` is here: from the hinted source first, then from the others in random order. */

@@ -47,6 +47,8 @@ import { Signal } from "./signal.ts";
 const learnAgainMs = 10_000;
 /** Blobs that the disk lost and that are fetched again at once, at most. */
 const fetchingLostMax = 64;
+/** What nobody has gives up its place after so long, milliseconds. */
+const fetchingLostMs = 30_000;
 
 /** What the two kinds of hosts do differently. */
 export interface NodeRole {
@@ -351,9 +353,11 @@ export class NodeCore {
     this.#fetchingLost.add(digest);
     this.log.warn({ digest }, "a blob is missing or damaged; fetching it again");
     this.metrics.dropped.inc({ code: "BLOB_LOST" });
-    void this.untilDone("fetch a lost blob", () => this.content.one(digest, size)).finally(() =>
-      this.#fetchingLost.delete(digest),
-    );
+    const untilMs = Date.now() + fetchingLostMs;
+    const isWanted = (): boolean => Date.now() < untilMs;
+    void this.untilDone("fetch a lost blob", () =>
+      this.content.one(digest, size, isWanted),
+    ).finally(() => this.#fetchingLost.delete(digest));
   }
 
   // ── broadcast ──

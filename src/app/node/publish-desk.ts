@@ -12,6 +12,7 @@ import { groupsOf } from "../../core/evidence/index.ts";
 import type { Network } from "../../core/membership/index.ts";
 import {
   blobsOf,
+  hourMs,
   hourOf,
   type MirrorState,
   mayWrite,
@@ -124,7 +125,7 @@ export class Desk implements PublishDesk {
     if (hasHadHisHour(state, record.publisher, quota))
       return fail(
         "OVER_QUOTA",
-        `${quota} updates of this publisher were taken this hour (UTC); the next one begins soon. An administrator sets the number: smalti publisher grant --per-hour`,
+        `${quota} updates of this publisher were taken since ${new Date(state.taken.hour * hourMs).toISOString()}, as many as it has an hour; try again after the hour, or let an administrator raise it: smalti publisher grant --per-hour`,
       );
     if ((record.source?.observers ?? 0) > this.#network.writers.length)
       return fail("BAD_REQUEST", "it asks for more observers than there are writers");

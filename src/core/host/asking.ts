@@ -79,6 +79,6 @@ function inventoryFrom(dag: DagAcceptance, writers: number): number {
   const deepest = Math.max(0, dag.decidedRound - limits.gcRounds);
   if (dag.round - deepest <= rounds) return deepest;
   // An answer does not hold all of it: as far down as it still reaches up to what is missing.
-  const lowest = Math.min(...dag.missing().map(({ round }) => round));
+  const lowest = dag.missing().reduce((least, { round }) => Math.min(least, round), Infinity);
   return lowest > dag.decidedRound ? dag.decidedRound : Math.max(0, lowest - rounds);
 }

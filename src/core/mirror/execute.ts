@@ -27,7 +27,7 @@ import { encodeLeaf, type LogLeaf, type OutcomeCode, stateBodyOf, stateDigest } 
 import { isTreeName } from "./path.ts";
 import { recordingHistory } from "./path-history.ts";
 import { completedBy, roomFor } from "./pending.ts";
-import { changePolicy, mayWrite, policyDigest, quotaOf } from "./policy.ts";
+import { changePolicy, makeRoomFor, mayWrite, policyDigest, quotaOf } from "./policy.ts";
 import { PublishingRoom } from "./publishing-room.ts";
 import {
   type DueRecord,
@@ -147,7 +147,7 @@ class Execution {
     this.#state = { ...this.#state, messages: before + applications };
     // First, since the network may have been quiet for long: what is too old is not completed any more.
     this.#expire();
-    this.#requireLists();
+    yield* this.#requireLists();
     for (const message of messages) {
       yield messageWork;
       yield* this.#onMessage(message);
@@ -254,9 +254,9 @@ class Execution {
     const update = read.value;
     if (this.#isKnown(update.id)) return this.#ignore("DUPLICATE_UPDATE", author);
     if (!this.#isPermitted(update)) return this.#finish(update, "not-permitted");
-    if (!this.#take(update.record.publisher)) return this.#finish(update, "over-quota");
     const room = roomFor(update.record.publisher, this.#pending);
     if (!room.isThere) return this.#finish(update, "busy");
+    if (!this.#take(update.record.publisher)) return this.#finish(update, "over-quota");
     if (room.leaves !== undefined) this.#finish(this.#pendingUpdate(room.leaves), "busy");
     const { tsMs } = this.#state;
     this.#pending.set(update.id, {
@@ -276,6 +276,7 @@ class Execution {
     this.#taken ??= new Map(taken.hour === hour ? taken.updates : []);
     const count = (this.#taken.get(publisher) ?? 0) + 1;
     if (count > quotaOf(policy, publisher)) return false;
+    if (count === 1) makeRoomFor(this.#taken, policy);
     this.#taken.set(publisher, count);
     this.#state = { ...this.#state, taken: { hour, updates: this.#taken } };
     return true;
@@ -286,9 +287,10 @@ class Execution {
   }
 
   /** Were a list missed only when its turn comes, all before it would be done again for each. */
-  #requireLists(): void {
+  *#requireLists(): Steps<void> {
     for (const [pending, holders] of completedBy(this.#batch, this.#pending)) {
       if (holders.size < this.#config.heldQuorum) continue;
+      yield messageWork;
       const update = this.#pendingUpdate(pending);
       const { publisher, changes } = update.record;
       if (!this.#isPublishedBy(update, holders)) continue;

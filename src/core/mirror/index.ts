@@ -79,6 +79,7 @@ export {
   decodeState,
   encodeState,
   genesisState,
+  hourMs,
   hourOf,
   type MirrorState,
   type PendingUpdate,

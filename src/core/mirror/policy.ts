@@ -45,6 +45,16 @@ export function quotaOf(policy: Policy, key: PublicKey): number {
   return policy.publishers.find((known) => known.key === key)?.perHour ?? limits.updatesPerHour;
 }
 
+/**
+ * Room for one more in what is counted by publisher: who may write nothing any more goes. Administrators may have let more
+ * publishers in, one after the other, than there can be at once; what is counted is written and must be read again.
+ */
+export function makeRoomFor(counted: Map<PublicKey, number>, { publishers }: Policy): void {
+  if (counted.size < limits.publishersMax) return;
+  const known = new Set(publishers.map(({ key }) => key));
+  for (const key of counted.keys()) if (!known.has(key)) counted.delete(key);
+}
+
 const importOnly = "import:";
 
 export function isTreePattern(pattern: string): boolean {
@@ -103,7 +113,7 @@ export function policyValue(policy: Policy): Value {
 }
 
 /** What is not said has no field: so the bytes of what was said before quotas were stay as they are. */
-export function publisherValue({ key, name, trees, perHour }: Publisher): Value {
+function publisherValue({ key, name, trees, perHour }: Publisher): Value {
   return [fromHex(key), name, trees, ...(perHour === undefined ? [] : [perHour])];
 }
 

@@ -64,7 +64,8 @@ export interface MirrorState {
   readonly taken: { readonly hour: number; readonly updates: ReadonlyMap<PublicKey, number> };
 }
 
-const hourMs = 3_600_000;
+/** The time in which updates are counted, milliseconds. */
+export const hourMs = 3_600_000;
 
 export function hourOf(tsMs: number): number {
   return Math.floor(tsMs / hourMs);

@@ -13,6 +13,16 @@ export async function writeInThread(directory: string, entries: Iterable<Entry>)
     workerData: directory,
     execArgv: [],
   });
+  try {
+    await handAll(thread, entries);
+  } finally {
+    // Where handing failed it would wait for ever; where it has ended this is nothing.
+    await thread.terminate();
+  }
+}
+
+/** Hands a batch over, piece by piece, and waits for the end of the thread. */
+async function handAll(thread: Worker, entries: Iterable<Entry>): Promise<void> {
   const ended = endOf(thread);
   // Whoever hands over sees it only after the last piece.
   ended.catch(() => undefined);
