@@ -70,3 +70,10 @@ test("few at once, in the order in which they came; one that fails gives its pla
   assert.deepEqual(log, [..."abcdef"]);
   assert.equal(all.filter(({ status }) => status === "rejected").length, 1);
 });
+
+test("however many answers read at once, none that has begun is refused", async () => {
+  const flow = new Outflow();
+  const read = async (): Promise<string> => "piece";
+  const pieces = await Promise.all(Array.from({ length: 1500 }, () => flow.reading(read)));
+  assert.equal(pieces.length, 1500);
+});
