@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
 import { note, sayJson, sayTable } from "../src/cli/output.ts";
 import { benchBroadcast, benchSoak } from "./broadcast.ts";
+import { benchFailing } from "./failing.ts";
 import { benchFollowers, benchGrowth, benchLarge } from "./hosts.ts";
 import { benchLight } from "./light.ts";
 import { benchMirror } from "./mirror.ts";
@@ -40,6 +41,7 @@ const benches: Readonly<Record<string, () => Promise<readonly object[]>>> = {
   start: () => benchStart(isSmall ? 5000 : 1_000_000),
   large: () => benchLarge(isSmall ? 500 : 100_000),
   followers: () => benchFollowers(isSmall ? [3] : [0, 100, 300], isSmall ? 2 : 20),
+  failing: () => benchFailing(isSmall ? 1 : 9),
   growth: () => benchGrowth(isSmall ? 10 : Number(values.heights), isSmall ? 2 : 24),
   soak: () => benchSoak(Number(values.minutes)),
 };
@@ -52,6 +54,7 @@ const usual = [
   "start",
   "large",
   "followers",
+  "failing",
   "growth",
 ];
 

@@ -24,6 +24,7 @@ test("every benchmark runs, and shows that the work was done", { timeout: 240_00
     "start",
     "large",
     "followers",
+    "failing",
     "growth",
   ]);
   for (const [name, rows] of Object.entries(results)) {
