@@ -926,8 +926,8 @@ export const mutants = [
   },
   {
     file: `${dag}/machine.js`,
-    find: "this.#proposer?.isCorrupt(ref.author) !== true",
-    put: "true",
+    find: "this.#proposer?.isCorrupt(ref.author) === true",
+    put: "false",
     says: "payload of a convicted writer keeps rounds going",
   },
   {
@@ -1260,5 +1260,29 @@ export const mutants = [
     find: "new FewAtOnce(readsAtOnce, Number.POSITIVE_INFINITY)",
     put: "new FewAtOnce(readsAtOnce, 1)",
     says: "an answer that has begun is refused in its middle",
+  },
+  {
+    file: "core/acceptance/dag/waiting-room.js",
+    find: "if (!lacks(block.upon))",
+    put: "if (false)",
+    says: "what stood on a refused block is refused for good, though that came",
+  },
+  {
+    file: `${dag}/machine.js`,
+    find: "this.#proposer?.judge(input.corrupt) ?? new Set()",
+    put: "(this.#proposer?.judge(input.corrupt), new Set())",
+    says: "what a writer wanted ordered before its pardon is never a reason for a round",
+  },
+  {
+    file: "app/node/content.js",
+    find: "await askSums(source, digest, asked)",
+    put: "await askSums(source, digest, asked).catch(() => undefined)",
+    says: "a source that did not have a blob a moment ago is asked for all of it",
+  },
+  {
+    file: "app/node/content.js",
+    find: "if (this.#blobs.has(digest) || this.#coming.has(digest))",
+    put: "if (false)",
+    says: "a large blob that comes already is fetched again",
   },
 ];

@@ -14,6 +14,7 @@ import {
   forge,
   freshRecovery,
   fullRounds,
+  genesisParents,
   machineOf,
   ownFirst,
   pushed,
@@ -53,6 +54,64 @@ test("what stands on a refused twin is not asked for again and again", () => {
     }
   }
   assert.equal(asked, 1, "the one below all of them, once");
+});
+
+test("what stands on a refused twin is taken once another writer builds upon it", () => {
+  const world = cheaterWorld(30);
+  const machine = machineOf(world.config, 0, { ...freshRecovery, maySign: false });
+  for (const block of world.honest.flat()) machine.step(fetched(block, 1), 1);
+  const [shown, hidden] = [twinChain(world, 1, 1), twinChain(world, 30, 2)];
+  for (const block of [...shown, ...hidden]) machine.step(pushed(block), 2);
+  assert.equal(machine.sizes.waiting, 0, "all of it is refused");
+  const known = new Map(hidden.map((block) => [refKey(block.ref), block]));
+  /** Whatever is asked for comes. */
+  const take = (block: VerifiedBlock): void => {
+    let asked = machine.step(pushed(block), 3);
+    for (let i = 0; i < 100 && asked.some(({ type }) => type === "missing"); i++)
+      asked = asked.flatMap((effect) =>
+        effect.type === "missing"
+          ? effect.refs.flatMap((ref) =>
+              machine.step(fetched(known.get(refKey(ref)) as VerifiedBlock, 1), 3),
+            )
+          : [],
+      );
+  };
+  const top = world.honest.at(-1)?.map(({ ref }) => ref) ?? [];
+  const [below, last] = hidden.slice(-2).map(({ ref }) => ref);
+  assert.ok(below !== undefined && last !== undefined);
+  take(forge(world.config, { author: 1, round: 31, parents: ownFirst([...top, below], 1) }));
+  assert.ok(machine.block(below) !== undefined, "it is needed for the order");
+  // The block between was refused; what it rests on is here now.
+  const next = forge(world.config, { author: 3, round: 31, parents: ownFirst([...top, last], 3) });
+  take(next);
+  assert.ok(machine.block(next.ref) !== undefined, "its author is heard again");
+});
+
+test("only the host says who cheats: a pardoned writer's twin is no reason to leave it out again", () => {
+  const world = cheaterWorld(2);
+  const machine = machineOf(world.config, 0, { ...freshRecovery, maySign: false });
+  const standing = (...corrupt: number[]): readonly DagEffect[] =>
+    machine.step({ type: "standing", corrupt: authorsOf(corrupt), shunned: [] }, 1);
+  for (const block of world.honest.flat()) machine.step(fetched(block, 1), 1);
+  const said = (author: number, texts: string[]): VerifiedBlock =>
+    forge(world.config, { author, round: 1, parents: genesisParents(world.config, author), texts });
+  standing(3);
+  machine.step(pushed(said(3, ["before its pardon"])), 2);
+  assert.equal(machine.wantsRound, false);
+  standing();
+  assert.equal(machine.wantsRound, true, "what it wanted ordered is worth a round now");
+
+  const other = machineOf(world.config, 0, { ...freshRecovery, maySign: false });
+  for (const block of world.honest.flat()) other.step(fetched(block, 1), 1);
+  const [first] = twinChain(world, 1, 1);
+  assert.ok(first !== undefined);
+  other.step(pushed(first), 2);
+  const found = other.step(pushed(said(3, ["twin"])), 2);
+  assert.ok(found.some(({ type }) => type === "equivocation"));
+  const honest = world.honest[0]?.map(({ ref }) => ref) ?? [];
+  const parents = ownFirst([...honest, first.ref], 3);
+  other.step(pushed(forge(world.config, { author: 3, round: 2, parents, texts: ["after"] })), 3);
+  assert.equal(other.wantsRound, true);
 });
 
 test("a writer that nobody listens to signs nothing", () => {

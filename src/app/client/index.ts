@@ -20,6 +20,7 @@ export {
   type MarkStore,
   StaleError,
 } from "./high-water.ts";
+export { transferMs } from "./large-blob.ts";
 export { LocalTreeError } from "./local-error.ts";
 export { rootOfLeaves } from "./local-root.ts";
 export { type LocalLeaf, scanDirectory, scanFile } from "./local-tree.ts";
@@ -56,6 +57,7 @@ export {
   readBulk,
   ServerError,
   stallMs,
+  stopWith,
 } from "./transfer.ts";
 export {
   type Trust,

@@ -5,6 +5,11 @@ import { ask, ServerError, stallMs } from "./transfer.ts";
 /** A server slower than this (64 kB/s) is left for another one. */
 export const leastBytesPerMs = 64;
 
+/** How long a server may take to send so many bytes, milliseconds. */
+export function transferMs(bytes: number): number {
+  return Math.ceil(stallMs + bytes / leastBytesPerMs);
+}
+
 /** Where a large blob goes; `hash` covers what is there already. */
 export interface BlobSink {
   offset(): Promise<number>;
@@ -24,7 +29,7 @@ export async function fill(
   const headers: Record<string, string> = at > 0 ? { range: `bytes=${at}-` } : {};
   const { body, statusCode } = await ask(`${server}/.smalti/blob/sha256/${blob.digest}`, {
     headers,
-    signal: AbortSignal.timeout(Math.ceil(stallMs + (blob.size - at) / leastBytesPerMs)),
+    signal: AbortSignal.timeout(transferMs(blob.size - at)),
   });
   if (at > 0 && statusCode !== 206) {
     body.destroy();

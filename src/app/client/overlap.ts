@@ -1,6 +1,6 @@
 import { crc32 } from "node:zlib";
 import { type Digest, fromBase64 } from "../../core/base/index.ts";
-import { askJson, ServerError } from "./transfer.ts";
+import { type Ask, askJson } from "./transfer.ts";
 
 /**
  * Checksums (CRC-32) of the chunks of a blob that a server holds, as it says: a hint where to look for equal bytes,
@@ -24,17 +24,17 @@ export type ReadLocal = (start: number, end: number) => Promise<Uint8Array>;
 
 const chunkBounds = { least: 4096, most: 16 * 1024 * 1024 };
 
-/** What a server says of a blob; `undefined` if it says nothing that can be used. */
-export async function askSums(server: string, digest: Digest): Promise<BlobSums | undefined> {
-  try {
-    const answer = await askJson<Record<string, unknown>>(
-      `${server}/.smalti/v1/blobs/${digest}/sums`,
-    );
-    return sumsOf(answer);
-  } catch (error) {
-    if (error instanceof ServerError) return undefined;
-    throw error;
-  }
+/**
+ * What a server says of a blob; `undefined` if that cannot be used.
+ *
+ * @throws {ServerError} if it says nothing of it: it may not have the blob yet
+ */
+export async function askSums(
+  server: string,
+  digest: Digest,
+  options: Pick<Ask, "patienceMs" | "signal"> = {},
+): Promise<BlobSums | undefined> {
+  return sumsOf(await askJson(`${server}/.smalti/v1/blobs/${digest}/sums`, options));
 }
 
 function sumsOf({ size, chunkBytes, sums }: Record<string, unknown>): BlobSums | undefined {

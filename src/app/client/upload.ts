@@ -166,7 +166,10 @@ export class Upload {
     { digest, size, base }: { digest: Digest; size: number; base: Digest },
     report: (bytes: number) => void,
   ): Promise<boolean> {
-    const sums = await askSums(new URL(url).origin, base);
+    const sums = await askSums(new URL(url).origin, base).catch((error: unknown) => {
+      if (error instanceof ServerError) return undefined;
+      throw error;
+    });
     if (sums === undefined) return false;
     const handle = await open(this.#file(digest));
     const read: ReadLocal = async (start, end) => {

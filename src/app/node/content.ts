@@ -12,6 +12,8 @@ import {
   readAll,
   ServerError,
   stallMs,
+  stopWith,
+  transferMs,
   twoAtOnce,
 } from "../client/index.ts";
 import { inTurns } from "../gateway/index.ts";
@@ -57,6 +59,13 @@ interface Fetch {
   readonly patienceMs: number;
 }
 
+/** A blob that is fetched alone, and one that is probably much alike and here. */
+interface Large {
+  readonly digest: Digest;
+  readonly size: number;
+  readonly base: Digest | undefined;
+}
+
 /** Bytes of a blob from `start` to `end`, exclusive. */
 interface Part {
   readonly start: number;
@@ -69,7 +78,10 @@ const shortPatienceMs = 700;
 /** And is asked after them for so long. */
 const lateMs = 30_000;
 
-/** Rounds without success after which what is only wanted if somebody has it is given up. */
+/**
+ * Rounds without success after which what is only wanted if somebody has it is given up, and of the rest the whole is
+ * asked for where only changed parts were.
+ */
 const fruitlessMax = 3;
 
 /** Change lists kept at hand, bytes; what was read of one takes ten times the room. */
@@ -98,6 +110,8 @@ export class ContentFetcher {
   readonly #log: Log;
   readonly #random = new Prng(Math.floor(Math.random() * 2 ** 32));
   readonly #running = new Map<Digest, Promise<Uint8Array | undefined>>();
+  /** Large blobs that come from somewhere. */
+  readonly #coming = new Map<Digest, Promise<void>>();
   /** Change lists that were used lately: what was read of them stays read. */
   readonly #lists = new RecentBlobs(listsBytesMax, listsBytesMax);
   /** Change lists of which everything was here. */
@@ -236,7 +250,7 @@ export class ContentFetcher {
     while (missing.size > 0 && !this.isStopped && isWanted()) {
       giveUp(missing, (digest) => !isWorthIt(needOf(digest), fruitless));
       const before = missing.size;
-      await this.#askAll(missing, hint, bases);
+      await this.#askAll(missing, hint, fruitless < fruitlessMax ? bases : noBases);
       fruitless = missing.size < before ? 0 : fruitless + 1;
       backoff = fruitless === 0 ? retryMs.first : Math.min(backoff * 2, retryMs.longest);
       if (missing.size === 0) return;
@@ -356,14 +370,28 @@ export class ContentFetcher {
     await store();
   }
 
-  async #fetchLarge(
+  /** Once at a time: what two updates name, or one that is published while it is fetched ahead, is not fetched twice. */
+  async #fetchLarge(source: string, blob: Large, fetch: Fetch): Promise<void> {
+    const { digest } = blob;
+    await this.#coming.get(digest)?.catch(() => undefined);
+    if (this.#blobs.has(digest) || this.#coming.has(digest)) return;
+    const coming = this.#bringLarge(source, blob, fetch).finally(() => this.#coming.delete(digest));
+    this.#coming.set(digest, coming);
+    await coming;
+  }
+
+  async #bringLarge(
     source: string,
-    blob: { readonly digest: Digest; readonly size: number; readonly base: Digest | undefined },
-    { patienceMs }: Fetch,
+    blob: Large,
+    { patienceMs }: Pick<Fetch, "patienceMs">,
   ): Promise<void> {
     const { digest, size, base } = blob;
     const offset = await this.#blobs.partialSize(digest);
-    if (offset === 0 && base !== undefined && (await this.#fetchChanged(source, blob, base)))
+    if (
+      offset === 0 &&
+      base !== undefined &&
+      (await this.#fetchChanged(source, blob, { base, patienceMs }))
+    )
       return;
     const part = { start: offset, end: size, patienceMs };
     const { body, from } = await this.#bytesFrom(source, blob, part);
@@ -371,13 +399,17 @@ export class ContentFetcher {
     this.#onBytes(source, size - from);
   }
 
-  /** Only what differs from a blob that is here; false if nothing is alike, or if the source's hints were wrong. */
+  /**
+   * Only what differs from a blob that is here; false if nothing is alike, or if the source's hints were wrong. A source that
+   * has no hints does not have the blob yet: were it asked for the whole, it might have it by then.
+   */
   async #fetchChanged(
     source: string,
     { digest, size }: { readonly digest: Digest; readonly size: number },
-    base: Digest,
+    { base, patienceMs }: { readonly base: Digest; readonly patienceMs: number },
   ): Promise<boolean> {
-    const [sums, baseSize] = [await askSums(source, digest), this.#blobs.size(base)];
+    const asked = { patienceMs, signal: this.#stop.signal };
+    const [sums, baseSize] = [await askSums(source, digest, asked), this.#blobs.size(base)];
     if (sums?.size !== size || baseSize === undefined) return false;
     const read = (start: number, end: number): Promise<Uint8Array> =>
       readAll(this.#blobs.stream(base, start, end), end - start, base);
@@ -386,7 +418,7 @@ export class ContentFetcher {
     const end = size - suffix;
     const middle =
       end > prefix
-        ? (await this.#bytesFrom(source, { digest, size }, { start: prefix, end })).body
+        ? (await this.#bytesFrom(source, { digest, size }, { start: prefix, end, patienceMs })).body
         : Readable.from([]);
     try {
       const whole = upon(this.#blobs, { digest: base, prefix, suffix }, middle);
@@ -400,7 +432,10 @@ export class ContentFetcher {
     }
   }
 
-  /** The bytes of a blob from `start` to `end`, or all of them where the source knows no ranges. */
+  /**
+   * The bytes of a blob from `start` to `end`, or all of them where the source knows no ranges. A source that drips is left
+   * for the next one, which goes on where it ended.
+   */
   async #bytesFrom(
     source: string,
     { digest, size }: { readonly digest: Digest; readonly size: number },
@@ -408,11 +443,21 @@ export class ContentFetcher {
   ): Promise<{ readonly body: AsyncIterable<Uint8Array>; readonly from: number }> {
     const isPart = (start > 0 && start < size) || end < size;
     const headers: Record<string, string> = isPart ? { range: `bytes=${start}-${end - 1}` } : {};
+    const stop = stopWith(this.#stop.signal);
+    const timer = setTimeout(() => stop.abort(new Error("too slow")), transferMs(end - start));
+    const done = (): void => {
+      clearTimeout(timer);
+      stop.end();
+    };
     const { body, statusCode } = await ask(`${source}/.smalti/blob/sha256/${digest}`, {
       headers,
-      signal: this.#stop.signal,
+      signal: stop.signal,
       ...(patienceMs === undefined ? {} : { patienceMs }),
+    }).catch((error: unknown) => {
+      done();
+      throw error;
     });
+    body.once("close", done);
     return { body, from: statusCode === 206 ? start : 0 };
   }
 }

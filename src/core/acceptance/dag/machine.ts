@@ -216,7 +216,8 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
         return this.#absence.update(input.authors, others);
       }
       case "standing":
-        if (this.#proposer !== undefined) this.#proposer.corrupt = input.corrupt;
+        // What a pardoned writer wanted ordered before is a reason for a round again.
+        this.#ordering.reopen(this.#proposer?.judge(input.corrupt) ?? new Set());
         return this.#absence.shun(input.shunned);
       case "resume":
         return this.#proposer?.resume(input.minRound);
@@ -245,7 +246,9 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
     const code = this.#admissionFault(block, key, how);
     if (code === undefined) return this.#insert([{ block, from }], paceMs);
     this.#effects.push({ type: "dropped", code, from });
-    if (code === "TWIN_PUSHED" || code === "ON_REFUSED") this.#waiting.refuse(block.ref);
+    const upon = code === "ON_REFUSED" ? block.header.parents[0] : undefined;
+    if (code === "TWIN_PUSHED" || upon !== undefined)
+      this.#waiting.refuse({ ref: block.ref, upon });
     if (code !== "COMMIT_LAG" && code !== "FAR_FUTURE") return;
     this.#tips.remember(block.ref);
   }
@@ -288,10 +291,9 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
    * block rests on a refused one, that one is needed for the order, and fetched.
    */
   #standsOnRefused({ ref, header }: VerifiedBlock): boolean {
-    return header.parents.some(
-      (parent) =>
-        parent.author === ref.author && this.#waiting.isRefused(parent) && this.#lacks(parent),
-    );
+    const lacks = (parent: Ref): boolean => this.#lacks(parent);
+    const isOwn = (parent: Ref): boolean => parent.author === ref.author;
+    return header.parents.some((p) => isOwn(p) && lacks(p) && this.#waiting.isRefused(p, lacks));
   }
 
   /** Twins are refused where they are pushed, and kept where others reference them (pitfall 3). */
@@ -306,7 +308,6 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
 
   #reportTwins({ signed: first }: VerifiedBlock, { signed: second, ref }: VerifiedBlock): void {
     const { author, round } = ref;
-    this.#proposer?.markCorrupt(author);
     this.#effects.push({ type: "equivocation", first, second, author, round });
   }
 
@@ -354,8 +355,9 @@ export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
     this.#graph.add(entry);
     // An own block from before the disk was lost, which others had.
     if (ref.author === this.#self) this.#proposer?.learnOwn(ref);
-    // What a cheater alone wants ordered is no reason for another round.
-    this.#ordering.added(entry, this.#proposer?.isCorrupt(ref.author) !== true);
+    // What a cheater alone wants ordered is no reason for another round; of its first twin the host does not know yet.
+    const isCheat = twin !== undefined || this.#proposer?.isCorrupt(ref.author) === true;
+    this.#ordering.added(entry, !isCheat);
     this.#isGrown = true;
     this.#absence.came(ref.author, this.#clock.lateness(ref.round, paceMs));
     this.#clock.observe(ref.round, ref.author, paceMs);

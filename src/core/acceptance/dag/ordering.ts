@@ -1,4 +1,4 @@
-import { type Digest, defined, limits } from "../../base/index.ts";
+import { type Author, type Digest, defined, limits } from "../../base/index.ts";
 import type { AcceptedPayload } from "../contract.ts";
 import { type CommitVote, type DagConfig, refKey } from "./block.ts";
 import { type Commit, commitDigest, encodeCommit, genesisCommitDigest } from "./commit.ts";
@@ -88,6 +88,13 @@ export class Ordering {
   added(entry: Entry, isWorth: boolean): void {
     entry.isOpen = isWorth && !entry.isEmpty;
     if (entry.isOpen) this.#openPayloads++;
+  }
+
+  /** What these authors want ordered is worth a round from now on. */
+  reopen(authors: ReadonlySet<Author>): void {
+    if (authors.size === 0) return;
+    for (const entry of this.#graph.vertices())
+      if (!entry.ordered && !entry.isOpen && authors.has(entry.ref.author)) this.added(entry, true);
   }
 
   #close(entry: Entry): void {

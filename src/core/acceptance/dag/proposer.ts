@@ -101,19 +101,16 @@ export class Proposer {
     this.#joins.earn();
   }
 
-  /** All that are proven to cheat, as the host has it. */
-  set corrupt(authors: ReadonlySet<Author>) {
-    this.#corrupt = authors;
-    this.#parts.absence.convict(authors);
+  /** All that are proven to cheat, as the host has it; returns those that were, and are pardoned. */
+  judge(corrupt: ReadonlySet<Author>): ReadonlySet<Author> {
+    const pardoned = [...this.#corrupt].filter((author) => !corrupt.has(author));
+    this.#corrupt = corrupt;
+    this.#parts.absence.convict(corrupt);
+    return new Set(pardoned);
   }
 
   isCorrupt(author: Author): boolean {
     return this.#corrupt.has(author);
-  }
-
-  /** Seen just now; the host will say so too. */
-  markCorrupt(author: Author): void {
-    this.corrupt = new Set([...this.#corrupt, author]);
   }
 
   suspend(): void {

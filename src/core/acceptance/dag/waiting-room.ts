@@ -3,6 +3,12 @@ import { type Ref, refKey, type VerifiedBlock } from "./block.ts";
 import { Inventories } from "./inventories.ts";
 import { type Waiting, WaitingShares } from "./waiting-shares.ts";
 
+/** A block that was refused: a twin, or `upon` one of its author that was refused. */
+export interface Refused {
+  readonly ref: Ref;
+  readonly upon: Ref | undefined;
+}
+
 /** Missing parents that are asked for at once, for the sake of one author. */
 const missingMax = 4 * limits.fetchRefsMax;
 
@@ -21,7 +27,7 @@ export class WaitingRoom {
   readonly #shares: WaitingShares;
   readonly #slots = new Map<string, Set<Waiting>>();
   /** By author, what was refused, and what stood upon it; the oldest is forgotten when there is much. */
-  readonly #refused = new Map<Author, Map<string, Ref>>();
+  readonly #refused = new Map<Author, Map<string, Refused>>();
   readonly #noRoomFor: (ref: Ref) => void;
 
   /**
@@ -100,32 +106,44 @@ export class WaitingRoom {
   }
 
   /**
-   * A block was refused: all that waits for it can never be complete and leaves. If only the nearest left, those that
-   * wait for them would have them fetched again, at once and for ever.
+   * A block was refused, for itself or since it stands upon a refused one: all that waits for it can never be complete and
+   * leaves. If only the nearest left, those that wait for them would have them fetched again, at once and for ever.
    */
-  refuse(ref: Ref): void {
-    const refused = [ref];
+  refuse(block: Refused): void {
+    const refused = [block];
     for (let next = refused.pop(); next !== undefined; next = refused.pop()) {
+      const { ref } = next;
       this.#noteRefused(next);
-      for (const key of [...(this.#waiters.get(refKey(next))?.keys ?? [])]) {
+      for (const key of [...(this.#waiters.get(refKey(ref))?.keys ?? [])]) {
         const waiting = this.#waiting.get(key);
         if (waiting === undefined) continue;
         this.#evict(waiting);
-        refused.push(waiting.block.ref);
+        refused.push({ ref: waiting.block.ref, upon: ref });
       }
     }
   }
 
-  #noteRefused(ref: Ref): void {
-    const refused = this.#refused.get(ref.author) ?? new Map<string, Ref>();
-    this.#refused.set(ref.author, refused.set(refKey(ref), ref));
+  #noteRefused(block: Refused): void {
+    const { ref } = block;
+    const refused = this.#refused.get(ref.author) ?? new Map<string, Refused>();
+    this.#refused.set(ref.author, refused.set(refKey(ref), block));
     if (refused.size <= limits.suspendedBlocksMax) return;
     for (const oldest of refused.keys()) return void refused.delete(oldest);
   }
 
-  /** Refused before; it is fetched again only where another author's block needs it. */
-  isRefused(ref: Ref): boolean {
-    return this.#refused.get(ref.author)?.has(refKey(ref)) === true;
+  /**
+   * Refused before, and for a reason that still stands: what it rests on did not come after all, for another author's
+   * sake. It is fetched again only where another author's block needs it.
+   */
+  isRefused(ref: Ref, lacks: (ref: Ref) => boolean): boolean {
+    const refused = this.#refused.get(ref.author);
+    let block = refused?.get(refKey(ref));
+    if (block === undefined) return false;
+    while (block?.upon !== undefined) {
+      if (!lacks(block.upon)) return false;
+      block = refused?.get(refKey(block.upon));
+    }
+    return true;
   }
 
   /** Parks a block, unless none of its causes has room for it; returns parents nothing waited for before. */
@@ -205,7 +223,7 @@ export class WaitingRoom {
   onHorizon(horizon: number): VerifiedBlock[] {
     this.#inventories.onHorizon(horizon);
     for (const refused of this.#refused.values())
-      for (const [key, ref] of refused) if (ref.round <= horizon) refused.delete(key);
+      for (const [key, { ref }] of refused) if (ref.round <= horizon) refused.delete(key);
     for (const waiting of [...this.#waiting.values()]) {
       if (waiting.block.ref.round <= horizon) this.#evict(waiting);
     }
