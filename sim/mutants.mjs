@@ -1285,4 +1285,10 @@ export const mutants = [
     put: "if (false)",
     says: "a large blob that comes already is fetched again",
   },
+  {
+    file: "io/storage/record-log.js",
+    find: "await rewrite(last, from, end);",
+    put: "",
+    says: "what is read back after a crash is taken for durable",
+  },
 ];

@@ -3,6 +3,8 @@ import { appendFile, mkdtemp, open, readFile, rm, stat, truncate, unlink } from 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
+import { SimDisk } from "../../sim/index.ts";
+import { Prng } from "../../src/core/base/index.ts";
 import { type Position, StorageError } from "../../src/io/ports/index.ts";
 import { openRecordLog } from "../../src/io/storage/index.ts";
 import { FileRecordLog } from "../../src/io/storage/record-log.ts";
@@ -24,6 +26,29 @@ function isCorrupt(path: string): (error: unknown) => boolean {
     error.code === "STORAGE_LOG_CORRUPT" &&
     error.message.includes(path);
 }
+
+test("what is read back after a crash is durable before anybody builds upon it", async () => {
+  for (let seed = 0; seed < 20; seed++) {
+    const hung = new Promise<void>(() => undefined);
+    let sync: Promise<void> = Promise.resolve();
+    const disk = new SimDisk(() => sync);
+    const open = (durable: Position): Promise<FileRecordLog> =>
+      openRecordLog({ directory: "/data/log", durable, files: disk });
+    const first = await open(start);
+    first.append(1, bytesOf(1));
+    // The process is killed when all is written and the sync has only begun.
+    sync = hung;
+    void first.sync();
+    await new Promise((done) => setImmediate(done));
+    disk.kill();
+    sync = Promise.resolve();
+    const second = await open(start);
+    const { end } = second;
+    assert.ok(end.offset > 0, "the system still has it");
+    disk.powerCut(new Prng(seed));
+    assert.deepEqual((await open(end)).end, end);
+  }
+});
 
 describe("record log", () => {
   let directory: string;

@@ -101,6 +101,8 @@ export class FileBlobStore implements BlobStore {
       const place: Place = { kind: "packed", position, size: bytes.length };
       entries.push([indexKey(sha256(bytes)), encodePlace(place)]);
     }
+    // Whoever gave a file its name may have ended before the name was durable.
+    await this.#large.syncNames();
     for (const digest of await this.#large.all()) {
       if (this.#index.get(indexKey(digest)) !== undefined) continue;
       const size = await this.#large.size(digest);

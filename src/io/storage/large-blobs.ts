@@ -64,6 +64,10 @@ export class LargeBlobs {
     return (await readdir(join(this.#directory, "large"))).filter(isDigest);
   }
 
+  syncNames(): Promise<void> {
+    return syncDirectory(join(this.#directory, "large"));
+  }
+
   async size(digest: Digest): Promise<number> {
     return (await stat(this.#path(digest))).size;
   }
@@ -171,7 +175,7 @@ export class LargeBlobs {
       await outboard.close();
     }
     await rename(this.#partialPath(blob), this.#path(digest));
-    await syncDirectory(join(this.#directory, "large"));
+    await this.syncNames();
   }
 
   /** Forgets a blob and gives back its room. A stream of it that has begun goes on to its end. */

@@ -108,8 +108,8 @@ export class FileRecordLog implements RecordLog {
     } catch (error) {
       if (!(error instanceof StorageError) || durable.segment > last.number) throw error;
       await last.handle.truncate(end);
-      await last.handle.datasync();
     }
+    await rewrite(last, from, end);
     this.#offset = end;
     this.#bufferedFrom = end;
   }
@@ -301,6 +301,19 @@ async function writeAll(
     position += bytesWritten;
   }
   if (position !== at + length) throw new Error("the log buffer changed while it was written");
+}
+
+/**
+ * Makes bytes durable of which nobody knows whether they are. They were read, perhaps from memory alone: the process before
+ * may have ended before it synced them, or after the disk had refused them, and then the system holds them for written.
+ */
+async function rewrite(segment: Segment, start: number, end: number): Promise<void> {
+  for (let at = start; at < end; at += scanChunkBytes) {
+    const chunk = Buffer.allocUnsafe(Math.min(scanChunkBytes, end - at));
+    await readFully(segment, chunk, at);
+    await writeAll(segment.handle, [chunk], { at, length: chunk.length });
+  }
+  await segment.handle.datasync();
 }
 
 async function* scanSegment(
