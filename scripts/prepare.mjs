@@ -16,8 +16,6 @@ if (!existsSync(stamp) || readFileSync(stamp, "utf8") !== lock) {
   execFileSync("npm", ["ci", ...quiet], { cwd: root, stdio: ["ignore", "ignore", "inherit"] });
   writeFileSync(stamp, lock);
 }
-if (!existsSync(`${root}dist/src/cli/main.js`)) console.error("smalti: building…");
-execFileSync(process.execPath, [`${root}node_modules/typescript/bin/tsc`, "-b"], {
-  cwd: root,
-  stdio: "inherit",
-});
+if (!existsSync(`${root}dist/smalti/main.js`)) console.error("smalti: building…");
+const steps = [[`${root}node_modules/typescript/bin/tsc`, "-b"], [`${root}scripts/bundle.mjs`]];
+for (const step of steps) execFileSync(process.execPath, step, { cwd: root, stdio: "inherit" });

@@ -24,7 +24,7 @@ import { Ed25519Verifier } from "../core/crypto/index.ts";
 import { loadKeyFile } from "../io/files/index.ts";
 import { bytesText, progressBar, say, sayTable } from "./output.ts";
 
-const main = fileURLToPath(new URL("./main.js", import.meta.url));
+const main = fileURLToPath(new URL("../../smalti/main.js", import.meta.url));
 const docs = fileURLToPath(new URL("../../../docs", import.meta.url));
 const tree = "docs";
 const patienceMs = 20_000;

@@ -5,6 +5,7 @@ import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { main } from "../support/cli.ts";
 import { contentOf, put } from "../support/ecosystem.ts";
 import { ecosystems } from "../support/ecosystems.ts";
 import { sumdbKey } from "../support/go-sumdb.ts";
@@ -66,7 +67,7 @@ describe("the guides' lines do what they say, pasted as they are", () => {
     await net.must("publish", join(work, "first"), "first");
     await net.agree(1);
     light = await LightProcess.start(net, [net.host("r0").http], { state: join(work, "light") });
-    const shim = `#!/bin/sh\nexec "${process.execPath}" "${join(root, "dist/src/cli/main.js")}" "$@"\n`;
+    const shim = `#!/bin/sh\nexec "${process.execPath}" "${main}" "$@"\n`;
     await put(join(work, "bin", "smalti"), shim);
     await chmod(join(work, "bin", "smalti"), 0o755);
   });

@@ -2,12 +2,10 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
 import type { LightStatus } from "../../src/app/light/index.ts";
 import { endsWithUs } from "./children.ts";
+import { main } from "./cli.ts";
 import type { Net } from "./net.ts";
-
-const main = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url));
 
 /** `smalti light` as a process of its own. */
 export class LightProcess {

@@ -4,7 +4,6 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import type { HostStatus } from "../../src/app/gateway/index.ts";
 import {
   createTestnet,
@@ -13,13 +12,12 @@ import {
   type TestnetOptions,
 } from "../../src/app/setup/index.ts";
 import { endsWithUs } from "./children.ts";
+import { main } from "./cli.ts";
 
 /** Every client of a test begins without a memory, unless it is told where it is with `--state`. */
 const clientState = mkdtempSync(join(tmpdir(), "smalti-state-"));
 let clients = 0;
 process.once("exit", () => rmSync(clientState, { recursive: true, force: true }));
-
-const main = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url));
 
 /** What a run of the command line gave. */
 export interface Ran {

@@ -6,12 +6,12 @@ import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { Appender } from "../support/appender.ts";
+import { main } from "../support/cli.ts";
 import { readOrder } from "../support/load.ts";
 import { type HostProcess, type Net, startNet, until } from "../support/net.ts";
 import { signedBlocks } from "../support/signed-blocks.ts";
 
 const failpoint = fileURLToPath(new URL("../support/failpoint.js", import.meta.url));
-const main = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url));
 const modes = ["before", "after", "torn", "power"] as const;
 
 /** The program dies at its `step`-th durable step. */

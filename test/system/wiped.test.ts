@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { openGuard } from "../../src/io/files/index.ts";
+import { main } from "../support/cli.ts";
 import { appendVia, checkHistory, Load, seedOf } from "../support/load.ts";
 import { type HostProcess, type Net, smalti, startNet, until } from "../support/net.ts";
 import { flipByte, logFiles, noEvidence, signedBlocks } from "../support/signed-blocks.ts";
@@ -266,7 +267,6 @@ describe("identity and keys", () => {
     await host.end();
     const taken = new URL(net.host("w2").http).host;
     const env = { ...process.env, SMALTI_NET_LISTEN: taken };
-    const main = new URL("../../src/cli/main.js", import.meta.url).pathname;
     const args = [main, "start", "--home", host.host.home];
     const ended = await new Promise<string | number>((resolve) => {
       execFile(process.execPath, args, { env, timeout: 8000, killSignal: "SIGKILL" }, (error) =>
