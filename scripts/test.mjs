@@ -54,12 +54,21 @@ step("the table of edges (dependency-cruiser)", bin("depcruise"), [
   "sim",
 ]);
 /** Tests that measure: they want the machine for themselves. */
-const measuring = /\/(bench|lag)\.test\.js$/;
+const measuring = /\/lag\.test\.js$/;
 /** Tests that kill hosts, or fill and damage their disks: not beside many others. */
 const killing = /\/(disk-full|failpoints|kill|power-cut|wiped)\.test\.js$/;
 const system = testFiles("test/system");
 /** The longest first: so nothing long begins when all else has ended. */
-const long = ["clients", "damage", "gc", "repute", "attack-matrix", "failover", "odd-trees"];
+const long = [
+  "clients",
+  "bench",
+  "repute",
+  "damage",
+  "gc",
+  "attack-matrix",
+  "failover",
+  "odd-trees",
+];
 const rankOf = (file) => long.findIndex((name) => file.endsWith(`/${name}.test.js`));
 const longFirst = (files) =>
   files.toSorted((a, b) => (rankOf(a) + 1 || 99) - (rankOf(b) + 1 || 99));
@@ -69,7 +78,7 @@ if (process.argv[2] === "all") {
   suite("a simulated world", testFiles("test/sim"), 2);
   const isOther = (file) => !measuring.test(file) && !killing.test(file);
   const together = [...testFiles("test/clients"), ...system.filter(isOther)];
-  suite("real processes, sockets and disks; real, unmodified clients", longFirst(together), 3);
+  suite("real processes, sockets and disks; real, unmodified clients", longFirst(together), 4);
   suite(
     "real processes that die and lose",
     system.filter((file) => killing.test(file)),
