@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { limits } from "../../core/base/index.ts";
+import { quorumOf } from "./server-pool.ts";
 import { askBytes, ServerError } from "./transfer.ts";
 
 /** Time after which the next server is asked too, milliseconds. */
 const hedgeMs = 1000;
-/** Once one has answered, the others have so long, milliseconds. */
-const graceMs = 200;
+/** Once one has answered, or a quorum, the others have so long, milliseconds. */
+const graceMs = { one: 200, quorum: 50 };
 /** Servers that answer nothing for so long are asked last, milliseconds. */
 const pingMs = 1000;
 
@@ -62,13 +63,20 @@ export async function askAny<T>(
 export async function answeringFirst(servers: readonly string[]): Promise<readonly string[]> {
   if (servers.length < 2) return servers;
   const quick = new Set<string>();
+  const pause = (ms: number): Promise<void> => sleep(ms, undefined, { ref: false });
+  let isQuorum: () => void = () => undefined;
+  const quorum = new Promise<void>((done) => {
+    isQuorum = done;
+  });
   const asked = servers.map(async (server) => {
     if (!(await isAnswering(server))) throw new Error("no answer");
     quick.add(server);
+    if (quick.size === quorumOf(servers.length)) isQuorum();
   });
   const first = Promise.any(asked).catch(() => undefined);
-  await Promise.race([first, sleep(pingMs, undefined, { ref: false })]);
-  await Promise.race([Promise.allSettled(asked), sleep(graceMs, undefined, { ref: false })]);
+  await Promise.race([first, pause(pingMs)]);
+  const most = quorum.then(() => pause(graceMs.quorum));
+  await Promise.race([Promise.allSettled(asked), pause(graceMs.one), most]);
   return [
     ...servers.filter((server) => quick.has(server)),
     ...servers.filter((server) => !quick.has(server)),

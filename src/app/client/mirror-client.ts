@@ -24,7 +24,7 @@ import { ContentClient } from "./content-client.ts";
 import { compareWithMark, type MarkStore, Marks, markOf, staleHead } from "./high-water.ts";
 import { rootOfLeaves } from "./local-root.ts";
 import { convictedAmong } from "./proven-lie.ts";
-import { type PoolOptions, smallHedgeMs, wrong } from "./server-pool.ts";
+import { type PoolOptions, quorumOf, smallHedgeMs, wrong } from "./server-pool.ts";
 import { consistencyFromTiles } from "./tiles.ts";
 import { askBulk, askBytes, askJson, groupsOf, ServerError } from "./transfer.ts";
 import { type Trust, type VerifiedHead, verifyHead } from "./trust.ts";
@@ -38,11 +38,17 @@ export class AbsentError extends Error {
 const bulkCount = 1024;
 /** Directory nodes that are kept as they were read; one takes some kilobytes. */
 const readMax = 4096;
-/** Once a server has shown a head, the others have so long to show theirs, milliseconds: some times what the first took. */
-const grace = { least: 300, most: 1500, times: 4 };
+/**
+ * Once a server has shown a head, the others have so long to show theirs, milliseconds: some times what the first took. And
+ * less once there are heads of more than could be left if a third of them were liars.
+ */
+const grace = {
+  first: { least: 300, most: 1500, times: 4 },
+  enough: { least: 50, most: 500, times: 2 },
+};
 
-function graceFor(firstMs: number): number {
-  return Math.min(grace.most, Math.max(grace.least, grace.times * firstMs));
+function graceFor(firstMs: number, { least, most, times }: (typeof grace)["first"]): number {
+  return Math.min(most, Math.max(least, times * firstMs));
 }
 
 const dayS = 86_400;
@@ -138,19 +144,26 @@ export class MirrorClient extends ContentClient {
   async #headsInTime(): Promise<ReadonlyMap<string, Shown>> {
     const heads = new Map<string, Shown>();
     const waiting = new Set(this.servers);
+    const enough = quorumOf(this.servers.length);
     let late: (() => void) | undefined;
     const patience = new Promise<void>((done) => {
       late = done;
     });
-    let timer: NodeJS.Timeout | undefined;
+    const timers: NodeJS.Timeout[] = [];
     const startedMs = performance.now();
+    let firstMs: number | undefined;
+    const waitNoLonger = (row: (typeof grace)["first"]): void => {
+      firstMs ??= performance.now() - startedMs;
+      timers.push(setTimeout(() => late?.(), graceFor(firstMs, row)));
+    };
     const stop = new AbortController();
     const asked = this.servers.map(async (server) => {
       try {
         const shown = await this.#headOf(server, stop.signal);
         if (shown === undefined) return;
         heads.set(server, shown);
-        timer ??= setTimeout(() => late?.(), graceFor(performance.now() - startedMs));
+        if (heads.size === 1) waitNoLonger(grace.first);
+        if (heads.size === enough) waitNoLonger(grace.enough);
       } catch (error) {
         this.pool.rememberFailure(server, error);
       } finally {
@@ -158,7 +171,7 @@ export class MirrorClient extends ContentClient {
       }
     });
     await Promise.race([Promise.all(asked), patience]);
-    clearTimeout(timer);
+    for (const timer of timers) clearTimeout(timer);
     for (const server of waiting) this.pool.rememberLate(server);
     const found = new Map(heads);
     stop.abort();

@@ -191,6 +191,11 @@ async function withinOr<T>(
   return Promise.race([answer, end]).finally(() => clearTimeout(timer));
 }
 
+/** So many of the servers answer though fewer than a third of them do not. */
+export function quorumOf(servers: number): number {
+  return servers - Math.floor((servers - 1) / 3);
+}
+
 /** For answers that fit a packet or two: so long a silence says that the server hangs, milliseconds. */
 export const smallHedgeMs = 700;
 
