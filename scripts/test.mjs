@@ -53,10 +53,8 @@ step("the table of edges (dependency-cruiser)", bin("depcruise"), [
   "src",
   "sim",
 ]);
-/** Tests that measure: they want the machine for themselves. */
-const measuring = /\/lag\.test\.js$/;
-/** Tests that kill hosts, or fill and damage their disks: not beside many others. */
-const killing = /\/(disk-full|failpoints|kill|power-cut|wiped)\.test\.js$/;
+/** Tests that kill hosts, fill and damage their disks, or look at the clock: not beside many others. */
+const killing = /\/(disk-full|failpoints|kill|lag|power-cut|wiped)\.test\.js$/;
 const system = testFiles("test/system");
 /** The longest first: so nothing long begins when all else has ended. */
 const long = [
@@ -76,18 +74,16 @@ const unit = ["src", "test/core", "test/io"].flatMap(testFiles);
 suite("unit tests, properties, figures", unit, 2);
 if (process.argv[2] === "all") {
   suite("a simulated world", testFiles("test/sim"), 2);
-  const isOther = (file) => !measuring.test(file) && !killing.test(file);
-  const together = [...testFiles("test/clients"), ...system.filter(isOther)];
-  suite("real processes, sockets and disks; real, unmodified clients", longFirst(together), 4);
+  const together = system.filter((file) => !killing.test(file));
   suite(
-    "real processes that die and lose",
-    system.filter((file) => killing.test(file)),
-    2,
+    "real processes, sockets and disks; real, unmodified clients",
+    longFirst([...testFiles("test/clients"), ...together]),
+    4,
   );
   suite(
-    "real processes, measured",
-    system.filter((file) => measuring.test(file)),
-    1,
+    "real processes that die, lose and lag",
+    longFirst(system.filter((file) => killing.test(file))),
+    3,
   );
 }
 rmSync(work, { recursive: true, force: true });
