@@ -9,7 +9,7 @@ import type { BlobStore } from "../../io/ports/index.ts";
 import type { Config } from "../config/index.ts";
 import type { WitnessReport } from "../gateway/index.ts";
 import { inTurns } from "../gateway/index.ts";
-import { type Claim, type Doubt, openSource, type Seen } from "../import/index.ts";
+import type { Claim, Doubt, Seen } from "../import/index.ts";
 import type { Log } from "./log.ts";
 
 /** When one looks again at a source that showed something else, milliseconds; the last goes on. */
@@ -133,6 +133,8 @@ export class Witness {
     await this.#tidied;
     const scratch = await mkdtemp(join(this.#work, "look-"));
     try {
+      // Only now: most hosts never look, and its client takes longer to load than all else that they need.
+      const { openSource } = await import("../import/index.ts");
       const source = await openSource({ kind, url: from, also });
       return await source.witness(claims, this.#seen(claims, scratch));
     } finally {
