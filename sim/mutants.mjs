@@ -1291,4 +1291,10 @@ export const mutants = [
     put: "",
     says: "what is read back after a crash is taken for durable",
   },
+  {
+    file: "app/client/any-server.js",
+    find: "await Promise.race([Promise.allSettled(asked), pause(graceMs.one), most]);\n    // Who is still asked need not answer: it would keep a command from ending.\n    stop.abort();",
+    put: "await Promise.race([Promise.allSettled(asked), pause(graceMs.one), most]);",
+    says: "a command that is done waits for a server that hangs",
+  },
 ];

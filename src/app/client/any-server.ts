@@ -63,13 +63,14 @@ export async function askAny<T>(
 export async function answeringFirst(servers: readonly string[]): Promise<readonly string[]> {
   if (servers.length < 2) return servers;
   const quick = new Set<string>();
+  const stop = new AbortController();
   const pause = (ms: number): Promise<void> => sleep(ms, undefined, { ref: false });
   let isQuorum: () => void = () => undefined;
   const quorum = new Promise<void>((done) => {
     isQuorum = done;
   });
   const asked = servers.map(async (server) => {
-    if (!(await isAnswering(server))) throw new Error("no answer");
+    if (!(await isAnswering(server, stop.signal))) throw new Error("no answer");
     quick.add(server);
     if (quick.size === quorumOf(servers.length)) isQuorum();
   });
@@ -77,6 +78,8 @@ export async function answeringFirst(servers: readonly string[]): Promise<readon
   await Promise.race([first, pause(pingMs)]);
   const most = quorum.then(() => pause(graceMs.quorum));
   await Promise.race([Promise.allSettled(asked), pause(graceMs.one), most]);
+  // Who is still asked need not answer: it would keep a command from ending.
+  stop.abort();
   return [
     ...servers.filter((server) => quick.has(server)),
     ...servers.filter((server) => !quick.has(server)),
@@ -84,9 +87,10 @@ export async function answeringFirst(servers: readonly string[]): Promise<readon
 }
 
 /** Also one that says no. */
-async function isAnswering(server: string): Promise<boolean> {
+async function isAnswering(server: string, signal: AbortSignal): Promise<boolean> {
+  const options = { patienceMs: pingMs, signal };
   try {
-    await askBytes(`${server}/.smalti/head`, limits.requestBytesMax, { patienceMs: pingMs });
+    await askBytes(`${server}/.smalti/head`, limits.requestBytesMax, options);
     return true;
   } catch (error) {
     return error instanceof ServerError && error.status >= 400;
