@@ -209,13 +209,13 @@ export const mutants = [
     says: "own blocks told by others are not noticed",
   },
   {
-    file: "core/host/safe-return.js",
+    file: "core/acceptance/dag/crash-recovery.js",
     find: "if (seen.length < this.#needed)",
     put: "if (seen.length < 1)",
     says: "one answer is enough to sign again",
   },
   {
-    file: "core/host/safe-return.js",
+    file: "core/acceptance/dag/crash-recovery.js",
     find: "?? 0)) + 2;",
     put: "?? 0));",
     says: "it signs again in the round that others have seen",
@@ -270,14 +270,14 @@ export const mutants = [
   },
   {
     file: `${dag}/machine.js`,
-    find: 'if (code === "TWIN_PUSHED" || code === "ON_REFUSED")',
-    put: 'if (code === "ON_REFUSED")',
+    find: 'if (code === "TWIN_PUSHED" || upon !== undefined)',
+    put: "if (upon !== undefined)",
     says: "what waits for a refused twin stays",
   },
   {
     file: `${dag}/machine.js`,
-    find: "parent.author === ref.author && this.#waiting.isRefused(parent)",
-    put: "this.#waiting.isRefused(parent)",
+    find: "return header.parents.some((p) => isOwn(p) && lacks(p)",
+    put: "return header.parents.some((p) => lacks(p)",
     says: "honest blocks upon a refused twin are refused",
   },
   {
@@ -354,14 +354,14 @@ export const mutants = [
     says: "a certified rival of an own commit is not noticed",
   },
   {
-    file: "core/host/catch-up.js",
+    file: "core/acceptance/dag/state-transfer.js",
     find: "Math.max(nowMs + leastWaitMs, this.#asked?.untilMs ?? this.#laggingSinceMs + patienceMs)",
     put: "(this.#asked?.untilMs ?? this.#laggingSinceMs + patienceMs)",
     says: "wakes in the past",
   },
   {
-    file: "core/host/intake.js",
-    find: 'if (!this.#catchUp.takeOwed(peer.author))\n            return yield fault("NOT_ASKED");',
+    file: "core/acceptance/dag/intake.js",
+    find: 'if (!this.#stateTransfer.takeOwed(peer))\n            return yield fault("NOT_ASKED");',
     put: "",
     says: "answers to no question are taken",
   },
@@ -476,9 +476,9 @@ export const mutants = [
   },
 
   {
-    file: "core/host/writer.js",
-    find: "!this.#hasSigned && this.#asking.catchUp.isFarBehind(this.#dag.lastCommit.index)",
-    put: "false",
+    file: `${dag}/participant.js`,
+    find: "const isHeld = !this.#hasSigned && isBehind;",
+    put: "const isHeld = false;",
     says: "a host on an old copy signs before it has caught up",
   },
   // ── what speed could have cost ──
@@ -835,20 +835,20 @@ export const mutants = [
     says: "one line for all peers",
   },
   {
-    file: "core/host/writer.js",
+    file: `${dag}/participant.js`,
     find: "for (const effect of this.#dag.step(input, nowMs))",
-    put: 'if (input.type === "block")\n            this.#repute?.observe(input.block.ref.author, { type: "block", round: input.block.ref.round }, this.#time.read(nowMs));\n        for (const effect of this.#dag.step(input, nowMs))',
+    put: 'if (input.type === "block")\n            this.#effects.push({ type: "took-part", author: input.block.ref.author, round: input.block.ref.round });\n        for (const effect of this.#dag.step(input, nowMs))',
     says: "the detector is fed before admission",
   },
   {
-    file: "core/host/writer.js",
-    find: "questionTypes.has(message.type)",
+    file: `${dag}/participant.js`,
+    find: "questionTypes.has(type)",
     put: "false",
     says: "small questions are answered as often as they come",
   },
   {
-    file: "core/host/writer.js",
-    find: "const minRound = hasLeft ? undefined : ",
+    file: `${dag}/participant.js`,
+    find: "const minRound = this.#hasLeft ? undefined : ",
     put: "const minRound = ",
     says: "who has left a group may sign for it again",
   },
@@ -859,13 +859,13 @@ export const mutants = [
     says: "who has left a group vouches for it after a restart",
   },
   {
-    file: "core/host/catch-up.js",
+    file: "core/acceptance/dag/state-transfer.js",
     find: "forget(peer) {",
     put: "forget(peer) {\n        this.#strikes.delete(peer);",
     says: "a liar is believed anew on each link",
   },
   {
-    file: "core/host/catch-up.js",
+    file: "core/acceptance/dag/state-transfer.js",
     find: "const able = endorsedIndex > lastIndex ? [...reachable] : claiming;",
     put: "const able = [...reachable];",
     says: "others are asked for what one says",
@@ -943,7 +943,7 @@ export const mutants = [
     says: "any number of faults is borne",
   },
   {
-    file: "core/host/gap-filler.js",
+    file: "core/acceptance/dag/block-synchronizer.js",
     find: "Math.min((this.#owed.get(peer) ?? 0) + 1, owedMax)",
     put: "(this.#owed.get(peer) ?? 0) + 1",
     says: "answers are owed for ever",
@@ -1244,7 +1244,7 @@ export const mutants = [
     says: "anybody says where he is",
   },
   {
-    file: "core/host/asking.js",
+    file: "core/acceptance/dag/asking.js",
     find: "Math.max(0, dag.decidedRound - limits.gcRounds)",
     put: "dag.decidedRound",
     says: "who stands still asks for what is not decided only",

@@ -4,16 +4,16 @@ import { planOf, World } from "../../sim/index.ts";
 import type { AcceptedBatch, Ref } from "../../src/core/acceptance/index.ts";
 import { Author, Digest, Prng, Round } from "../../src/core/base/index.ts";
 import { cosign, leaseOf, verifyNote } from "../../src/core/crypto/index.ts";
-import { CatchUp } from "../../src/core/host/catch-up.ts";
+import { StateTransfer } from "../../src/core/acceptance/dag/state-transfer.ts";
 import {
   type CosignEffect,
   Cosigning,
   type SizedCosignature,
 } from "../../src/core/host/cosigning.ts";
 import { Executor } from "../../src/core/host/executor.ts";
-import { GapFiller } from "../../src/core/host/gap-filler.ts";
+import { BlockSynchronizer } from "../../src/core/acceptance/dag/block-synchronizer.ts";
 import { initialState, mirrorConfigOf } from "../../src/core/host/index.ts";
-import { SafeReturn } from "../../src/core/host/safe-return.ts";
+import { CrashRecovery } from "../../src/core/acceptance/dag/crash-recovery.ts";
 import type { DueRecord } from "../../src/core/mirror/index.ts";
 
 const refOf = (round: number, author: number): Ref => ({
@@ -24,8 +24,8 @@ const refOf = (round: number, author: number): Ref => ({
 
 describe("safe return (dag.md §12)", () => {
   const seesAll = (): boolean => true;
-  const returning = (claims: readonly (readonly [number, number, number])[]): SafeReturn => {
-    const back = new SafeReturn(3, true);
+  const returning = (claims: readonly (readonly [number, number, number])[]): CrashRecovery => {
+    const back = new CrashRecovery(3, true);
     for (const [peer, mine, theirs] of claims)
       back.claim(Author(peer), { mine: refOf(mine, 0), theirs: refOf(theirs, peer) });
     return back;
@@ -68,7 +68,7 @@ describe("safe return (dag.md §12)", () => {
 });
 
 test("answers that a peer owes are bounded, and end with its link", () => {
-  const gaps = new GapFiller(new Prng(1));
+  const gaps = new BlockSynchronizer(new Prng(1));
   const peer = Author(1);
   const ask = (round: number): void => {
     const ref = refOf(round, 2);
@@ -97,69 +97,69 @@ describe("catching up (dag.md §11)", () => {
   });
 
   test("an answer is owed once, by the one that was asked, though it comes late", () => {
-    const catchUp = new CatchUp(new Prng(1));
-    assert.equal(catchUp.takeOwed(Author(2)), false);
-    assert.equal(catchUp.next(state([2]), 1000), 2);
-    assert.equal(catchUp.takeOwed(Author(1)), false);
-    assert.equal(catchUp.next(state([1, 2]), 5000), 1, "who let it wait is not asked next");
-    assert.equal(catchUp.takeOwed(Author(2)), true);
-    assert.equal(catchUp.takeOwed(Author(2)), false);
+    const stateTransfer = new StateTransfer(new Prng(1));
+    assert.equal(stateTransfer.takeOwed(Author(2)), false);
+    assert.equal(stateTransfer.next(state([2]), 1000), 2);
+    assert.equal(stateTransfer.takeOwed(Author(1)), false);
+    assert.equal(stateTransfer.next(state([1, 2]), 5000), 1, "who let it wait is not asked next");
+    assert.equal(stateTransfer.takeOwed(Author(2)), true);
+    assert.equal(stateTransfer.takeOwed(Author(2)), false);
   });
 
   test("a peer that says that it is ahead, and is not, is asked itself, three times in its life", () => {
-    const catchUp = new CatchUp(new Prng(1));
+    const stateTransfer = new StateTransfer(new Prng(1));
     const alone = { lastIndex: 10, endorsedIndex: 10, reachable: new Set([1, 2, 3].map(Author)) };
     let [nowMs, questions] = [1000, 0];
     for (let link = 0; link < 20; link++) {
-      catchUp.hint(Author(3), Number.MAX_SAFE_INTEGER);
+      stateTransfer.hint(Author(3), Number.MAX_SAFE_INTEGER);
       for (let i = 0; i < 200; i++, nowMs += 100) {
-        const peer = catchUp.next(alone, nowMs);
+        const peer = stateTransfer.next(alone, nowMs);
         if (peer === undefined) continue;
         questions++;
         assert.equal(peer, 3, "nobody else is asked for what only one says");
       }
-      catchUp.forget(Author(3));
+      stateTransfer.forget(Author(3));
     }
     assert.equal(questions, 3);
-    assert.equal(catchUp.isFarBehind(10), false);
-    catchUp.hint(Author(2), 500);
-    assert.ok(catchUp.isFarBehind(10), "another peer is believed");
+    assert.equal(stateTransfer.isFarBehind(10), false);
+    stateTransfer.hint(Author(2), 500);
+    assert.ok(stateTransfer.isFarBehind(10), "another peer is believed");
   });
 
   test("who brings one commit after long, while the others are far beyond, is asked after the others", () => {
-    const catchUp = new CatchUp(new Prng(1));
+    const stateTransfer = new StateTransfer(new Prng(1));
     let [lastIndex, nowMs] = [10, 1000];
     const asked: number[] = [];
     for (let i = 0; i < 30; i++, nowMs += 10) {
       const now = { ...state([1, 2, 3]), lastIndex, endorsedIndex: 100_000 };
-      const peer = catchUp.next(now, nowMs);
-      if (peer === undefined || !catchUp.takeOwed(peer)) continue;
+      const peer = stateTransfer.next(now, nowMs);
+      if (peer === undefined || !stateTransfer.takeOwed(peer)) continue;
       asked.push(peer);
       nowMs += peer === 3 ? 2900 : 50;
       lastIndex += peer === 3 ? 1 : 400;
-      catchUp.answered(peer, lastIndex, nowMs);
+      stateTransfer.answered(peer, lastIndex, nowMs);
     }
     assert.ok(asked.length > 20 && asked.filter((peer) => peer === 3).length <= 1, `${asked}`);
   });
 
   test("who is asked in vain is asked after the others; who helps is as good as new", () => {
-    const catchUp = new CatchUp(new Prng(1));
+    const stateTransfer = new StateTransfer(new Prng(1));
     const asked: (number | undefined)[] = [];
     for (let i = 0; i < 30; i++) {
       const nowMs = 1000 + 4000 * i;
-      const peer = catchUp.next({ ...state([1, 2, 3]), lastIndex: 10 + i }, nowMs);
+      const peer = stateTransfer.next({ ...state([1, 2, 3]), lastIndex: 10 + i }, nowMs);
       asked.push(peer);
-      if (peer !== undefined && peer !== 3 && catchUp.takeOwed(peer))
-        catchUp.answered(peer, 11 + i);
+      if (peer !== undefined && peer !== 3 && stateTransfer.takeOwed(peer))
+        stateTransfer.answered(peer, 11 + i);
     }
     assert.ok(asked.filter((peer) => peer === 3).length <= 1, `${asked}`);
   });
 
   test("with nobody to ask it does not wake without a pause", () => {
-    const catchUp = new CatchUp(new Prng(1));
+    const stateTransfer = new StateTransfer(new Prng(1));
     for (const nowMs of [1000, 2000, 90_000]) {
-      assert.equal(catchUp.next(state([]), nowMs), undefined);
-      assert.ok((catchUp.wakeAtMs(nowMs) ?? 0) >= nowMs + 20);
+      assert.equal(stateTransfer.next(state([]), nowMs), undefined);
+      assert.ok((stateTransfer.wakeAtMs(nowMs) ?? 0) >= nowMs + 20);
     }
   });
 });

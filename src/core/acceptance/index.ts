@@ -1,4 +1,13 @@
-export type { AcceptanceMachine, AcceptedBatch, AcceptedPayload, Segment } from "./contract.ts";
+export type {
+  AcceptedBatch,
+  AcceptedPayload,
+  Algorithm,
+  Consensus,
+  ConsensusEffect,
+  ConsensusInput,
+  Segment,
+  Submission,
+} from "./contract.ts";
 export {
   type Block,
   blockFromWire,
@@ -54,8 +63,17 @@ export {
   type DagSigner,
   type DropCode,
 } from "./dag/machine.ts";
+export {
+  type DagMessage,
+  decodeDagMessage,
+  encodeDagMessage,
+  isDagMessage,
+} from "./dag/messages.ts";
+export type { DagMisbehaviour } from "./dag/misbehaviour.ts";
 export type { Pacing } from "./dag/pacing.ts";
-export { fitsPayload, type Submission } from "./dag/payload-queue.ts";
+export { type Dag, DagParticipant, type DagParts } from "./dag/participant.ts";
+export { fitsPayload } from "./dag/payload-queue.ts";
+export type { DagVitals } from "./dag/vitals.ts";
 export {
   encodePayload,
   messageCount,
@@ -66,3 +84,4 @@ export {
   segmentShape,
   segmentValue,
 } from "./segment.ts";
+export { Stall } from "./stall.ts";

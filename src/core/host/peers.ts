@@ -4,9 +4,8 @@ import { Allowance, type Author, type LinkName, limits } from "../base/index.ts"
 export interface Peer {
   readonly author: Author;
   readonly link: LinkName;
-  /** It said hello: it listens to this host's blocks. */
+  /** It has greeted this host: it hears what is broadcast. */
   greeted: boolean;
-  lastPushedRound: number;
 }
 
 /** A fault is forgiven after so long, milliseconds. */
@@ -18,14 +17,8 @@ export class Peers {
   /** Of the author, not of its link: who comes back has still said what it said. */
   readonly #faults = new Allowance<Author>({ everyMs: forgivenMs, atOnce: limits.peerFaultsMax });
 
-  /** The peer is told that its blocks up to a round are here. */
-  up(peer: Author, session: number, fromRound: number): void {
-    this.#peers.set(peer, {
-      author: peer,
-      link: { peer, session },
-      greeted: false,
-      lastPushedRound: fromRound,
-    });
+  up(peer: Author, session: number): void {
+    this.#peers.set(peer, { author: peer, link: { peer, session }, greeted: false });
   }
 
   down(peer: Author): void {

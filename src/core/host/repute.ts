@@ -1,10 +1,11 @@
 import {
   blockParts,
   type DagConfig,
-  type DagEffect,
+  type DagMisbehaviour,
   headerBodyDigest,
   type InvalidBlock,
   type SignedHeader,
+  Stall,
   type Submission,
 } from "../acceptance/index.ts";
 import type { Author, Result } from "../base/index.ts";
@@ -24,18 +25,17 @@ import {
   type Opinion,
   type SignedStatement,
 } from "../opinion/index.ts";
-import type { PeerMessage } from "./messages.ts";
+import type { HostMessage } from "./messages.ts";
 import { Opinions, type OpinionView } from "./opinions.ts";
 import { Proofs, type Teller } from "./proofs.ts";
 import { proposeSplit } from "./split-plan.ts";
 import { type CertifiedPoint, type SplitEffect, Splitting } from "./splitting.ts";
-import { Stall } from "./stall.ts";
 import type { WriterOptions } from "./writer-options.ts";
 
 /** What this host wants done for the sake of what it thinks and can prove. */
 export type ReputeEffect =
-  | { readonly type: "say"; readonly message: PeerMessage }
-  | { readonly type: "tell"; readonly peer: Author; readonly message: PeerMessage }
+  | { readonly type: "say"; readonly message: HostMessage }
+  | { readonly type: "tell"; readonly peer: Author; readonly message: HostMessage }
   | ({ readonly type: "submit" } & Submission)
   /** Whom not to wait for, and whom to refuse. */
   | {
@@ -49,7 +49,7 @@ export type ReputeEffect =
   | Exclude<SplitEffect, { type: "saw" | "say" | "tell" }>;
 
 /** What peers say of other hosts. */
-export type SaidOfHosts = Extract<PeerMessage, { type: "opinion" | "evidence" | "split" }>;
+export type SaidOfHosts = Extract<HostMessage, { type: "opinion" | "evidence" | "split" }>;
 
 /** What goes on around. */
 export interface Surroundings {
@@ -265,9 +265,14 @@ export class Repute {
   }
 }
 
-/** Two blocks of one slot, as what convicts their author. */
-export function equivocationEvidence(
-  { author, round, first, second }: Omit<Extract<DagEffect, { type: "equivocation" }>, "type">,
+/** What the order found, as what convicts its author. */
+export function evidenceOf(proof: DagMisbehaviour, config: DagConfig): Evidence | undefined {
+  if (proof.kind === "equivocation") return equivocationEvidence(proof, config);
+  return invalidBlockEvidence(proof.wire, proof.fault);
+}
+
+function equivocationEvidence(
+  { author, round, first, second }: Extract<DagMisbehaviour, { kind: "equivocation" }>,
   { epoch }: DagConfig,
 ): Evidence {
   return {
@@ -288,7 +293,7 @@ function halfOf({
 }
 
 /** A block that its author should not have signed; with the payload only where the payload is wrong. */
-export function invalidBlockEvidence(wire: Uint8Array, fault: InvalidBlock): Evidence | undefined {
+function invalidBlockEvidence(wire: Uint8Array, fault: InvalidBlock): Evidence | undefined {
   const parts = fault.by === "author" ? blockParts(wire) : undefined;
   if (parts === undefined) return undefined;
   const payload = fault.code === "INVALID_PAYLOAD" ? parts.payload : undefined;

@@ -25,7 +25,7 @@ import {
 } from "../evidence/index.ts";
 import type { Network } from "../membership/index.ts";
 import type { MirrorState } from "../mirror/index.ts";
-import type { PeerMessage } from "./messages.ts";
+import type { HostMessage } from "./messages.ts";
 
 /** What this host has joined; durable before its signature leaves. One only, for ever. */
 export interface JoinRecord {
@@ -56,8 +56,8 @@ function isSamePoint(a: CertifiedPoint, b: CertifiedPoint): boolean {
 }
 
 export type SplitEffect =
-  | { readonly type: "say"; readonly message: PeerMessage }
-  | { readonly type: "tell"; readonly peer: Author; readonly message: PeerMessage }
+  | { readonly type: "say"; readonly message: HostMessage }
+  | { readonly type: "tell"; readonly peer: Author; readonly message: HostMessage }
   | { readonly type: "guard-split"; readonly record: JoinRecord }
   /** A group is founded: all its members have signed. */
   | { readonly type: "split"; readonly wire: Uint8Array; readonly isMine: boolean }
@@ -207,13 +207,13 @@ export class Splitting {
    * What this host says to a peer that comes: of its own plans, of those that it has consented to, and of those that the
    * peer had consented to, as it may have forgotten.
    */
-  greetings(peer: Author): readonly PeerMessage[] {
+  greetings(peer: Author): readonly HostMessage[] {
     const concerns = ({ from, joining }: Known): boolean =>
       from === undefined || joining.has(this.#self) || joining.has(peer);
     return [...this.#plans.values()].filter(concerns).map((known) => this.#stateOf(known));
   }
 
-  #stateOf({ plan, joining, signatures }: Known): PeerMessage {
+  #stateOf({ plan, joining, signatures }: Known): HostMessage {
     const signature = signatures.get(this.#self) ?? null;
     const wire = encode([plan.wire, joining.has(this.#self), signature]);
     return { type: "split", wire };

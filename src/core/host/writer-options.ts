@@ -1,4 +1,4 @@
-import { DagAcceptance, type Pacing } from "../acceptance/index.ts";
+import { DagParticipant, type Pacing } from "../acceptance/index.ts";
 import type { Author } from "../base/index.ts";
 import type { Signer, Verifier } from "../crypto/index.ts";
 import { dagConfigOf } from "../evidence/index.ts";
@@ -27,19 +27,22 @@ export interface WriterOptions {
   readonly seed: number;
 }
 
-/** The acceptance machine of a writer as it starts; who has joined a group that splits off signs nothing of this one. */
-export function acceptanceOf(options: WriterOptions): DagAcceptance {
-  const { network, recovery, author, pacing } = options;
+/** A writer's part in the order as it starts. */
+export function consensusOf(options: WriterOptions): DagParticipant {
+  const { network, recovery, author, pacing, verifier, seed } = options;
   const { blocks, commits, guard, maySign } = recovery;
-  return new DagAcceptance({
+  return new DagParticipant({
     config: dagConfigOf(network),
+    verifier,
     pacing,
     signer: { author, sign: (message) => options.blockSigner.sign(message) },
     recovery: {
       blocks,
       commits: commits.map(({ commit }) => commit),
       signedRound: guard.round,
-      maySign: maySign && guard.joined === undefined,
+      maySign,
     },
+    hasLeft: guard.joined !== undefined,
+    seed,
   });
 }

@@ -1,66 +1,48 @@
 import {
-  type CommitCertificate,
-  type DagAcceptance,
+  type ConsensusEffect,
+  type ConsensusInput,
+  type Dag,
   type DagConfig,
-  type DagEffect,
-  type DagInput,
+  type DagParticipant,
   type Ref,
   segmentOf,
   type VerifiedBlock,
 } from "../acceptance/index.ts";
-import { Allowance, type Author, MonotonicClock, Prng, unreachable } from "../base/index.ts";
+import { Allowance, type Author, MonotonicClock, unreachable } from "../base/index.ts";
 import { dagConfigOf, type Evidence } from "../evidence/index.ts";
 import { encodeHeld, type MirrorState, messageKinds } from "../mirror/index.ts";
-import { Asking } from "./asking.ts";
 import type { HostEffect, HostInput, WriterVitals } from "./effects.ts";
-import { helloOf } from "./hello.ts";
-import { Intake, type Taken } from "./intake.ts";
-import { decodeMessage, encodeMessage, type PeerMessage } from "./messages.ts";
+import { decodeHostMessage, encodeMessage, type HostMessage } from "./messages.ts";
 import { type Peer, Peers } from "./peers.ts";
 import { Replica, type ReplicaEffect } from "./replica.ts";
-import { equivocationEvidence, Repute, type ReputeEffect, type SaidOfHosts } from "./repute.ts";
-import { SafeReturn } from "./safe-return.ts";
+import { evidenceOf, Repute, type ReputeEffect, type SaidOfHosts } from "./repute.ts";
 import { vitalsOf } from "./vitals.ts";
-import { acceptanceOf, type WriterOptions } from "./writer-options.ts";
+import { consensusOf, type WriterOptions } from "./writer-options.ts";
 
-/** Small questions that a peer may ask: each costs an answer, or a round. */
-const questions = { everyMs: 50, atOnce: 32 };
-const questionTypes: ReadonlySet<string> = new Set(["probe", "nudge", "seen", "inventory-wanted"]);
+/** How often a peer may ask whether this host is there. */
+const probes = { everyMs: 100, atOnce: 16 };
 
-/** A writer: acceptance, mirror, cosigning and what writers say to one another, as one synchronous machine. */
+/** A writer: consensus, mirror, cosigning and what writers say to one another, as one synchronous machine. */
 export class WriterHost {
   readonly #options: WriterOptions;
   readonly #config: DagConfig;
-  readonly #dag: DagAcceptance;
+  readonly #consensus: DagParticipant;
   readonly #replica: Replica;
   readonly #time = new MonotonicClock();
-  readonly #asking: Asking;
-  readonly #safeReturn: SafeReturn;
-  readonly #intake: Intake;
   readonly #peers = new Peers();
-  readonly #questions = new Allowance<Author>(questions);
+  readonly #probes = new Allowance<Author>(probes);
   /** From the start on: it needs to know what time it is. */
   #repute: Repute | undefined;
-  #certifiedIndex = 0;
   #isStarted = false;
-  #hasSigned = false;
+  /** Of the step that is being taken. */
+  #nowMs = 0;
   #effects: HostEffect[] = [];
 
   constructor(options: WriterOptions) {
-    const { network, recovery } = options;
     this.#options = options;
-    this.#config = dagConfigOf(network);
-    this.#dag = acceptanceOf(options);
+    this.#config = dagConfigOf(options.network);
+    this.#consensus = consensusOf(options);
     this.#replica = new Replica(options);
-    this.#asking = new Asking(new Prng(options.seed));
-    this.#safeReturn = new SafeReturn(network.rule.parentQuorum, !recovery.maySign);
-    this.#intake = new Intake({
-      config: this.#config,
-      verifier: options.verifier,
-      dag: this.#dag,
-      catchUp: this.#asking.catchUp,
-      gaps: this.#asking.gaps,
-    });
   }
 
   get state(): MirrorState {
@@ -74,12 +56,9 @@ export class WriterHost {
 
   /** For status pages and metrics. */
   get vitals(): WriterVitals {
-    return vitalsOf({
+    return vitalsOf(this.#consensus.vitals, {
       n: this.#config.keys.length,
-      dag: this.#dag,
       replica: this.#replica,
-      asking: this.#asking,
-      safeReturn: this.#safeReturn,
       peers: this.#peers,
       repute: this.#repute,
     });
@@ -92,17 +71,18 @@ export class WriterHost {
 
   /** A block that is still in memory. */
   block(ref: Ref): VerifiedBlock | undefined {
-    return this.#dag.block(ref);
+    return this.#consensus.block(ref);
   }
 
   /** Rounds at or below are needed no more after a restart. */
   get horizon(): number {
-    return this.#dag.horizon;
+    return this.#consensus.horizon;
   }
 
   /** Whatever comes first, what the log has and the state has not is executed before it. */
   step(input: HostInput, nowMs: number): readonly HostEffect[] {
     this.#effects = [];
+    this.#nowMs = nowMs;
     if (!this.#isStarted) this.#start(nowMs);
     this.#take(input, nowMs);
     this.#afterwards(nowMs);
@@ -114,27 +94,21 @@ export class WriterHost {
       case "start":
         return;
       case "peer-up":
-        return this.#greet(input.peer, input.session);
+        this.#peers.up(input.peer, input.session);
+        return this.#stepConsensus({ type: "peer-up", peer: input.peer }, nowMs);
       case "peer-down":
         this.#peers.down(input.peer);
-        this.#asking.forget(input.peer);
+        this.#stepConsensus({ type: "peer-down", peer: input.peer }, nowMs);
         return this.#reachableChanged(nowMs);
       case "message":
         return this.#onFrame(input.peer, input.frame, nowMs);
       case "submit":
-        return this.#accept(
-          { type: "submit", ticket: input.ticket, segment: input.segment },
-          nowMs,
-        );
-      case "held":
-        return this.#accept(
-          {
-            type: "submit",
-            ticket: 0,
-            segment: segmentOf(messageKinds.held, [encodeHeld(input.updates)]),
-          },
-          nowMs,
-        );
+      case "tick":
+        return this.#stepConsensus(input, nowMs);
+      case "held": {
+        const segment = segmentOf(messageKinds.held, [encodeHeld(input.updates)]);
+        return this.#stepConsensus({ type: "submit", ticket: 0, segment }, nowMs);
+      }
       case "batches":
         return this.#follow(this.#replica.acceptAgain(input.batches, nowMs));
       case "changes-here":
@@ -150,8 +124,6 @@ export class WriterHost {
         return this.#onPlan(input.wire);
       case "split-join":
         return this.#repute?.splitting.join(input.plan);
-      case "tick":
-        return this.#accept({ type: "tick" }, nowMs);
     }
   }
 
@@ -165,7 +137,7 @@ export class WriterHost {
     this.#isStarted = true;
     this.#repute = new Repute(this.#options, () => this.state, this.#time.read(nowMs));
     this.#follow(this.#replica.start(nowMs));
-    this.#accept({ type: "start" }, nowMs);
+    this.#stepConsensus({ type: "start" }, nowMs);
   }
 
   #follow(effects: readonly ReplicaEffect[]): void {
@@ -181,113 +153,92 @@ export class WriterHost {
     }
   }
 
-  #broadcast(message: PeerMessage): void {
-    const links = this.#peers.greetedLinks;
-    this.#effects.push({ type: "broadcast", links, frame: encodeMessage(message) });
+  // ── peers ──
+
+  #broadcast(message: HostMessage): void {
+    this.#broadcastFrame(encodeMessage(message));
   }
 
-  // ── peers ──
+  #broadcastFrame(frame: Uint8Array): void {
+    this.#effects.push({ type: "broadcast", links: this.#peers.greetedLinks, frame });
+  }
+
+  #send(peer: Author, message: HostMessage): void {
+    this.#sendFrame(peer, encodeMessage(message));
+  }
+
+  #sendFrame(peer: Author, frame: Uint8Array): void {
+    const link = this.#peers.get(peer)?.link;
+    if (link !== undefined) this.#effects.push({ type: "send", link, frame });
+  }
 
   #reachableChanged(nowMs: number): void {
     const authors = this.#peers.greeted;
     this.#repute?.links(authors, this.#time.read(nowMs));
-    this.#accept({ type: "reachable", authors }, nowMs);
+    this.#stepConsensus({ type: "reachable", authors }, nowMs);
   }
 
-  #send(peer: Author, message: PeerMessage): void {
-    const link = this.#peers.get(peer)?.link;
-    if (link !== undefined)
-      this.#effects.push({ type: "send", link, frame: encodeMessage(message) });
+  /** The last cosignature, proofs and opinions: what a peer may have missed. */
+  #welcome(author: Author, nowMs: number): void {
+    const peer = this.#peers.get(author);
+    if (peer === undefined) return;
+    peer.greeted = true;
+    const { cosignature } = this.#replica;
+    if (cosignature !== undefined) this.#send(author, { type: "cosignature", ...cosignature });
+    this.#repute?.greet(author);
+    this.#reachableChanged(nowMs);
   }
 
-  #greet(peer: Author, session: number): void {
-    const hello = helloOf(this.#dag, this.#config, { self: this.#options.author, peer });
-    this.#peers.up(peer, session, hello.fromRound);
-    this.#send(peer, hello);
-  }
-
-  #fault(peer: Peer, code: string, detail = ""): void {
-    this.#effects.push({ type: "dropped", code, peer: peer.author });
-    if (!this.#peers.isTooMany(peer, code === "TOO_MANY_ITEMS", this.#time.latestMs)) return;
-    this.#effects.push({
-      type: "disconnect",
-      peer: peer.author,
-      code: detail === "" ? code : `${code}: ${detail}`,
-    });
+  #fault(author: Author, code: string, detail = ""): void {
+    this.#effects.push({ type: "dropped", code, peer: author });
+    const peer = this.#peers.get(author);
+    if (peer === undefined) return;
+    const { latestMs } = this.#time;
+    if (!this.#peers.isTooMany(peer, code === "TOO_MANY_ITEMS", latestMs)) return;
+    const reason = detail === "" ? code : `${code}: ${detail}`;
+    this.#effects.push({ type: "disconnect", peer: author, code: reason });
+    this.#stepConsensus({ type: "peer-refused", peer: author }, this.#nowMs);
   }
 
   #onFrame(author: Author, frame: Uint8Array, nowMs: number): void {
     const peer = this.#peers.get(author);
     if (peer === undefined) return;
-    const message = decodeMessage(frame);
-    if (!message.ok) return this.#fault(peer, message.error.code, message.error.detail);
-    if (!peer.greeted && message.value.type !== "hello") return this.#fault(peer, "NO_HELLO");
-    this.#repute?.observe(author, { type: "heard" }, this.#time.read(nowMs));
-    this.#onMessage(peer, message.value, nowMs);
+    const atMs = this.#time.read(nowMs);
+    if (this.#consensus.isMessage(frame))
+      return this.#stepConsensus({ type: "message", peer: author, frame }, nowMs);
+    const message = decodeHostMessage(frame);
+    if (!message.ok) return this.#fault(author, message.error.code, message.error.detail);
+    if (!peer.greeted) return this.#fault(author, "NO_HELLO");
+    this.#repute?.observe(author, { type: "heard" }, atMs);
+    this.#onMessage(peer, message.value, atMs);
   }
 
-  #onMessage(peer: Peer, message: PeerMessage, nowMs: number): void {
-    if (
-      questionTypes.has(message.type) &&
-      !this.#questions.take(peer.author, this.#time.read(nowMs))
-    )
-      return void this.#effects.push({ type: "dropped", code: "TOO_OFTEN", peer: peer.author });
+  #onMessage({ author }: Peer, message: HostMessage, atMs: number): void {
     switch (message.type) {
-      case "hello":
-        return this.#onHello(peer, message, nowMs);
-      case "block":
-        return this.#takeAll(peer, this.#intake.pushed(peer, message.wire), nowMs);
-      case "fetch":
-        return this.#serve({ type: "serve-blocks", link: peer.link, refs: message.refs });
-      case "blocks":
-        return this.#takeAll(peer, this.#intake.fetched(peer, message.wires), nowMs);
-      case "nudge":
-        return this.#accept({ type: "nudge" }, nowMs);
-      case "seen":
-        return this.#takeAll(peer, this.#intake.seen(message.refs), nowMs);
-      case "inventory-wanted":
-        return this.#tellInventory(peer, message.fromRound, nowMs);
-      case "inventory":
-        if (!this.#asking.antiEntropy.answered(peer.author)) return this.#fault(peer, "NOT_ASKED");
-        return this.#accept({ type: "inventory", refs: message.refs, from: peer.author }, nowMs);
-      case "sync":
-        return this.#serve({ type: "serve-range", link: peer.link, after: message.after });
-      case "range":
-        return this.#takeAll(
-          peer,
-          this.#intake.range(peer, message.range, this.#time.read(nowMs)),
-          nowMs,
-        );
       case "cosignature":
-        return this.#follow(this.#replica.onCosignature(peer.author, message));
+        return this.#follow(this.#replica.onCosignature(author, message));
       case "probe":
-        return this.#send(peer.author, { type: "probed" });
+        if (this.#probes.take(author, atMs)) return this.#send(author, { type: "probed" });
+        return void this.#effects.push({ type: "dropped", code: "TOO_OFTEN", peer: author });
       case "probed":
         return;
       case "opinion":
       case "evidence":
       case "split":
-        return this.#hear(peer, message, nowMs);
+        return this.#hear(author, message, atMs);
+      default:
+        return unreachable(message);
     }
   }
 
-  #serve(effect: Extract<HostEffect, { type: "serve-blocks" | "serve-range" }>): void {
-    this.#effects.push(effect);
-  }
-
-  #tellInventory({ author }: Peer, fromRound: number, nowMs: number): void {
-    if (this.#asking.antiEntropy.mayTell(author, this.#time.read(nowMs)))
-      this.#send(author, { type: "inventory", refs: this.#dag.inventory(fromRound) });
-  }
-
   /** No room for what it says is not the peer's fault: it may only pass on what others invented. */
-  #hear(peer: Peer, message: SaidOfHosts, nowMs: number): void {
-    const heard = this.#repute?.hearFrom(peer.author, message, this.#time.read(nowMs));
+  #hear(author: Author, message: SaidOfHosts, atMs: number): void {
+    const heard = this.#repute?.hearFrom(author, message, atMs);
     if (heard === undefined || heard.ok) return;
     const { code, detail } = heard.error;
     if (code !== "TOO_MANY_STRANGERS" && code !== "TOO_MANY_PLANS")
-      return this.#fault(peer, code, detail);
-    this.#effects.push({ type: "dropped", code, peer: peer.author });
+      return this.#fault(author, code, detail);
+    this.#effects.push({ type: "dropped", code, peer: author });
   }
 
   /** This host holds both halves of a misdeed. */
@@ -295,135 +246,82 @@ export class WriterHost {
     this.#repute?.saw(evidence, this.#time.latestMs);
   }
 
-  #onHello(peer: Peer, hello: Extract<PeerMessage, { type: "hello" }>, nowMs: number): void {
-    if (hello.group !== this.#config.group || hello.epoch !== this.#config.epoch) {
-      return void this.#effects.push({
-        type: "disconnect",
-        peer: peer.author,
-        code: "WRONG_GROUP",
-      });
-    }
-    if (peer.greeted) return this.#fault(peer, "SECOND_HELLO");
-    peer.greeted = true;
-    this.#asking.gaps.lookAgain();
-    this.#asking.catchUp.hint(peer.author, hello.lastCommit);
-    this.#hold(nowMs);
-    this.#learnOfSelf(peer, hello, nowMs);
-    for (const block of this.#dag.ownBlocksAbove(hello.fromRound)) {
-      this.#send(peer.author, { type: "block", wire: block.wire });
-    }
-    const { cosignature } = this.#replica;
-    if (cosignature !== undefined) this.#send(peer.author, { type: "cosignature", ...cosignature });
-    this.#repute?.greet(peer.author);
-    this.#reachableChanged(nowMs);
-  }
-
-  /** Until this process has signed something, it may stand on an old copy of its disk. */
-  #hold(nowMs: number): void {
-    const isHeld = !this.#hasSigned && this.#asking.catchUp.isFarBehind(this.#dag.lastCommit.index);
-    if (isHeld !== this.#dag.isHeld) this.#accept({ type: "hold", isHeld }, nowMs);
-  }
-
-  /** Every hello answers the question "what have I signed?" (`dag.md` §12). */
-  #learnOfSelf(peer: Peer, hello: Extract<PeerMessage, { type: "hello" }>, nowMs: number): void {
-    const mine = this.#intake.refOf(hello.newestOfYou, this.#options.author);
-    const theirs = this.#intake.refOf(hello.newestOfMe, peer.author);
-    this.#safeReturn.claim(peer.author, { mine, theirs });
-    if (mine === undefined || mine.round <= this.#dag.signedRound || this.#safeReturn.isOpen)
-      return;
-    this.#safeReturn.reopen();
-    this.#accept({ type: "suspend" }, nowMs);
-  }
-
-  #takeAll(peer: Peer, taken: Iterable<Taken>, nowMs: number): void {
-    for (const one of taken) {
-      if (one.kind === "input") this.#accept(one.input, nowMs);
-      else if (one.kind === "fault") this.#fault(peer, one.code, one.detail);
-      else if (one.kind === "evidence") this.#saw(one.evidence);
-      else if (one.kind === "seen") this.#broadcast({ type: "seen", refs: one.refs });
-      else if (one.kind === "reply") this.#send(peer.author, { type: "blocks", wires: one.wires });
-      else this.#effects.push({ type: "dropped", code: one.code, peer: peer.author });
-    }
-  }
-
   // ── what the parts want done ──
 
-  #accept(input: DagInput, nowMs: number): void {
-    for (const effect of this.#dag.step(input, nowMs)) this.#onDagEffect(effect, nowMs);
+  #stepConsensus(input: ConsensusInput, nowMs: number): void {
+    this.#time.read(nowMs);
+    for (const effect of this.#consensus.step(input, nowMs)) this.#onConsensus(effect, nowMs);
   }
 
-  #onDagEffect(effect: DagEffect, nowMs: number): void {
+  #onConsensus(effect: ConsensusEffect<Dag>, nowMs: number): void {
     switch (effect.type) {
-      case "persist-block": {
-        // Only what was admitted is a sign of life: a block of a far round, or upon nothing, costs its author nothing.
-        const { author, round } = effect.block.ref;
-        this.#repute?.observe(author, { type: "block", round }, this.#time.read(nowMs));
-        return void this.#effects.push(effect);
-      }
+      case "persist-block":
       case "persist-commit":
+      case "guard-round":
+      case "certificate":
+      case "disconnect":
+      case "dropped":
       case "violation":
       case "wake":
         return void this.#effects.push(effect);
-      case "guard":
-        this.#hasSigned = true;
-        return void this.#effects.push({ type: "guard-round", round: effect.round });
-      case "broadcast":
-        return this.#broadcast({ type: "block", wire: effect.block.wire });
-      case "missing":
-        return this.#asking.gaps.named(effect.refs, effect.from);
       case "accept":
         return this.#follow(this.#replica.accept(effect.batch, nowMs));
-      case "equivocation":
-        return this.#saw(equivocationEvidence(effect, this.#config));
-      case "dropped":
-        return void this.#effects.push({ type: "dropped", code: effect.code, peer: effect.from });
-      case "needs-round":
-        return this.#broadcast({ type: "nudge" });
-      case "amnesia":
-        return this.#safeReturn.reopen();
+      case "send":
+        return this.#sendFrame(effect.peer, effect.frame);
+      case "broadcast":
+        return this.#broadcastFrame(effect.frame);
+      case "greeted":
+        return this.#welcome(effect.peer, nowMs);
+      case "heard":
+        return this.#repute?.observe(effect.peer, { type: "heard" }, this.#time.latestMs);
+      case "took-part": {
+        const { author, round } = effect;
+        return this.#repute?.observe(author, { type: "block", round }, this.#time.latestMs);
+      }
+      case "misbehaviour": {
+        const evidence = evidenceOf(effect.proof, this.#config);
+        return evidence && this.#saw(evidence);
+      }
+      case "fault":
+        return this.#fault(effect.peer, effect.code, effect.detail);
+      case "serve-blocks":
+      case "serve-range":
+        return this.#serve(effect);
       default:
         return unreachable(effect);
     }
   }
 
-  // ── after every input: what is missing, how far behind, may it sign again ──
+  /** Answered from disk, over the link on which it was asked. */
+  #serve(question: Extract<ConsensusEffect<Dag>, { type: "serve-blocks" | "serve-range" }>): void {
+    const { peer, ...asked } = question;
+    const link = this.#peers.get(peer)?.link;
+    if (link !== undefined) this.#effects.push({ ...asked, link });
+  }
+
+  // ── after every input ──
 
   #afterwards(nowMs: number): void {
-    const hasSeen = (ref: Ref): boolean =>
-      ref.round <= this.#dag.horizon || this.#dag.block(ref) !== undefined;
-    // Who has joined a group that splits off signs nothing of this one any more, whatever it learns of itself.
-    const hasLeft = this.#repute?.splitting.hasLeft === true;
-    const minRound = hasLeft ? undefined : this.#safeReturn.resume(hasSeen);
-    if (minRound !== undefined) this.#accept({ type: "resume", minRound }, nowMs);
-    const paceMs = this.#time.read(nowMs);
-    this.#ask(paceMs);
-    this.#hold(nowMs);
+    for (const effect of this.#consensus.look(nowMs)) this.#onConsensus(effect, nowMs);
     this.#judge(nowMs);
     // Never while the disk may be an older copy: then what it has is not the newest that it saw.
-    const mayVouch = !this.#safeReturn.isOpen && !this.#dag.isHeld && !hasLeft;
+    const mayVouch = this.#consensus.isCurrent && this.#repute?.splitting.hasLeft !== true;
     if (mayVouch) this.#follow(this.#replica.renew(nowMs));
-    const certified: CommitCertificate | undefined = this.#dag.certified;
-    if (certified === undefined || certified.index <= this.#certifiedIndex) return;
-    this.#certifiedIndex = certified.index;
-    this.#effects.push({ type: "certificate", certificate: certified });
   }
 
   /** What this host thinks of the others now, and what follows from it. */
   #judge(nowMs: number): void {
     const atMs = this.#time.read(nowMs);
-    const { round, wantsRound: isWanted } = this.#dag;
-    // Once this host has begun a round for payload, the others owe their blocks of it.
-    const isBegun = isWanted && this.#dag.signedRound >= round;
     const around = {
-      round: isBegun ? round + 1 : round,
-      lastCommit: this.#dag.lastCommit.index,
-      isWanted,
+      ...this.#consensus.progress,
       reachable: this.#peers.greeted,
       certified: this.#replica.certified,
     };
     const effects = this.#repute?.look(around, atMs, nowMs) ?? [];
     for (const effect of effects) this.#onReputeEffect(effect, nowMs);
-    this.#wakeAt(this.#repute?.wakeAtMs(atMs));
+    const wakeAtMs = this.#repute?.wakeAtMs(atMs);
+    if (wakeAtMs !== undefined && Number.isFinite(wakeAtMs))
+      this.#effects.push({ type: "wake", atMs: this.#time.toCaller(wakeAtMs) });
   }
 
   #onReputeEffect(effect: ReputeEffect, nowMs: number): void {
@@ -434,25 +332,14 @@ export class WriterHost {
         return this.#send(effect.peer, effect.message);
       case "submit":
       case "standing":
-        return this.#accept(effect, nowMs);
+        return this.#stepConsensus(effect, nowMs);
       case "guard-split":
         this.#effects.push(effect);
         // What this group still orders would be lost to the one that it leaves for: it neither orders nor vouches for it.
         this.#replica.leave();
-        return this.#accept({ type: "suspend" }, nowMs);
+        return this.#stepConsensus({ type: "leave" }, nowMs);
       default:
         return void this.#effects.push(effect);
     }
-  }
-
-  #ask(paceMs: number): void {
-    const { questions, wakesAtMs } = this.#asking.look(this.#dag, this.#peers.greeted, paceMs);
-    for (const { peer, message } of questions) this.#send(peer, message);
-    for (const atMs of wakesAtMs) this.#wakeAt(atMs);
-  }
-
-  #wakeAt(paceMs: number | undefined): void {
-    if (paceMs !== undefined && Number.isFinite(paceMs))
-      this.#effects.push({ type: "wake", atMs: this.#time.toCaller(paceMs) });
   }
 }

@@ -1,9 +1,8 @@
 import type { Author, Digest, Round } from "../../base/index.ts";
-import type { AcceptedBatch } from "../contract.ts";
+import type { AcceptedBatch, Submission } from "../contract.ts";
 import type { Ref, SignedHeader, VerifiedBlock } from "./block.ts";
 import type { Commit } from "./commit.ts";
 import type { CertifiedRange } from "./commit-range.ts";
-import type { Submission } from "./payload-queue.ts";
 
 /** Everything that can happen to the machine. */
 export type DagInput =

@@ -1,6 +1,6 @@
+import type { Submission } from "../contract.ts";
 import { refKey, type VerifiedBlock } from "./block.ts";
 import { type Vertex, votesOf } from "./graph.ts";
-import type { Submission } from "./payload-queue.ts";
 
 /** A block in the graph, with what the machine remembers of it. */
 export interface Entry extends Vertex {

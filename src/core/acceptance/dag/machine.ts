@@ -1,5 +1,5 @@
 import { Author, assert, type Digest, limits, MonotonicClock } from "../../base/index.ts";
-import type { AcceptanceMachine } from "../contract.ts";
+import type { Submission } from "../contract.ts";
 import { type DagConfig, type Ref, refKey, type VerifiedBlock } from "./block.ts";
 import type { CertifiedCommit, CertifiedRange } from "./commit-range.ts";
 import { type CommitCertificate, CommitVotes } from "./commit-votes.ts";
@@ -10,7 +10,7 @@ import { blocksAbove, inventoryAbove } from "./graph-queries.ts";
 import type { DagOptions, DagRecovery } from "./options.ts";
 import { Ordering, type OrderingOutcome } from "./ordering.ts";
 import { Absence, RoundClock } from "./pacing.ts";
-import { fitsPayload, PayloadQueue, type Submission } from "./payload-queue.ts";
+import { fitsPayload, PayloadQueue } from "./payload-queue.ts";
 import { Proposer } from "./proposer.ts";
 import { Tips } from "./tips.ts";
 import { WaitingRoom } from "./waiting-room.ts";
@@ -28,7 +28,7 @@ interface Arrival {
 }
 
 /** Message acceptance on an uncertified DAG (`dag.md` §§3–9): votes are read off the blocks. */
-export class DagAcceptance implements AcceptanceMachine<DagInput, DagEffect> {
+export class DagAcceptance {
   readonly #config: DagConfig;
   readonly #self: Author | undefined;
   readonly #graph = new Graph<Entry>();

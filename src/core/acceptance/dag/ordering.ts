@@ -1,5 +1,5 @@
 import { type Author, type Digest, defined, limits } from "../../base/index.ts";
-import type { AcceptedPayload } from "../contract.ts";
+import type { AcceptedPayload, Submission } from "../contract.ts";
 import { type CommitVote, type DagConfig, refKey } from "./block.ts";
 import { type Commit, commitDigest, encodeCommit, genesisCommitDigest } from "./commit.ts";
 import type { CommitVotes } from "./commit-votes.ts";
@@ -8,7 +8,6 @@ import type { DagEffect } from "./effects.ts";
 import type { Entry } from "./entry.ts";
 import { type Graph, leadersOf, type SlotPlace } from "./graph.ts";
 import { horizonAfter, linearize, medianTime } from "./linearize.ts";
-import type { Submission } from "./payload-queue.ts";
 
 /** Own commit digests kept for comparison with what others vote for. */
 const digestsKept = 2000;

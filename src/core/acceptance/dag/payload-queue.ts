@@ -1,14 +1,6 @@
 import { limits } from "../../base/index.ts";
-import type { Segment } from "../contract.ts";
+import type { Segment, Submission } from "../contract.ts";
 import { protocolMessageCount, segmentBytes } from "../segment.ts";
-
-/** A segment and the ticket by which its submitter will recognise it. */
-export interface Submission {
-  readonly ticket: number;
-  readonly segment: Segment;
-  /** It takes the place of an earlier one of its kind that still waits: that one has nothing to say any more. */
-  readonly isNewest?: boolean;
-}
 
 /** What an encoded payload takes beside its segments. */
 const frameBytes = 64;

@@ -1,5 +1,6 @@
 import { Author, assert, Round } from "../../base/index.ts";
 import { sha256 } from "../../crypto/index.ts";
+import type { Submission } from "../contract.ts";
 import { encodePayload } from "../segment.ts";
 import {
   type Block,
@@ -17,7 +18,7 @@ import {
 import type { Entry } from "./entry.ts";
 import { type Graph, leadersOf } from "./graph.ts";
 import { type Absence, JoinBudget, type Pacing, type RoundClock } from "./pacing.ts";
-import type { PayloadQueue, Submission } from "./payload-queue.ts";
+import type { PayloadQueue } from "./payload-queue.ts";
 
 /** The one place where a block is signed. */
 export interface DagSigner {

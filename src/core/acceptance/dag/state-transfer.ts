@@ -1,4 +1,4 @@
-import { type Author, defined, type Prng } from "../base/index.ts";
+import { type Author, defined, type Prng } from "../../base/index.ts";
 
 /** Time a peer has to answer a commit-sync request, milliseconds. */
 const answerMs = 3000;
@@ -26,7 +26,7 @@ interface Asked {
  * says of itself in its hello is believed until it was asked for it a few times in vain. That outlives its links, so a
  * liar costs `strikesMax` questions in the life of this process, however often it comes back.
  */
-export class CatchUp {
+export class StateTransfer {
   readonly #random: Prng;
   readonly #hints = new Map<Author, number>();
   /** Questions that brought nothing, since the last one that did. */

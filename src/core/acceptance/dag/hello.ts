@@ -1,13 +1,14 @@
-import type { DagAcceptance, DagConfig } from "../acceptance/index.ts";
-import type { Author } from "../base/index.ts";
-import type { PeerMessage } from "./messages.ts";
+import type { Author } from "../../base/index.ts";
+import type { DagConfig } from "./block.ts";
+import type { DagAcceptance } from "./machine.ts";
+import type { DagMessage } from "./messages.ts";
 
 /** What is said first on every link: how far this host is, and what it knows of itself and of the peer (`dag.md` §12). */
 export function helloOf(
   dag: DagAcceptance,
   { group, epoch }: DagConfig,
   { self, peer }: { readonly self: Author; readonly peer: Author },
-): Extract<PeerMessage, { type: "hello" }> {
+): Extract<DagMessage, { type: "hello" }> {
   const newest = dag.newestOf(peer);
   return {
     type: "hello",

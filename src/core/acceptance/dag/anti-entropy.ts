@@ -1,5 +1,5 @@
-import { Allowance, type Author, defined } from "../base/index.ts";
-import { Stall } from "./stall.ts";
+import { Allowance, type Author, defined } from "../../base/index.ts";
+import { Stall } from "../stall.ts";
 
 /** Time without a commit after which peers are asked what they have, and the time between two questions, milliseconds. */
 const stalledMs = 1000;

@@ -1,5 +1,5 @@
-import type { Ref } from "../acceptance/index.ts";
-import type { Author } from "../base/index.ts";
+import type { Author } from "../../base/index.ts";
+import type { Ref } from "./block.ts";
 
 /** What one peer knows about the rounds that this host may have signed. */
 interface Claim {
@@ -14,7 +14,7 @@ interface Claim {
  * remember. It follows until a parent quorum of others told what they have, and signs again two rounds above
  * all of it (`dag.md` §12: a correct one among them has produced a parent of anything this host released).
  */
-export class SafeReturn {
+export class CrashRecovery {
   readonly #needed: number;
   readonly #claims = new Map<Author, Claim>();
   #isOpen: boolean;

@@ -1,30 +1,35 @@
+import { type Author, limits } from "../../base/index.ts";
+import type { Verifier } from "../../crypto/index.ts";
 import {
-  type CommitRange,
   claimedRef,
-  type DagAcceptance,
   type DagConfig,
-  type DagInput,
   type InvalidBlock,
   type Ref,
   type SignedHeader,
   type VerifiedBlock,
   verifyBlock,
-  verifyCommitRange,
   verifySignedHeader,
-} from "../acceptance/index.ts";
-import { type Author, limits } from "../base/index.ts";
-import type { Verifier } from "../crypto/index.ts";
-import type { Evidence } from "../evidence/index.ts";
-import type { CatchUp } from "./catch-up.ts";
-import type { GapFiller } from "./gap-filler.ts";
-import type { Peer } from "./peers.ts";
-import { equivocationEvidence, invalidBlockEvidence } from "./repute.ts";
+} from "./block.ts";
+import type { BlockSynchronizer } from "./block-synchronizer.ts";
+import { type CommitRange, verifyCommitRange } from "./commit-range.ts";
+import type { DagInput } from "./effects.ts";
+import type { DagAcceptance } from "./machine.ts";
+import type { DagMisbehaviour } from "./misbehaviour.ts";
+import type { StateTransfer } from "./state-transfer.ts";
+
+/** The blocks that a writer pushes over its link. */
+export interface Stream {
+  readonly author: Author;
+  /** It said hello: it listens to this host's blocks. */
+  isGreeted: boolean;
+  lastPushedRound: number;
+}
 
 /** What becomes of what a peer sent. */
 export type Taken =
   | { readonly kind: "input"; readonly input: DagInput }
   | { readonly kind: "fault"; readonly code: string; readonly detail: string }
-  | { readonly kind: "evidence"; readonly evidence: Evidence }
+  | { readonly kind: "misbehaviour"; readonly proof: DagMisbehaviour }
   | { readonly kind: "dropped"; readonly code: string }
   /** To all: these may have twins that are nowhere named. */
   | { readonly kind: "seen"; readonly refs: readonly Ref[] }
@@ -36,19 +41,19 @@ const fault = (code: string, detail = ""): Taken => ({ kind: "fault", code, deta
 export class Intake {
   readonly #by: { readonly config: DagConfig; readonly verifier: Verifier };
   readonly #dag: DagAcceptance;
-  readonly #catchUp: CatchUp;
-  readonly #gaps: GapFiller;
+  readonly #stateTransfer: StateTransfer;
+  readonly #gaps: BlockSynchronizer;
 
   constructor(parts: {
     readonly config: DagConfig;
     readonly verifier: Verifier;
     readonly dag: DagAcceptance;
-    readonly catchUp: CatchUp;
-    readonly gaps: GapFiller;
+    readonly stateTransfer: StateTransfer;
+    readonly gaps: BlockSynchronizer;
   }) {
     this.#by = parts;
     this.#dag = parts.dag;
-    this.#catchUp = parts.catchUp;
+    this.#stateTransfer = parts.stateTransfer;
     this.#gaps = parts.gaps;
   }
 
@@ -60,15 +65,15 @@ export class Intake {
   }
 
   /** A stream carries its sender's own blocks, each once, in order of rounds. */
-  *pushed(peer: Peer, wire: Uint8Array): Generator<Taken> {
+  *pushed(stream: Stream, wire: Uint8Array): Generator<Taken> {
     const verified = verifyBlock(wire, this.#by.config, this.#by.verifier);
     if (!verified.ok) return yield* invalid(wire, verified.error);
     const block = verified.value;
-    if (block.ref.author !== peer.author) return yield fault("NOT_OWN_BLOCK");
-    const isRepeated = block.ref.round <= peer.lastPushedRound;
-    peer.lastPushedRound = Math.max(peer.lastPushedRound, block.ref.round);
+    if (block.ref.author !== stream.author) return yield fault("NOT_OWN_BLOCK");
+    const isRepeated = block.ref.round <= stream.lastPushedRound;
+    stream.lastPushedRound = Math.max(stream.lastPushedRound, block.ref.round);
     if (isRepeated) yield fault("REPEATED_ROUND");
-    yield { kind: "input", input: { type: "block", block, from: peer.author, how: "pushed" } };
+    yield { kind: "input", input: { type: "block", block, from: stream.author, how: "pushed" } };
     // An honest writer stands upon its own last block: one that passes it over may have shown others another one.
     const refs = this.#dag.passedOver(block).slice(0, limits.fetchRefsMax);
     if (refs.length === 0) return;
@@ -83,8 +88,8 @@ export class Intake {
   }
 
   /** An answer that was asked for; what is of no use costs a hash, and what is wrong ends it. */
-  *fetched(peer: Peer, wires: readonly Uint8Array[]): Generator<Taken> {
-    if (!this.#gaps.takeOwed(peer.author)) return yield fault("NOT_ASKED");
+  *fetched(peer: Author, wires: readonly Uint8Array[]): Generator<Taken> {
+    if (!this.#gaps.takeOwed(peer)) return yield fault("NOT_ASKED");
     for (const wire of wires) {
       const claimed = claimedRef(wire);
       const isOfUse =
@@ -101,7 +106,7 @@ export class Intake {
       else
         yield {
           kind: "input",
-          input: { type: "block", block: verified.value, from: peer.author, how: "fetched" },
+          input: { type: "block", block: verified.value, from: peer, how: "fetched" },
         };
     }
   }
@@ -112,29 +117,29 @@ export class Intake {
     if (rival === undefined) return { kind: "dropped", code: "NOT_WANTED" };
     const { author, round } = block.ref;
     const twins = { author, round, first: rival.signed, second: block.signed };
-    return { kind: "evidence", evidence: equivocationEvidence(twins, this.#by.config) };
+    return { kind: "misbehaviour", proof: { kind: "equivocation", ...twins } };
   }
 
-  *range(peer: Peer, range: CommitRange, paceMs: number): Generator<Taken> {
-    if (!this.#catchUp.takeOwed(peer.author)) return yield fault("NOT_ASKED");
+  *range(peer: Author, range: CommitRange, paceMs: number): Generator<Taken> {
+    if (!this.#stateTransfer.takeOwed(peer)) return yield fault("NOT_ASKED");
     const last = this.#dag.lastCommit;
     const commits = range.commits.filter(({ commit }) => commit.index > last.index);
     // Nothing there, or the order went on while the answer was on its way.
-    if (commits.length === 0) return this.#catchUp.answered(peer.author, last.index);
+    if (commits.length === 0) return this.#stateTransfer.answered(peer, last.index);
     const verified = verifyCommitRange({ ...range, commits }, last, this.#by);
     if (!verified.ok) {
-      this.#catchUp.answered(peer.author, last.index);
+      this.#stateTransfer.answered(peer, last.index);
       return yield fault(verified.error.code, verified.error.detail);
     }
     // Tips that were dropped while this host was behind are asked for now.
     this.#gaps.lookAgain();
     yield { kind: "input", input: { type: "certified", ...verified.value } };
-    this.#catchUp.answered(peer.author, this.#dag.lastCommit.index, paceMs);
+    this.#stateTransfer.answered(peer, this.#dag.lastCommit.index, paceMs);
   }
 }
 
 function* invalid(wire: Uint8Array, error: InvalidBlock): Generator<Taken> {
-  const evidence = invalidBlockEvidence(wire, error);
-  if (evidence !== undefined) yield { kind: "evidence", evidence };
+  if (error.by === "author")
+    yield { kind: "misbehaviour", proof: { kind: "invalid-block", wire, fault: error } };
   yield fault(error.code, error.detail);
 }

@@ -1,30 +1,30 @@
-import type { DagAcceptance } from "../acceptance/index.ts";
-import { type Author, limits, type Prng } from "../base/index.ts";
+import { type Author, limits, type Prng } from "../../base/index.ts";
 import { AntiEntropy } from "./anti-entropy.ts";
-import { CatchUp } from "./catch-up.ts";
-import { GapFiller } from "./gap-filler.ts";
-import type { PeerMessage } from "./messages.ts";
+import { BlockSynchronizer } from "./block-synchronizer.ts";
+import type { DagAcceptance } from "./machine.ts";
+import type { DagMessage } from "./messages.ts";
+import { StateTransfer } from "./state-transfer.ts";
 
 interface Question {
   readonly peer: Author;
-  readonly message: PeerMessage;
+  readonly message: DagMessage;
 }
 
 /** What a writer asks of whom: missing blocks by name, commits that it lags behind, and what the others have at all. */
 export class Asking {
-  readonly gaps: GapFiller;
-  readonly catchUp: CatchUp;
+  readonly gaps: BlockSynchronizer;
+  readonly stateTransfer: StateTransfer;
   readonly antiEntropy: AntiEntropy = new AntiEntropy();
 
   constructor(random: Prng) {
-    this.gaps = new GapFiller(random);
-    this.catchUp = new CatchUp(random);
+    this.gaps = new BlockSynchronizer(random);
+    this.stateTransfer = new StateTransfer(random);
   }
 
   /** The link to a peer is gone. */
   forget(peer: Author): void {
     this.gaps.forget(peer);
-    this.catchUp.forget(peer);
+    this.stateTransfer.forget(peer);
     this.antiEntropy.forget(peer);
   }
 
@@ -40,7 +40,9 @@ export class Asking {
       ...this.#inventory(dag, reachable, paceMs),
     ];
     // Named at every step: the loop keeps the earliest wake-up only, and what it keeps may be another's.
-    const wakes = [this.gaps, this.catchUp, this.antiEntropy].map((part) => part.wakeAtMs(paceMs));
+    const wakes = [this.gaps, this.stateTransfer, this.antiEntropy].map((part) =>
+      part.wakeAtMs(paceMs),
+    );
     return { questions, wakesAtMs: wakes.filter((atMs) => atMs !== undefined) };
   }
 
@@ -54,7 +56,7 @@ export class Asking {
   #commits(dag: DagAcceptance, reachable: ReadonlySet<Author>, paceMs: number): Question[] {
     const lastIndex = dag.lastCommit.index;
     const { endorsedIndex } = dag;
-    const peer = this.catchUp.next({ lastIndex, endorsedIndex, reachable }, paceMs);
+    const peer = this.stateTransfer.next({ lastIndex, endorsedIndex, reachable }, paceMs);
     return peer === undefined ? [] : [{ peer, message: { type: "sync", after: lastIndex } }];
   }
 

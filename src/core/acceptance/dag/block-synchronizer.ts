@@ -1,6 +1,6 @@
-import { type Ref, refKey } from "../acceptance/index.ts";
-import type { Author, Prng } from "../base/index.ts";
-import { Fetcher } from "../broadcast/index.ts";
+import type { Author, Prng } from "../../base/index.ts";
+import { Fetcher } from "../../broadcast/index.ts";
+import { type Ref, refKey } from "./block.ts";
 
 /** Least time until missing blocks are thought of again, milliseconds. */
 const leastWaitMs = 20;
@@ -9,7 +9,7 @@ const leastWaitMs = 20;
 const owedMax = 64;
 
 /** Brings the blocks that others named and this host lacks: remembers who named them, asks, asks others. */
-export class GapFiller {
+export class BlockSynchronizer {
   readonly #fetcher: Fetcher;
   readonly #namedBy = new Map<string, Author>();
   /** Answers that peers owe. */
