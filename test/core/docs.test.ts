@@ -112,6 +112,43 @@ test("docs/reference/limits.md is the table of limits", () => {
   assert.equal(readFileSync(path, "utf8"), page);
 });
 
+/** The table of edges, from the rules that are checked. */
+async function edgesTable(): Promise<string> {
+  const url = new URL("../../../.dependency-cruiser.mjs", import.meta.url).href;
+  const { rooms } = (await import(url)) as { rooms: Record<string, readonly string[]> };
+  const short = (room: string): string => `\`${room.replace(/^src\//, "")}\``;
+  const rows = Object.entries(rooms).map(([room, may]) => {
+    const listed = may.map(short).join(" ");
+    return `| ${short(room)} | ${listed === "" ? "nothing" : listed} |`;
+  });
+  return `| room | may import |\n|---|---|\n${rows.join("\n")}\n`;
+}
+
+test("ARCHITECTURE.md shows the table of edges", async () => {
+  const path = join(root, "ARCHITECTURE.md");
+  const heading = "## Edges\n\n";
+  const [before = "", after = ""] = readFileSync(path, "utf8").split(heading);
+  const rest = after.slice(after.indexOf("\n## "));
+  const page = `${before}${heading}Written by \`UPDATE=1 npm run check\`; a star stands for every room there.\n\n${await edgesTable()}${rest}`;
+  if (process.env["UPDATE"] === "1") writeFileSync(path, page);
+  assert.equal(readFileSync(path, "utf8"), page);
+});
+
+test("docs/reference/wire.md has every message", () => {
+  const page = readFileSync(join(root, "docs/reference/wire.md"), "utf8");
+  const numbers = ["src/core/acceptance/dag/messages.ts", "src/core/host/messages.ts"].flatMap(
+    (file) => {
+      const [, table = ""] =
+        /const codes = \{([^}]+)\}/.exec(readFileSync(join(root, file), "utf8")) ?? [];
+      return [...table.matchAll(/: (\d+),/g)].map(([, number]) => Number(number));
+    },
+  );
+  assert.equal(numbers.length, 15);
+  assert.equal(new Set(numbers).size, numbers.length, "each number is one message's");
+  for (const number of numbers)
+    assert.match(page, new RegExp(`\`\\[${number}[,\\]]`), `[${number}`);
+});
+
 test("links between the documents lead somewhere", () => {
   const pages = ["README.md", "ARCHITECTURE.md", "SECURITY.md", "CHANGELOG.md"];
   const walk = (directory: string): void => {

@@ -1,19 +1,19 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { planOf, World } from "../../sim/index.ts";
+import { BlockSynchronizer } from "../../src/core/acceptance/dag/block-synchronizer.ts";
+import { CrashRecovery } from "../../src/core/acceptance/dag/crash-recovery.ts";
+import { StateTransfer } from "../../src/core/acceptance/dag/state-transfer.ts";
 import type { AcceptedBatch, Ref } from "../../src/core/acceptance/index.ts";
 import { Author, Digest, Prng, Round } from "../../src/core/base/index.ts";
 import { cosign, leaseOf, verifyNote } from "../../src/core/crypto/index.ts";
-import { StateTransfer } from "../../src/core/acceptance/dag/state-transfer.ts";
 import {
   type CosignEffect,
   Cosigning,
   type SizedCosignature,
 } from "../../src/core/host/cosigning.ts";
 import { Executor } from "../../src/core/host/executor.ts";
-import { BlockSynchronizer } from "../../src/core/acceptance/dag/block-synchronizer.ts";
 import { initialState, mirrorConfigOf } from "../../src/core/host/index.ts";
-import { CrashRecovery } from "../../src/core/acceptance/dag/crash-recovery.ts";
 import type { DueRecord } from "../../src/core/mirror/index.ts";
 
 const refOf = (round: number, author: number): Ref => ({
