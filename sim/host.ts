@@ -90,12 +90,7 @@ export class SimWriter extends SimHost {
     this.#loop = new HostLoop({
       host,
       store,
-      clock: {
-        nowMs: () => this.wallMs(),
-        elapsedMs: () => this.world.scheduler.nowMs,
-        after: (ms, then) => this.later(ms, then),
-        arrived: () => Promise.resolve(),
-      },
+      clock: this.clock,
       perform: (effect) => {
         if (life === this.life) this.#perform(effect);
       },

@@ -1,5 +1,5 @@
-import { type LaterEffect, persist, writeState } from "../src/app/host/index.ts";
-import { FollowerHost } from "../src/core/host/index.ts";
+import { HostLoop, type LaterEffect } from "../src/app/host/index.ts";
+import { FollowerHost, type FollowerInput } from "../src/core/host/index.ts";
 import { SimHost } from "./sim-host.ts";
 
 const pollMs = 500;
@@ -7,7 +7,9 @@ const pollMs = 500;
 /** A reader: follows whoever answers, verifies, executes, compares. */
 export class SimReader extends SimHost {
   #host: FollowerHost | undefined;
-  #turns: Promise<void> = Promise.resolve();
+  #loop: HostLoop<FollowerInput> | undefined;
+  /** What waits for the answer that is being taken in. */
+  #taken: () => void = () => undefined;
 
   get machine(): FollowerHost | undefined {
     return this.#host;
@@ -33,68 +35,57 @@ export class SimReader extends SimHost {
       view: this.view,
       recovery,
     });
-    void this.#turn(life, () => this.#perform(this.#host?.start() ?? []));
+    this.#loop = new HostLoop({
+      host: this.#host,
+      store,
+      clock: this.clock,
+      perform: (effect) => {
+        if (life === this.life) this.#perform(effect, life);
+      },
+      onFatal: async (error) => {
+        if (life === this.life) this.fatal(error);
+      },
+    });
+    this.#loop.push({ type: "start" });
     this.#pollLater(life);
   }
 
   protected override stopRunning(): void {
+    void this.#loop?.stop();
+    this.#loop = undefined;
     this.#host = undefined;
     this.store = undefined;
-    this.#turns = Promise.resolve();
+    this.#taken();
   }
 
-  #turn(life: number, work: () => Promise<void>): Promise<void> {
-    this.#turns = this.#turns.then(async () => {
-      try {
-        if (life === this.life) await work();
-      } catch (error) {
-        if (life === this.life) this.fatal(error);
-      }
-    });
-    return this.#turns;
-  }
-
-  async #perform(effects: ReturnType<FollowerHost["start"]>): Promise<void> {
-    const { store, life } = this;
-    const host = this.#host;
-    if (store === undefined || host === undefined) return;
-    const violation = effects.find((effect) => effect.type === "violation");
-    if (violation?.type === "violation") throw new Error(`safety violation: ${violation.detail}`);
-    if (persist(store, effects)) await store.sync();
-    if (life !== this.life) return;
-    const part = {
-      horizon: Number.MAX_SAFE_INTEGER,
-      state: host.state,
-      stateWritten: () => host.stateWritten(),
-    };
-    writeState(store, part, effects);
-    for (const effect of effects) this.#do(effect as LaterEffect, life);
-  }
-
-  #do(effect: LaterEffect, life: number): void {
-    if (effect.type === "changes-needed") {
-      const update = this.pendingUpdate(effect.update);
-      if (update !== undefined)
-        void this.bring(update.record.changes).then((isHere) => {
-          if (isHere && life === this.life)
-            void this.#turn(life, () => this.#perform(this.#host?.onChangesHere() ?? []));
+  #perform(effect: LaterEffect, life: number): void {
+    switch (effect.type) {
+      case "changes-needed": {
+        const update = this.pendingUpdate(effect.update);
+        if (update === undefined) return;
+        return void this.bring(update.record.changes).then((isHere) => {
+          if (isHere && life === this.life) this.#loop?.push({ type: "changes-here" });
         });
-      return;
+      }
+      case "execution-paused":
+        return this.#loop?.push({ type: "changes-here" });
+      case "batches-needed":
+        return void this.readBack(effect).then((batches) => {
+          if (batches !== undefined && life === this.life)
+            this.#loop?.push({ type: "batches", batches });
+        });
+      case "news-taken":
+        if (effect.fault !== undefined)
+          this.world.sometimes(`a source refused: ${effect.fault.code}`);
+        return this.#taken();
+      case "mirror":
+        if (effect.event.type === "finished") this.told(effect.event);
+        if (effect.event.type === "height") this.world.check.height(this, effect.event.record);
+        if (effect.event.type === "convicted") this.convicted(effect.event.conviction);
+        return;
+      default:
+        this.performShared(effect);
     }
-    if (effect.type === "execution-paused")
-      return void this.#turn(life, () => this.#perform(this.#host?.onChangesHere() ?? []));
-    if (effect.type === "batches-needed")
-      return void this.readBack(effect).then((batches) => {
-        if (batches === undefined) return;
-        void this.#turn(life, () => this.#perform(this.#host?.onBatches(batches) ?? []));
-      });
-    if (effect.type === "mirror") {
-      if (effect.event.type === "finished") this.told(effect.event);
-      if (effect.event.type === "height") this.world.check.height(this, effect.event.record);
-      if (effect.event.type === "convicted") this.convicted(effect.event.conviction);
-      return;
-    }
-    this.performShared(effect);
   }
 
   /** At once where there was something: there may be more. */
@@ -113,20 +104,9 @@ export class SimReader extends SimHost {
     if (bytes === undefined || life !== this.life || host === undefined) return;
     const news = this.readNews(bytes);
     if (news === undefined) return this.world.sometimes("an unreadable answer refused");
-    await this.#turn(life, async () => {
-      const commits = news.range.commits.filter(
-        ({ commit }) => commit.index > host.lastCommit.index,
-      );
-      if (commits.length > 0) {
-        const taken = host.onRange({ ...news.range, commits });
-        if (!taken.ok) return this.world.sometimes(`a source refused: ${taken.error.code}`);
-        await this.#perform(taken.value);
-      }
-      if (news.note === undefined || life !== this.life) return;
-      const taken = host.onCheckpoint(news.note);
-      if (taken.ok) return this.#perform(taken.value);
-      if (taken.error.code === "STATE_DIVERGED") throw new Error(taken.error.detail);
-      this.world.sometimes(`a source refused: ${taken.error.code}`);
+    await new Promise<void>((done) => {
+      this.#taken = done;
+      this.#loop?.push({ type: "news", source: "a neighbour", ...news });
     });
   }
 }

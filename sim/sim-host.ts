@@ -1,4 +1,9 @@
-import { type HostStore, type LaterEffect, openHostStore } from "../src/app/host/index.ts";
+import {
+  type HostStore,
+  type LaterEffect,
+  type LoopClock,
+  openHostStore,
+} from "../src/app/host/index.ts";
 import type { AcceptedBatch, CommitRange } from "../src/core/acceptance/index.ts";
 import { commitRangeShape, commitRangeValue } from "../src/core/acceptance/index.ts";
 import { type Digest, Prng } from "../src/core/base/index.ts";
@@ -125,6 +130,16 @@ export abstract class SimHost {
   protected whenAwake(run: () => void): void {
     if (this.isPaused) this.#missed.push(run);
     else run();
+  }
+
+  /** Time as a loop of this life needs it. */
+  protected get clock(): LoopClock {
+    return {
+      nowMs: () => this.wallMs(),
+      elapsedMs: () => this.world.scheduler.nowMs,
+      after: (ms, then) => this.later(ms, then),
+      arrived: () => Promise.resolve(),
+    };
   }
 
   /** Runs later, if this life still lasts then. */

@@ -257,7 +257,7 @@ describe("frames that a cheater sends", () => {
   });
 
   test("a frame costs what it takes here: two bytes are not cheap", () => {
-    const inbox = new Inbox();
+    const inbox = new Inbox<HostInput>();
     for (let i = 0; i < 1000; i++) inbox.push(message(3, 2));
     assert.equal(inbox.waiting(Author(3)), 1000 * (limits.frameOverheadBytes + 2));
     assert.equal(inbox.waiting(Author(1)), 0);
@@ -266,7 +266,7 @@ describe("frames that a cheater sends", () => {
   });
 
   test("peers are served in turn, and this host's own doings with them", () => {
-    const inbox = new Inbox();
+    const inbox = new Inbox<HostInput>();
     for (let i = 0; i < 100_000; i++) inbox.push(message(3, 2));
     inbox.push(message(1, 9));
     inbox.push({ type: "tick" });
@@ -280,7 +280,7 @@ describe("frames that a cheater sends", () => {
   });
 
   test("of each line the order stays", () => {
-    const inbox = new Inbox();
+    const inbox = new Inbox<HostInput>();
     for (let i = 1; i <= 500; i++) for (const peer of [1, 2]) inbox.push(message(peer, i));
     const seen = new Map<number, number[]>();
     while (!inbox.isEmpty)

@@ -2,11 +2,13 @@ import type { Author } from "../../core/base/index.ts";
 import type { HostEffect, HostInput } from "../../core/host/index.ts";
 import type { MirrorState } from "../../core/mirror/index.ts";
 import type { HostStore } from "./host-store.ts";
-import { Inbox } from "./inbox.ts";
+import { Inbox, type LoopInput } from "./inbox.ts";
 
 /** What only has to reach the disk waits for company: so long, and so many effects at most. */
 const deferMs = 20;
 const deferredMax = 1024;
+/** Every host takes it. */
+const tick: LoopInput = { type: "tick" };
 /** The wall clock tells whole milliseconds: what differs by less is the same time. */
 const clockStepMs = 1;
 
@@ -22,10 +24,10 @@ export interface LoopClock {
 }
 
 /** The machine behind the loop. */
-export interface LoopHost {
+export interface LoopHost<Input extends LoopInput> {
   readonly horizon: number;
   readonly state: MirrorState;
-  step(input: HostInput, nowMs: number): readonly HostEffect[];
+  step(input: Input, nowMs: number): readonly HostEffect[];
   stateWritten(): void;
 }
 
@@ -44,7 +46,7 @@ export type LaterEffect = Exclude<
 >;
 
 /** Hands log records to the store; true if anything must be synced before the rest is performed. */
-export function persist(store: HostStore, effects: readonly HostEffect[]): boolean {
+function persist(store: HostStore, effects: readonly HostEffect[]): boolean {
   let isDirty = false;
   for (const effect of effects) {
     switch (effect.type) {
@@ -72,9 +74,9 @@ export function persist(store: HostStore, effects: readonly HostEffect[]): boole
 }
 
 /** Writes the state of everything executed, in one batch; after the sync of its records. */
-export function writeState(
+function writeState(
   store: HostStore,
-  host: Pick<LoopHost, "horizon" | "state" | "stateWritten">,
+  host: Pick<LoopHost<LoopInput>, "horizon" | "state" | "stateWritten">,
   effects: readonly HostEffect[],
 ): void {
   const writes = effects.flatMap((effect) => (effect.type === "state" ? [effect.writes] : []));
@@ -102,18 +104,18 @@ function isOnlyForDisk(effect: HostEffect): boolean {
 }
 
 /**
- * The loop of a writer: step what is queued, make all records durable with one sync, then perform the other effects
+ * The loop of every host: step what is queued, make all records durable with one sync, then perform the other effects
  * in order. So a peer never hears what a power cut could make us forget.
  */
-export class HostLoop {
-  readonly #host: LoopHost;
+export class HostLoop<Input extends LoopInput = HostInput> {
+  readonly #host: LoopHost<Input>;
   readonly #store: HostStore;
   readonly #clock: LoopClock;
   readonly #perform: (effect: LaterEffect) => void;
-  readonly #stepped: (input: HostInput) => void;
+  readonly #stepped: (input: Input) => void;
   readonly #synced: (seconds: number) => void;
   readonly #onFatal: (error: unknown) => Promise<void>;
-  readonly #inbox = new Inbox();
+  readonly #inbox = new Inbox<Input>();
   #deferred: HostEffect[] = [];
   #cancelDeferred: (() => void) | undefined;
   #cancelWake: (() => void) | undefined;
@@ -124,13 +126,13 @@ export class HostLoop {
   #idle: Promise<void> = Promise.resolve();
 
   constructor(options: {
-    readonly host: LoopHost;
+    readonly host: LoopHost<Input>;
     readonly store: HostStore;
     readonly clock: LoopClock;
     /** Everything but records and wake-ups; never throws but to stop the host. */
     readonly perform: (effect: LaterEffect) => void;
     /** An input was taken from the queue. */
-    readonly stepped?: (input: HostInput) => void;
+    readonly stepped?: (input: Input) => void;
     readonly synced?: (seconds: number) => void;
     /** A storage error, a safety violation or a bug: the loop has stopped for good. */
     readonly onFatal: (error: unknown) => Promise<void>;
@@ -148,7 +150,7 @@ export class HostLoop {
     return this.#isStopped;
   }
 
-  push(input: HostInput): void {
+  push(input: Input): void {
     if (this.#isStopped) return;
     this.#inbox.push(input);
     if (!this.#isRunning) this.#idle = this.#run();
@@ -182,7 +184,7 @@ export class HostLoop {
     }
   }
 
-  async #turn(inputs: readonly HostInput[]): Promise<void> {
+  async #turn(inputs: readonly Input[]): Promise<void> {
     const effects = this.#deferred;
     for (const input of inputs) {
       for (const effect of this.#host.step(input, this.#clock.nowMs())) effects.push(effect);
@@ -221,7 +223,7 @@ export class HostLoop {
   }
 
   /** Records of what others said wait for the next turn that says or shows something: that turn's sync serves them too. */
-  #mayWait(inputs: readonly HostInput[], effects: readonly HostEffect[]): boolean {
+  #mayWait(inputs: readonly Input[], effects: readonly HostEffect[]): boolean {
     const isForced = inputs.some(({ type }) => type === "tick" || type === "changes-here");
     return !isForced && effects.length < deferredMax && effects.every(isOnlyForDisk);
   }
@@ -234,7 +236,7 @@ export class HostLoop {
     }
     this.#deferred = kept;
     if (kept.length > 0)
-      this.#cancelDeferred ??= this.#clock.after(deferMs, () => this.push({ type: "tick" }));
+      this.#cancelDeferred ??= this.#clock.after(deferMs, () => this.push(tick as Input));
   }
 
   /** Compared by what is left until then: of two times of a clock that jumped in between, the later may come first. */
@@ -246,7 +248,7 @@ export class HostLoop {
     this.#wakeDueMs = dueMs;
     this.#cancelWake = this.#clock.after(inMs, () => {
       this.#wakeDueMs = Number.POSITIVE_INFINITY;
-      this.push({ type: "tick" });
+      this.push(tick as Input);
     });
   }
 }

@@ -1,13 +1,16 @@
 import type { Author } from "../../core/base/index.ts";
 import { limits } from "../../core/base/index.ts";
-import type { HostInput } from "../../core/host/index.ts";
+import type { FollowerInput, HostInput } from "../../core/host/index.ts";
+
+/** What a loop steps: a writer's inputs, or a follower's. */
+export type LoopInput = HostInput | FollowerInput;
 
 /** Inputs that are stepped before one sync: of this host's own, and of one peer. The others wait for the next one. */
 const turnMax = { own: 512, peer: 64 };
 
 /** First in, first out; `at` is where the next one stands. */
-class Line {
-  #inputs: HostInput[] = [];
+class Line<Input extends LoopInput> {
+  #inputs: Input[] = [];
   #at = 0;
   bytes = 0;
 
@@ -15,12 +18,12 @@ class Line {
     return this.#at === this.#inputs.length;
   }
 
-  push(input: HostInput): void {
+  push(input: Input): void {
     this.#inputs.push(input);
     this.bytes += costOf(input);
   }
 
-  take(most: number): HostInput[] {
+  take(most: number): Input[] {
     const taken = this.#inputs.slice(this.#at, this.#at + most);
     this.#at += taken.length;
     for (const input of taken) this.bytes -= costOf(input);
@@ -38,26 +41,26 @@ class Line {
  * one input each, so that none keeps another waiting, however much it sends; and a frame costs what it takes here, not
  * only what it says.
  */
-export class Inbox {
-  readonly #own = new Line();
-  readonly #peers = new Map<Author, Line>();
+export class Inbox<Input extends LoopInput> {
+  readonly #own = new Line<Input>();
+  readonly #peers = new Map<Author, Line<Input>>();
 
   get isEmpty(): boolean {
     return this.#lines().every((line) => line.isEmpty);
   }
 
-  #lines(): Line[] {
+  #lines(): Line<Input>[] {
     return [this.#own, ...this.#peers.values()];
   }
 
-  #lineOf(input: HostInput): Line {
+  #lineOf(input: Input): Line<Input> {
     if (!("peer" in input)) return this.#own;
-    const line = this.#peers.get(input.peer) ?? new Line();
+    const line = this.#peers.get(input.peer) ?? new Line<Input>();
     this.#peers.set(input.peer, line);
     return line;
   }
 
-  push(input: HostInput): void {
+  push(input: Input): void {
     this.#lineOf(input).push(input);
   }
 
@@ -67,11 +70,11 @@ export class Inbox {
   }
 
   /** The inputs of one turn: one of each line as long as there are any, in the order of each. */
-  take(): HostInput[] {
+  take(): Input[] {
     const turns = this.#lines().map((line) =>
       line.take(line === this.#own ? turnMax.own : turnMax.peer),
     );
-    const taken: HostInput[] = [];
+    const taken: Input[] = [];
     const longest = Math.max(...turns.map(({ length }) => length));
     for (let i = 0; i < longest; i++)
       for (const inputs of turns) {
@@ -82,6 +85,6 @@ export class Inbox {
   }
 }
 
-function costOf(input: HostInput): number {
+function costOf(input: LoopInput): number {
   return input.type === "message" ? limits.frameOverheadBytes + input.frame.length : 0;
 }

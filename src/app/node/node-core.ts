@@ -53,8 +53,6 @@ const fetchingLostMs = 30_000;
 /** What the two kinds of hosts do differently. */
 export interface NodeRole {
   readonly state: MirrorState;
-  readonly horizon: number;
-  stateWritten(): void;
   /** A change list is here now for which execution waited. */
   changesHere(): void;
   /** An accepted update: writers fetch it and say `held`. */

@@ -1,29 +1,23 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { CommitRange } from "../../core/acceptance/index.ts";
 import { commitRangeShape } from "../../core/acceptance/index.ts";
-import {
-  type Fault,
-  fromBase64,
-  limits,
-  Prng,
-  type PublicKey,
-  type Result,
-} from "../../core/base/index.ts";
+import { type Fault, fromBase64, limits, Prng, type PublicKey } from "../../core/base/index.ts";
 import { fields, optional, read, type Shape, text } from "../../core/codec/index.ts";
 import type { Verifier } from "../../core/crypto/index.ts";
 import { readGroup } from "../../core/evidence/index.ts";
-import type { FollowerHost, HostEffect } from "../../core/host/index.ts";
+import type { FollowerHost, FollowerInput } from "../../core/host/index.ts";
 import type { MirrorEvent, MirrorState } from "../../core/mirror/index.ts";
 import type { Opinion } from "../../core/opinion/index.ts";
 import { StorageError } from "../../io/ports/index.ts";
 import { askBytes, askJson, ServerError } from "../client/index.ts";
 import type { OpinionRow } from "../gateway/index.ts";
-import { persist, writeState } from "../host/index.ts";
+import { HostLoop, type LaterEffect } from "../host/index.ts";
 import { broughtBytesMax, InLine } from "./in-line.ts";
 import type { NodeCore, NodeRole } from "./node-core.ts";
 import { olderHead } from "./older-head.ts";
 import { readBack } from "./read-back.ts";
 import { SplitReachedError } from "./split-reached.ts";
+import { systemClock } from "./system-clock.ts";
 
 /** What was accepted no longer ago than this, by the order's clock, is fetched ahead; milliseconds. */
 const newsMs = 60_000;
@@ -61,9 +55,10 @@ export class ReaderNode implements NodeRole {
   readonly #splits = new Map<string, string>();
   readonly #sourceOpinions = new Map<string, Omit<OpinionRow, "by" | "about">>();
   readonly #stop = new AbortController();
-  /** What comes is taken one after the other. */
-  #turns: Promise<void> = Promise.resolve();
-  #loops: Promise<void>[] = [];
+  readonly #loop: HostLoop<FollowerInput>;
+  /** Sources whose answer is being taken in, and who waits for it. */
+  readonly #taking = new Map<string, () => void>();
+  #follows: Promise<void>[] = [];
   #upstream: string | undefined;
   /** Sources that say that nothing was ordered yet. */
   readonly #saidNothing = new Set<string>();
@@ -82,16 +77,24 @@ export class ReaderNode implements NodeRole {
     this.#sources = options.sources;
     this.#verifier = options.verifier;
     this.#onFatal = options.onFatal;
-    options.core.bind(this);
+    const { core, host } = options;
+    this.#loop = new HostLoop({
+      host,
+      store: core.store,
+      clock: systemClock,
+      perform: (effect) => this.#perform(effect),
+      synced: (seconds) => core.metrics.syncSeconds.observe(seconds),
+      onFatal: async (error) => {
+        this.#stop.abort();
+        if (error instanceof StorageError) await core.store.markFailed(error.message);
+        options.onFatal(error);
+      },
+    });
+    core.bind(this);
   }
 
   get state(): MirrorState {
     return this.#host.state;
-  }
-
-  /** A reader needs no blocks below what it has executed. */
-  get horizon(): number {
-    return Number.MAX_SAFE_INTEGER;
   }
 
   get upstream(): string | undefined {
@@ -106,12 +109,8 @@ export class ReaderNode implements NodeRole {
     return this.#host.lastCommit.index;
   }
 
-  stateWritten(): void {
-    this.#host.stateWritten();
-  }
-
   changesHere(): void {
-    void this.#enqueue(() => this.#perform(this.#host.onChangesHere()));
+    this.#loop.push({ type: "changes-here" });
   }
 
   /** A reader says nothing in the order; but what will be published soon it fetches while writers do. */
@@ -139,50 +138,36 @@ export class ReaderNode implements NodeRole {
   }
 
   start(): void {
-    void this.#enqueue(() => this.#perform(this.#host.start()));
+    this.#loop.push({ type: "start" });
     // One more than may lie or hang: so there is always one that is asked and answers.
     const loops = Math.min(this.#core.network.rule.f + 1, this.#sources.length);
-    this.#loops = Array.from({ length: loops }, () => this.#follow());
+    this.#follows = Array.from({ length: loops }, () => this.#follow());
   }
 
   async stop(): Promise<void> {
     this.#stop.abort();
-    await Promise.all(this.#loops);
-    await this.#turns;
+    for (const taken of this.#taking.values()) taken();
+    await Promise.all(this.#follows);
+    await this.#loop.stop();
   }
 
-  #enqueue(work: () => Promise<void>): Promise<void> {
-    const turn = this.#turns.then(async () => {
-      try {
-        if (!this.#stop.signal.aborted) await work();
-      } catch (error) {
-        this.#stop.abort();
-        if (error instanceof StorageError) await this.#core.store.markFailed(error.message);
-        this.#onFatal(error);
-      }
-    });
-    this.#turns = turn;
-    return turn;
-  }
-
-  async #perform(effects: readonly HostEffect[]): Promise<void> {
-    const violation = effects.find((effect) => effect.type === "violation");
-    if (violation?.type === "violation") throw new Error(`safety violation: ${violation.detail}`);
-    if (persist(this.#core.store, effects)) await this.#core.store.sync();
-    writeState(this.#core.store, this, effects);
-    for (const effect of effects) {
-      if (effect.type === "batches-needed") this.#readBack(effect);
-      else this.#core.perform(effect as Parameters<NodeCore["perform"]>[0]);
+  #perform(effect: LaterEffect): void {
+    switch (effect.type) {
+      case "batches-needed":
+        return this.#readBack(effect);
+      case "news-taken":
+        return this.#taken(effect.source, effect.fault);
+      case "certified":
+        this.#core.perform(effect);
+        return void this.#showOlder();
+      default:
+        this.#core.perform(effect);
     }
-    if (effects.some(({ type }) => type === "certified")) void this.#showOlder();
-    if (!this.#host.isAtEnd || this.#stop.signal.aborted) return;
-    this.#stop.abort();
-    this.#onFatal(new SplitReachedError());
   }
 
   #readBack(range: { readonly after: number; readonly until: number }): void {
     void readBack(this.#core, range).then((batches) =>
-      this.#enqueue(() => this.#perform(this.#host.onBatches(batches))),
+      this.#loop.push({ type: "batches", batches }),
     );
   }
 
@@ -325,7 +310,7 @@ export class ReaderNode implements NodeRole {
     });
     const news = read(bytes, newsShape, "answer");
     if (!news.ok) return this.#blame(source, news.error);
-    await this.#enqueue(() => this.#take(source, news.value));
+    await this.#take(source, news.value);
   }
 
   /** While content is behind, what is all here is shown. */
@@ -338,13 +323,27 @@ export class ReaderNode implements NodeRole {
     this.#core.heads.older(older);
   }
 
+  /** Resolves once it is durable and performed. */
   async #take(source: string, { range, note }: News): Promise<void> {
-    const last = this.#host.lastCommit.index;
-    const commits = range.commits.filter(({ commit }) => commit.index > last);
-    if (commits.length > 0 && !(await this.#use(source, this.#host.onRange({ ...range, commits }))))
-      return;
-    if (note !== null) await this.#use(source, this.#host.onCheckpoint(note));
-    if (last === 0 && commits.length === 0 && note === null) this.#sawNothing(source);
+    const isNothing = range.commits.length === 0 && note === null;
+    if (isNothing && this.#host.lastCommit.index === 0) return this.#sawNothing(source);
+    if (isNothing || this.#stop.signal.aborted) return;
+    const taken = new Promise<void>((done) => this.#taking.set(source, done));
+    this.#loop.push({ type: "news", source, range, note: note ?? undefined });
+    await taken;
+  }
+
+  #taken(source: string, fault: Fault | undefined): void {
+    this.#taking.get(source)?.();
+    this.#taking.delete(source);
+    if (fault === undefined) {
+      this.#upstream = source;
+      this.#think(source, "ok", "answers verify");
+      this.#problem = undefined;
+    } else this.#blame(source, fault);
+    if (!this.#host.isAtEnd || this.#stop.signal.aborted) return;
+    this.#stop.abort();
+    this.#onFatal(new SplitReachedError());
   }
 
   /** In a network in which nothing was ordered yet, a reader that knows so is ready: one of f+1 sources is honest. */
@@ -354,20 +353,6 @@ export class ReaderNode implements NodeRole {
     if (this.#saidNothing.size < enough) return;
     this.#upstream ??= source;
     this.#think(source, "ok", "nothing was ordered yet");
-  }
-
-  async #use(source: string, result: Result<readonly HostEffect[]>): Promise<boolean> {
-    if (!result.ok) {
-      if (result.error.code === "STATE_DIVERGED")
-        throw new Error(`${source}: ${result.error.detail}`);
-      this.#blame(source, result.error);
-      return false;
-    }
-    this.#upstream = source;
-    this.#think(source, "ok", "answers verify");
-    this.#problem = undefined;
-    await this.#perform(result.value);
-    return true;
   }
 
   #blame(source: string, fault: Fault): void {

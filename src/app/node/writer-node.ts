@@ -29,7 +29,7 @@ import type { SignedStatement } from "../../core/opinion/index.ts";
 import { StorageError } from "../../io/ports/index.ts";
 import type { Links } from "../../io/transport/index.ts";
 import type { WitnessReport } from "../gateway/index.ts";
-import { HostLoop, type LaterEffect, type LoopClock } from "../host/index.ts";
+import { HostLoop, type LaterEffect } from "../host/index.ts";
 import { Answers, type Question } from "./answers.ts";
 import { Bans } from "./bans.ts";
 import type { Challenger } from "./challenger.ts";
@@ -37,18 +37,9 @@ import { broughtBytesMax, InLine } from "./in-line.ts";
 import type { NodeCore, NodeRole } from "./node-core.ts";
 import type { DeskWriter } from "./publish-desk.ts";
 import { readBack } from "./read-back.ts";
+import { systemClock } from "./system-clock.ts";
 import type { Bend } from "./unsafe-writer.ts";
 import type { Witness } from "./witness.ts";
-
-const systemClock: LoopClock = {
-  nowMs: () => Date.now(),
-  elapsedMs: () => performance.now(),
-  after: (ms, then) => {
-    const timer = setTimeout(then, ms);
-    return () => clearTimeout(timer);
-  },
-  arrived: () => new Promise((resolve) => setImmediate(resolve)),
-};
 
 /** A writer in the world: its loop, its links, and what it says `held` to. */
 export class WriterNode implements NodeRole, DeskWriter {

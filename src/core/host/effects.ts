@@ -2,11 +2,12 @@ import type {
   AcceptedBatch,
   Commit,
   CommitCertificate,
+  CommitRange,
   Ref,
   Segment,
   VerifiedBlock,
 } from "../acceptance/index.ts";
-import type { Author, Digest, LinkName } from "../base/index.ts";
+import type { Author, Digest, Fault, LinkName } from "../base/index.ts";
 import type { Verdict } from "../evidence/index.ts";
 import type { Appended, DueRecord, MirrorEvent, Writes } from "../mirror/index.ts";
 import type { Opinion } from "../opinion/index.ts";
@@ -40,6 +41,19 @@ export type HostInput =
   | { readonly type: "split-join"; readonly plan: Digest }
   | { readonly type: "tick" };
 
+/** What reaches a follower from the world. */
+export type FollowerInput =
+  | { readonly type: "start" }
+  /** What a source that nobody trusts answered: certified commits, and perhaps a checkpoint note. */
+  | {
+      readonly type: "news";
+      readonly source: string;
+      readonly range: CommitRange;
+      readonly note: string | undefined;
+    }
+  /** As a writer's. */
+  | Extract<HostInput, { type: "batches" | "changes-here" | "tick" }>;
+
 /** What a host asks of the world. The first group must be durable before anything else is done. */
 export type HostEffect =
   | { readonly type: "persist-block"; readonly block: VerifiedBlock }
@@ -64,6 +78,8 @@ export type HostEffect =
     }
   | { readonly type: "mirror"; readonly event: MirrorEvent }
   | { readonly type: "changes-needed"; readonly changes: Digest; readonly update: Digest }
+  /** A follower has taken in what a source answered, as far as it verifies: the fault is the source's. */
+  | { readonly type: "news-taken"; readonly source: string; readonly fault: Fault | undefined }
   /** A long execution goes on with the input `changes-here`, once others have had their turn. */
   | { readonly type: "execution-paused" }
   | { readonly type: "certified"; readonly due: DueRecord; readonly note: string }

@@ -1,5 +1,4 @@
 import {
-  type AcceptedBatch,
   type CertifiedCommit,
   type CommitRange,
   type DagConfig,
@@ -10,7 +9,7 @@ import { type CertifiedCheckpoint, type Verifier, verifyNote } from "../crypto/i
 import { dagConfigOf } from "../evidence/index.ts";
 import type { Network, NetworkParent } from "../membership/index.ts";
 import type { DueRecord, MirrorState, MirrorView } from "../mirror/index.ts";
-import type { HostEffect } from "./effects.ts";
+import type { FollowerInput, HostEffect } from "./effects.ts";
 import { certifiedWrites, Executor, type ExecutorEffect } from "./executor.ts";
 import { mirrorConfigOf } from "./network-config.ts";
 import { batchesToReplay, batchOf, type HostRecovery } from "./recovery.ts";
@@ -88,12 +87,44 @@ export class FollowerHost {
     return this.#last;
   }
 
-  start(): readonly HostEffect[] {
+  /** It needs no blocks of what it has executed. */
+  get horizon(): number {
+    return Number.MAX_SAFE_INTEGER;
+  }
+
+  step(input: FollowerInput): readonly HostEffect[] {
+    switch (input.type) {
+      case "start":
+        return this.#start();
+      case "news":
+        return this.#onNews(input);
+      case "batches":
+        return this.#run(this.#executor.acceptAgain(input.batches));
+      case "changes-here":
+        return this.#run(this.#executor.run());
+      case "tick":
+        return [];
+    }
+  }
+
+  #start(): readonly HostEffect[] {
     const effects: HostEffect[] = [];
     for (const batch of batchesToReplay(this.#recovery)) {
       effects.push(...this.#run(this.#executor.accept(batch)));
     }
     return effects;
+  }
+
+  #onNews({ source, range, note }: Extract<FollowerInput, { type: "news" }>): HostEffect[] {
+    const commits = range.commits.filter(({ commit }) => commit.index > this.#last.index);
+    const taken = commits.length === 0 ? ok([]) : this.onRange({ ...range, commits });
+    if (!taken.ok) return [{ type: "news-taken", source, fault: taken.error }];
+    const noted = note === undefined ? ok([]) : this.onCheckpoint(note);
+    const effects = [...taken.value, ...(noted.ok ? noted.value : [])];
+    const fault = noted.ok ? undefined : noted.error;
+    if (fault?.code === "STATE_DIVERGED")
+      return [...effects, { type: "violation", detail: `${source}: ${fault.detail}` }];
+    return [...effects, { type: "news-taken", source, fault }];
   }
 
   /** A range of commits from an untrusted source; a fault blames that source. Faults: of {@link verifyCommitRange}. */
@@ -127,16 +158,6 @@ export class FollowerHost {
     const batch = batchOf({ commit, digest }, blocks);
     effects.push(...this.#run(this.#executor.accept(batch)));
     return effects;
-  }
-
-  /** Batches that were left in the log. */
-  onBatches(batches: readonly AcceptedBatch[]): readonly HostEffect[] {
-    return this.#run(this.#executor.acceptAgain(batches));
-  }
-
-  /** A change list arrived for which execution waited. */
-  onChangesHere(): readonly HostEffect[] {
-    return this.#run(this.#executor.run());
   }
 
   /**

@@ -1,6 +1,6 @@
 export { courtOf, dagConfigOf } from "../evidence/index.ts";
 export type { CosignGuard } from "./cosigning.ts";
-export type { HostEffect, HostInput, WriterVitals } from "./effects.ts";
+export type { FollowerInput, HostEffect, HostInput, WriterVitals } from "./effects.ts";
 export { FollowerHost, type FollowerOptions } from "./follower.ts";
 export { decodeMessage, encodeMessage, type PeerMessage } from "./messages.ts";
 export { initialState, mirrorConfigOf } from "./network-config.ts";
