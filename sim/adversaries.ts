@@ -1,5 +1,5 @@
-import type { Block, VerifiedBlock } from "../src/core/acceptance/index.ts";
 import { type Author, Round } from "../src/core/base/index.ts";
+import type { Block, VerifiedBlock } from "../src/core/consensus/index.ts";
 import { decodeMessage, encodeMessage } from "../src/core/host/index.ts";
 import {
   type Adversary,

@@ -1,5 +1,5 @@
-import { type Block, blockFromWire, type VerifiedBlock } from "../src/core/acceptance/index.ts";
 import { type Author, Digest } from "../src/core/base/index.ts";
+import { type Block, blockFromWire, type VerifiedBlock } from "../src/core/consensus/index.ts";
 import { sha256 } from "../src/core/crypto/index.ts";
 import { decodeMessage, encodeMessage } from "../src/core/host/index.ts";
 import type { SimWriter } from "./host.ts";

@@ -1,11 +1,11 @@
+import type { Author, Digest } from "../src/core/base/index.ts";
 import {
   type AcceptedBatch,
   blockFromWire,
   type CommitCertificate,
   messagesOf,
   verifySignedHeader,
-} from "../src/core/acceptance/index.ts";
-import type { Author, Digest } from "../src/core/base/index.ts";
+} from "../src/core/consensus/index.ts";
 import { verifyNote } from "../src/core/crypto/index.ts";
 import { fitsOrder, type Verdict } from "../src/core/evidence/index.ts";
 import { dagConfigOf, decodeMessage, type HostRecovery } from "../src/core/host/index.ts";

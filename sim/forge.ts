@@ -5,7 +5,7 @@ import {
   type Header,
   headerDigest,
   wireOf,
-} from "../src/core/acceptance/index.ts";
+} from "../src/core/consensus/index.ts";
 import { cosign, sha256 } from "../src/core/crypto/index.ts";
 import { encodeMessage, type PeerMessage } from "../src/core/host/index.ts";
 import type { SimWriter } from "./host.ts";

@@ -1,6 +1,6 @@
 import { HostLoop, type LaterEffect } from "../src/app/host/index.ts";
-import { type Segment, segmentOf } from "../src/core/acceptance/index.ts";
 import { type Author, type Digest, type LinkName, limits } from "../src/core/base/index.ts";
+import { type Segment, segmentOf } from "../src/core/consensus/index.ts";
 import type { Signer } from "../src/core/crypto/index.ts";
 import { encodeMessage, type HostInput, WriterHost } from "../src/core/host/index.ts";
 import { messageKinds, type SignedUpdate } from "../src/core/mirror/index.ts";

@@ -1,5 +1,5 @@
-import { blockFromWire } from "../src/core/acceptance/index.ts";
 import { Author } from "../src/core/base/index.ts";
+import { blockFromWire } from "../src/core/consensus/index.ts";
 import { decodeMessage } from "../src/core/host/index.ts";
 import { messageKinds } from "../src/core/mirror/index.ts";
 import { type DetectorChoice, defaultDetector, type Opinion } from "../src/core/opinion/index.ts";

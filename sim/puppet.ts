@@ -1,3 +1,4 @@
+import { type Author, Author as authorOf, Digest, Round } from "../src/core/base/index.ts";
 import {
   type Block,
   blockFromWire,
@@ -12,8 +13,7 @@ import {
   refKey,
   type VerifiedBlock,
   wireOf,
-} from "../src/core/acceptance/index.ts";
-import { type Author, Author as authorOf, Digest, Round } from "../src/core/base/index.ts";
+} from "../src/core/consensus/index.ts";
 import { sha256 } from "../src/core/crypto/index.ts";
 import {
   dagConfigOf,

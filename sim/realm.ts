@@ -1,5 +1,5 @@
-import type { AcceptedBatch, CommitCertificate } from "../src/core/acceptance/index.ts";
 import type { Author, Digest, Prng } from "../src/core/base/index.ts";
+import type { AcceptedBatch, CommitCertificate } from "../src/core/consensus/index.ts";
 import type { Signer } from "../src/core/crypto/index.ts";
 import type { Verdict } from "../src/core/evidence/index.ts";
 import type { HostRecovery } from "../src/core/host/index.ts";

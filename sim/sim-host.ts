@@ -4,10 +4,10 @@ import {
   type LoopClock,
   openHostStore,
 } from "../src/app/host/index.ts";
-import type { AcceptedBatch, CommitRange } from "../src/core/acceptance/index.ts";
-import { commitRangeShape, commitRangeValue } from "../src/core/acceptance/index.ts";
 import { type Digest, Prng } from "../src/core/base/index.ts";
 import { encode, fields, optional, read, type Shape, text } from "../src/core/codec/index.ts";
+import type { AcceptedBatch, CommitRange } from "../src/core/consensus/index.ts";
+import { commitRangeShape, commitRangeValue } from "../src/core/consensus/index.ts";
 import type { OpinionView } from "../src/core/host/index.ts";
 import {
   blobsOf,

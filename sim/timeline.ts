@@ -1,4 +1,4 @@
-import { blockFromWire, leadersOf } from "../src/core/acceptance/index.ts";
+import { blockFromWire, leadersOf } from "../src/core/consensus/index.ts";
 import { decodeMessage } from "../src/core/host/index.ts";
 import type { Sighting } from "./network.ts";
 import type { Note } from "./realm.ts";

@@ -1,3 +1,4 @@
+import { Author, type Digest, Digest as digestOf, type PublicKey } from "../src/core/base/index.ts";
 import {
   DagAcceptance,
   type DagConfig,
@@ -6,8 +7,7 @@ import {
   type Ref,
   segmentOf,
   type VerifiedBlock,
-} from "../src/core/acceptance/index.ts";
-import { Author, type Digest, Digest as digestOf, type PublicKey } from "../src/core/base/index.ts";
+} from "../src/core/consensus/index.ts";
 import { commitRule } from "../src/core/quorum/index.ts";
 
 /** Four writers, of which one runs twice. */

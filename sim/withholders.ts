@@ -1,5 +1,5 @@
-import { type Block, type CommitVote, genesisRef, type Ref } from "../src/core/acceptance/index.ts";
 import { type Author, Author as authorOf, limits, Round } from "../src/core/base/index.ts";
+import { type Block, type CommitVote, genesisRef, type Ref } from "../src/core/consensus/index.ts";
 import {
   dagConfigOf,
   decodeMessage,

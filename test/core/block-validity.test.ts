@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { Author, Digest, Round } from "../../src/core/base/index.ts";
 import {
   blockSigningBytes,
   type DagConfig,
@@ -12,8 +13,7 @@ import {
   segmentOf,
   verifyBlock,
   wireOf,
-} from "../../src/core/acceptance/index.ts";
-import { Author, Digest, Round } from "../../src/core/base/index.ts";
+} from "../../src/core/consensus/index.ts";
 import { sha256 } from "../../src/core/crypto/index.ts";
 import { configOf } from "../support/dag-forge.ts";
 import { fakeSigner, fakeVerifier, ruleOf } from "../support/dag-world.ts";

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { CertifiedCommit } from "../../src/core/acceptance/dag/commit-range.ts";
-import { commitDigest, refKey } from "../../src/core/acceptance/index.ts";
 import { Author, defined } from "../../src/core/base/index.ts";
+import type { CertifiedCommit } from "../../src/core/consensus/dag/commit-range.ts";
+import { commitDigest, refKey } from "../../src/core/consensus/index.ts";
 import { configOf, freshRecovery, fullRounds, machineOf } from "../support/dag-forge.ts";
 import { ruleOf } from "../support/dag-world.ts";
 

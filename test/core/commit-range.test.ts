@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { Digest, defined } from "../../src/core/base/index.ts";
 import {
   type CommitRange,
   type SignedHeader,
   type VerifiedBlock,
   verifyCommitRange,
   verifySignedHeader,
-} from "../../src/core/acceptance/index.ts";
-import { Digest, defined } from "../../src/core/base/index.ts";
+} from "../../src/core/consensus/index.ts";
 import { forge } from "../support/dag-forge.ts";
 import { ranNet } from "../support/dag-siege.ts";
 import { fakeVerifier } from "../support/dag-world.ts";

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { WaitingRoom } from "../../src/core/acceptance/dag/waiting-room.ts";
+import { Author, Digest, limits, Round } from "../../src/core/base/index.ts";
+import { decode, encode } from "../../src/core/codec/index.ts";
+import { WaitingRoom } from "../../src/core/consensus/dag/waiting-room.ts";
 import {
   type DagEffect,
   genesisRef,
@@ -10,9 +12,7 @@ import {
   type VerifiedBlock,
   verifyBlock,
   verifyCommitRange,
-} from "../../src/core/acceptance/index.ts";
-import { Author, Digest, limits, Round } from "../../src/core/base/index.ts";
-import { decode, encode } from "../../src/core/codec/index.ts";
+} from "../../src/core/consensus/index.ts";
 import {
   authorsOf,
   configOf,

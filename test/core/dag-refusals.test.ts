@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { Digest, limits, Round } from "../../src/core/base/index.ts";
 import {
   type DagEffect,
   refKey,
   segmentOf,
   type VerifiedBlock,
-} from "../../src/core/acceptance/index.ts";
-import { Digest, limits, Round } from "../../src/core/base/index.ts";
+} from "../../src/core/consensus/index.ts";
 import {
   authorsOf,
   configOf,

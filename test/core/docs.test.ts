@@ -136,7 +136,7 @@ test("ARCHITECTURE.md shows the table of edges", async () => {
 
 test("docs/reference/wire.md has every message", () => {
   const page = readFileSync(join(root, "docs/reference/wire.md"), "utf8");
-  const numbers = ["src/core/acceptance/dag/messages.ts", "src/core/host/messages.ts"].flatMap(
+  const numbers = ["src/core/consensus/dag/messages.ts", "src/core/host/messages.ts"].flatMap(
     (file) => {
       const [, table = ""] =
         /const codes = \{([^}]+)\}/.exec(readFileSync(join(root, file), "utf8")) ?? [];

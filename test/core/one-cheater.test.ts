@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { Inbox } from "../../src/app/host/inbox.ts";
-import { CommitVotes } from "../../src/core/acceptance/dag/commit-votes.ts";
-import { type Entry, entryOf } from "../../src/core/acceptance/dag/entry.ts";
-import { Graph } from "../../src/core/acceptance/dag/graph.ts";
-import { linearize } from "../../src/core/acceptance/dag/linearize.ts";
-import { WaitingRoom } from "../../src/core/acceptance/dag/waiting-room.ts";
+import { Author, Digest, limits, Round } from "../../src/core/base/index.ts";
+import { CommitVotes } from "../../src/core/consensus/dag/commit-votes.ts";
+import { type Entry, entryOf } from "../../src/core/consensus/dag/entry.ts";
+import { Graph } from "../../src/core/consensus/dag/graph.ts";
+import { linearize } from "../../src/core/consensus/dag/linearize.ts";
+import { WaitingRoom } from "../../src/core/consensus/dag/waiting-room.ts";
 import {
   genesisRef,
   type Ref,
@@ -13,8 +14,7 @@ import {
   segmentOf,
   type VerifiedBlock,
   verifyBlock,
-} from "../../src/core/acceptance/index.ts";
-import { Author, Digest, limits, Round } from "../../src/core/base/index.ts";
+} from "../../src/core/consensus/index.ts";
 import { sha256 } from "../../src/core/crypto/index.ts";
 import { dagConfigOf, encodeMessage, type HostInput } from "../../src/core/host/index.ts";
 import {

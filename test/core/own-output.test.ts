@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import { fitsPayload, PayloadQueue } from "../../src/core/acceptance/dag/payload-queue.ts";
+import { Author, Digest, Height, limits } from "../../src/core/base/index.ts";
+import { fitsPayload, PayloadQueue } from "../../src/core/consensus/dag/payload-queue.ts";
 import {
   type AcceptedBatch,
   encodePayload,
@@ -10,8 +11,7 @@ import {
   type Segment,
   segmentOf,
   verifyBlock,
-} from "../../src/core/acceptance/index.ts";
-import { Author, Digest, Height, limits } from "../../src/core/base/index.ts";
+} from "../../src/core/consensus/index.ts";
 import { sha256 } from "../../src/core/crypto/index.ts";
 import { Executor } from "../../src/core/host/executor.ts";
 import { dagConfigOf, initialState, mirrorConfigOf } from "../../src/core/host/index.ts";

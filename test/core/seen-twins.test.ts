@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { planOf, World } from "../../sim/index.ts";
+import { Author, Round } from "../../src/core/base/index.ts";
 import {
   type Block,
   blockFromWire,
@@ -12,8 +13,7 @@ import {
   type Ref,
   segmentOf,
   wireOf,
-} from "../../src/core/acceptance/index.ts";
-import { Author, Round } from "../../src/core/base/index.ts";
+} from "../../src/core/consensus/index.ts";
 import { sha256 } from "../../src/core/crypto/index.ts";
 import {
   dagConfigOf,

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import { type AcceptedBatch, segmentOf } from "../../src/core/acceptance/index.ts";
 import { Author, type Digest } from "../../src/core/base/index.ts";
+import { type AcceptedBatch, segmentOf } from "../../src/core/consensus/index.ts";
 import { sha256 } from "../../src/core/crypto/index.ts";
 import { Executor, type ExecutorEffect } from "../../src/core/host/executor.ts";
 import {

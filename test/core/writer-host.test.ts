@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { beforeEach, describe, test } from "node:test";
 import { planOf, World } from "../../sim/index.ts";
-import { commitDigest, segmentOf } from "../../src/core/acceptance/index.ts";
 import { Author, limits } from "../../src/core/base/index.ts";
+import { commitDigest, segmentOf } from "../../src/core/consensus/index.ts";
 import {
   decodeMessage,
   encodeMessage,

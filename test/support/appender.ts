@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { segmentOf, segmentValue } from "../../src/core/acceptance/index.ts";
 import { encode } from "../../src/core/codec/index.ts";
+import { segmentOf, segmentValue } from "../../src/core/consensus/index.ts";
 import type { HostProcess } from "./net.ts";
 
 /** A client that appends through one writer for as long as it is told to, and notes what it was told. */

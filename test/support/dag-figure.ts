@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
-import { type Decision, decideFrom } from "../../src/core/acceptance/dag/decide.ts";
+import { Author, Digest, Round } from "../../src/core/base/index.ts";
+import { type Decision, decideFrom } from "../../src/core/consensus/dag/decide.ts";
 import {
   Graph,
   leadersOf,
   type SlotPlace,
   type Vertex,
-} from "../../src/core/acceptance/dag/graph.ts";
-import type { Ref } from "../../src/core/acceptance/index.ts";
-import { Author, Digest, Round } from "../../src/core/base/index.ts";
+} from "../../src/core/consensus/dag/graph.ts";
+import type { Ref } from "../../src/core/consensus/index.ts";
 import type { CommitRule } from "../../src/core/quorum/index.ts";
 import { vertexOf } from "./dag-vertex.ts";
 

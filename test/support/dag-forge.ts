@@ -1,3 +1,4 @@
+import { Author, Digest, Round } from "../../src/core/base/index.ts";
 import {
   blockSigningBytes,
   type CommitVote,
@@ -8,7 +9,7 @@ import {
   type Ref,
   type VerifiedBlock,
   verifyBlock,
-} from "../../src/core/acceptance/dag/block.ts";
+} from "../../src/core/consensus/dag/block.ts";
 import {
   DagAcceptance,
   type DagEffect,
@@ -17,8 +18,7 @@ import {
   encodePayload,
   segmentOf,
   wireOf,
-} from "../../src/core/acceptance/index.ts";
-import { Author, Digest, Round } from "../../src/core/base/index.ts";
+} from "../../src/core/consensus/index.ts";
 import { sha256 } from "../../src/core/crypto/index.ts";
 import type { CommitRule } from "../../src/core/quorum/index.ts";
 import { fakeSigner, fakeVerifier } from "./dag-world.ts";

@@ -1,3 +1,4 @@
+import { Author, limits, Prng } from "../../src/core/base/index.ts";
 import {
   type AcceptedBatch,
   type Commit,
@@ -11,8 +12,7 @@ import {
   type VerifiedBlock,
   verifyBlock,
   verifyCommitRange,
-} from "../../src/core/acceptance/index.ts";
-import { Author, limits, Prng } from "../../src/core/base/index.ts";
+} from "../../src/core/consensus/index.ts";
 import { machineOf } from "./dag-forge.ts";
 import { fakeVerifier } from "./dag-world.ts";
 

@@ -1,6 +1,6 @@
-import { type Ref, refKey } from "../../src/core/acceptance/dag/block.ts";
-import type { Vertex } from "../../src/core/acceptance/dag/graph.ts";
 import { Author, Digest, type Prng, Round } from "../../src/core/base/index.ts";
+import { type Ref, refKey } from "../../src/core/consensus/dag/block.ts";
+import type { Vertex } from "../../src/core/consensus/dag/graph.ts";
 import type { CommitRule } from "../../src/core/quorum/index.ts";
 import { vertexOf } from "./dag-vertex.ts";
 

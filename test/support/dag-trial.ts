@@ -1,7 +1,7 @@
-import { type Decision, decideFrom } from "../../src/core/acceptance/dag/decide.ts";
-import { Graph, type SlotPlace, type Vertex } from "../../src/core/acceptance/dag/graph.ts";
-import { horizonAfter, linearize } from "../../src/core/acceptance/dag/linearize.ts";
 import { Prng } from "../../src/core/base/index.ts";
+import { type Decision, decideFrom } from "../../src/core/consensus/dag/decide.ts";
+import { Graph, type SlotPlace, type Vertex } from "../../src/core/consensus/dag/graph.ts";
+import { horizonAfter, linearize } from "../../src/core/consensus/dag/linearize.ts";
 import type { CommitRule } from "../../src/core/quorum/index.ts";
 import {
   closureOf,

@@ -1,4 +1,5 @@
 import { createHash, generateKeyPairSync } from "node:crypto";
+import { Author, Digest, limits, Prng, type PublicKey } from "../../src/core/base/index.ts";
 import {
   type AcceptedBatch,
   blockFromWire,
@@ -11,8 +12,7 @@ import {
   segmentOf,
   type VerifiedBlock,
   verifyBlock,
-} from "../../src/core/acceptance/index.ts";
-import { Author, Digest, limits, Prng, type PublicKey } from "../../src/core/base/index.ts";
+} from "../../src/core/consensus/index.ts";
 import {
   Ed25519Verifier,
   ed25519Signer,

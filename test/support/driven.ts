@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { planOf, World } from "../../sim/index.ts";
-import { type Block, blockFromWire } from "../../src/core/acceptance/index.ts";
 import { Author } from "../../src/core/base/index.ts";
+import { type Block, blockFromWire } from "../../src/core/consensus/index.ts";
 import {
   decodeMessage,
   encodeMessage,

@@ -1,4 +1,5 @@
 import { type Signatures, signaturesOf } from "../../sim/crypto.ts";
+import { Author, type Digest, Height, Round } from "../../src/core/base/index.ts";
 import {
   blockSigningBytes,
   encodeHeader,
@@ -10,8 +11,7 @@ import {
   type SignedHeader,
   segmentOf,
   wireOf,
-} from "../../src/core/acceptance/index.ts";
-import { Author, type Digest, Height, Round } from "../../src/core/base/index.ts";
+} from "../../src/core/consensus/index.ts";
 import {
   append,
   cosign,

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { connect, type TLSSocket } from "node:tls";
+import { Author, Round } from "../../src/core/base/index.ts";
 import {
   type Block,
   blockSigningBytes,
@@ -10,9 +11,8 @@ import {
   type Ref,
   type VerifiedBlock,
   verifyBlock,
-} from "../../src/core/acceptance/dag/block.ts";
-import { encodePayload, type Segment, wireOf } from "../../src/core/acceptance/index.ts";
-import { Author, Round } from "../../src/core/base/index.ts";
+} from "../../src/core/consensus/dag/block.ts";
+import { encodePayload, type Segment, wireOf } from "../../src/core/consensus/index.ts";
 import { Ed25519Verifier, sha256 } from "../../src/core/crypto/index.ts";
 import {
   dagConfigOf,

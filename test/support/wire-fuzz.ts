@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { Author, limits, Prng, Round } from "../../src/core/base/index.ts";
+import { decode, encode, type Value } from "../../src/core/codec/index.ts";
 import {
   blockParts,
   blockSigningBytes,
@@ -8,9 +10,7 @@ import {
   segmentOf,
   verifyBlock,
   wireOf,
-} from "../../src/core/acceptance/index.ts";
-import { Author, limits, Prng, Round } from "../../src/core/base/index.ts";
-import { decode, encode, type Value } from "../../src/core/codec/index.ts";
+} from "../../src/core/consensus/index.ts";
 import { sha256 } from "../../src/core/crypto/index.ts";
 import { encodeEvidence } from "../../src/core/evidence/index.ts";
 import {

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
 import { verifyHead } from "../../src/app/client/index.ts";
-import { commitDigest } from "../../src/core/acceptance/dag/commit.ts";
 import { type Digest, fromHex } from "../../src/core/base/index.ts";
 import { decode, encode, type Value } from "../../src/core/codec/index.ts";
+import { commitDigest } from "../../src/core/consensus/dag/commit.ts";
 import {
   Bank,
   bankOf,

@@ -1,8 +1,8 @@
 import { Readable } from "node:stream";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import { messageCount, segmentShape, segmentValue } from "../../core/acceptance/index.ts";
 import { type Digest, isDigest, limits, type Result, toBase64 } from "../../core/base/index.ts";
 import { encode, read } from "../../core/codec/index.ts";
+import { messageCount, segmentShape, segmentValue } from "../../core/consensus/index.ts";
 import { messageKinds } from "../../core/mirror/index.ts";
 import { bulkHead } from "../client/index.ts";
 import type { HeadProof } from "./archive.ts";

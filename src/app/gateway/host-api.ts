@@ -1,5 +1,5 @@
-import type { Segment } from "../../core/acceptance/index.ts";
 import type { Digest, PublicKey, Result } from "../../core/base/index.ts";
+import type { Segment } from "../../core/consensus/index.ts";
 import type { ServedClaim, ServedReceipt } from "../../core/evidence/index.ts";
 import type { Network } from "../../core/membership/index.ts";
 import type { Policy } from "../../core/mirror/index.ts";

@@ -1,4 +1,3 @@
-import type { Ref } from "../../core/acceptance/index.ts";
 import { fromHex, limits, toHex } from "../../core/base/index.ts";
 import {
   encode,
@@ -10,6 +9,7 @@ import {
   type Shape,
   type Value,
 } from "../../core/codec/index.ts";
+import type { Ref } from "../../core/consensus/index.ts";
 import { padded } from "../../core/mirror/index.ts";
 import type { Position, StateStore } from "../../io/ports/index.ts";
 

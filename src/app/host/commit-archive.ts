@@ -1,3 +1,14 @@
+import { limits } from "../../core/base/index.ts";
+import {
+  digest,
+  encode,
+  fields,
+  list,
+  natural,
+  read,
+  type Shape,
+  type Value,
+} from "../../core/codec/index.ts";
 import {
   type AcceptedBatch,
   blockFromWire,
@@ -10,18 +21,7 @@ import {
   signedHeaderShape,
   signedHeaderValue,
   type VerifiedBlock,
-} from "../../core/acceptance/index.ts";
-import { limits } from "../../core/base/index.ts";
-import {
-  digest,
-  encode,
-  fields,
-  list,
-  natural,
-  read,
-  type Shape,
-  type Value,
-} from "../../core/codec/index.ts";
+} from "../../core/consensus/index.ts";
 import { batchOf } from "../../core/host/index.ts";
 import { padded } from "../../core/mirror/index.ts";
 import type { Position, RecordLog, StateStore } from "../../io/ports/index.ts";

@@ -1,15 +1,6 @@
 import { constants } from "node:fs";
 import { join } from "node:path";
 import {
-  blockFromWire,
-  type Commit,
-  commitDigest,
-  commitShape,
-  type Ref,
-  refKey,
-  type VerifiedBlock,
-} from "../../core/acceptance/index.ts";
-import {
   type Author,
   bigEndian,
   type Digest,
@@ -18,6 +9,15 @@ import {
   readBigEndian,
 } from "../../core/base/index.ts";
 import { read } from "../../core/codec/index.ts";
+import {
+  blockFromWire,
+  type Commit,
+  commitDigest,
+  commitShape,
+  type Ref,
+  refKey,
+  type VerifiedBlock,
+} from "../../core/consensus/index.ts";
 import type { JoinRecord } from "../../core/host/index.ts";
 import {
   certifiedPointOf,

@@ -1,5 +1,5 @@
-import { commitRangeValue } from "../../core/acceptance/index.ts";
 import { encode } from "../../core/codec/index.ts";
+import { commitRangeValue } from "../../core/consensus/index.ts";
 import { FewAtOnce } from "../gateway/index.ts";
 import type { CommitArchive } from "../host/index.ts";
 

@@ -1,11 +1,11 @@
+import { fail, ok, type Result } from "../../core/base/index.ts";
 import {
   type AcceptedBatch,
   messageCount,
   messagesOf,
   type Segment,
   segmentOf,
-} from "../../core/acceptance/index.ts";
-import { fail, ok, type Result } from "../../core/base/index.ts";
+} from "../../core/consensus/index.ts";
 import { type Appended, appendOf, messageKinds } from "../../core/mirror/index.ts";
 import type { Archive } from "../gateway/index.ts";
 import type { HostStore } from "../host/index.ts";

@@ -1,4 +1,3 @@
-import type { Segment } from "../../core/acceptance/index.ts";
 import {
   bigEndian,
   type Digest,
@@ -12,6 +11,7 @@ import {
   readBigEndian,
 } from "../../core/base/index.ts";
 import { bytes, encode, list, read } from "../../core/codec/index.ts";
+import type { Segment } from "../../core/consensus/index.ts";
 import type { Verifier } from "../../core/crypto/index.ts";
 import { evidenceKinds, type Verdict } from "../../core/evidence/index.ts";
 import type { OpinionView } from "../../core/host/index.ts";

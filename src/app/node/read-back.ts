@@ -1,4 +1,4 @@
-import type { AcceptedBatch } from "../../core/acceptance/index.ts";
+import type { AcceptedBatch } from "../../core/consensus/index.ts";
 import type { NodeCore } from "./node-core.ts";
 
 /** What execution left in the log; nothing where it cannot be read: it is asked for again. */

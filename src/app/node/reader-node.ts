@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { CommitRange } from "../../core/acceptance/index.ts";
-import { commitRangeShape } from "../../core/acceptance/index.ts";
 import { type Fault, fromBase64, limits, Prng, type PublicKey } from "../../core/base/index.ts";
 import { fields, optional, read, type Shape, text } from "../../core/codec/index.ts";
+import type { CommitRange } from "../../core/consensus/index.ts";
+import { commitRangeShape } from "../../core/consensus/index.ts";
 import type { Verifier } from "../../core/crypto/index.ts";
 import { readGroup } from "../../core/evidence/index.ts";
 import type { FollowerHost, FollowerInput } from "../../core/host/index.ts";

@@ -1,3 +1,4 @@
+import type { LinkName } from "../../core/base/index.ts";
 import {
   blockSigningBytes,
   type DagConfig,
@@ -5,8 +6,7 @@ import {
   headerDigest,
   verifyBlock,
   wireOf,
-} from "../../core/acceptance/index.ts";
-import type { LinkName } from "../../core/base/index.ts";
+} from "../../core/consensus/index.ts";
 import type { Signer, Verifier } from "../../core/crypto/index.ts";
 import { decodeMessage, encodeMessage } from "../../core/host/index.ts";
 

@@ -1,4 +1,3 @@
-import { type Segment, segmentOf } from "../../core/acceptance/index.ts";
 import {
   type Author,
   type Digest,
@@ -8,6 +7,7 @@ import {
   type Result,
   unreachable,
 } from "../../core/base/index.ts";
+import { type Segment, segmentOf } from "../../core/consensus/index.ts";
 import type { Verifier } from "../../core/crypto/index.ts";
 import type { SplitParent, SplitPlan, Verdict } from "../../core/evidence/index.ts";
 import {

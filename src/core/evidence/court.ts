@@ -1,5 +1,5 @@
-import type { DagConfig } from "../acceptance/index.ts";
 import { limits } from "../base/index.ts";
+import type { DagConfig } from "../consensus/index.ts";
 import type { Verifier } from "../crypto/index.ts";
 import type { Network } from "../membership/index.ts";
 

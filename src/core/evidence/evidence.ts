@@ -1,4 +1,3 @@
-import { type SignedHeader, signedHeaderShape, signedHeaderValue } from "../acceptance/index.ts";
 import {
   Author,
   type Digest,
@@ -23,6 +22,7 @@ import {
   type Shape,
   type Value,
 } from "../codec/index.ts";
+import { type SignedHeader, signedHeaderShape, signedHeaderValue } from "../consensus/index.ts";
 import { taggedDigest } from "../crypto/index.ts";
 import { type StateProof, stateProofShape, stateProofValue } from "../proof/index.ts";
 import { type PossessionClaim, possessionShape, possessionValue } from "./possession.ts";

@@ -1,5 +1,5 @@
-import { genesisCommitDigest } from "../acceptance/index.ts";
 import { Author, type Digest, type Result } from "../base/index.ts";
+import { genesisCommitDigest } from "../consensus/index.ts";
 import { append } from "../crypto/index.ts";
 import { cosignerName, lineageOf, type Network } from "../membership/index.ts";
 import { encodeLeaf, type MirrorState, stateKeys } from "../mirror/index.ts";

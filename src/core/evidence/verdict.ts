@@ -1,4 +1,3 @@
-import { blockSigningBytes, slotIdentity, verifyBlock, wireOf } from "../acceptance/index.ts";
 import {
   type Author,
   type Digest,
@@ -9,6 +8,7 @@ import {
   type PublicKey,
   type Result,
 } from "../base/index.ts";
+import { blockSigningBytes, slotIdentity, verifyBlock, wireOf } from "../consensus/index.ts";
 import { sha256, signingBytes, verifyCosignature } from "../crypto/index.ts";
 import type { Network } from "../membership/index.ts";
 import { provenEntry } from "../proof/index.ts";

@@ -1,3 +1,4 @@
+import type { Author, Digest, Fault, LinkName } from "../base/index.ts";
 import type {
   AcceptedBatch,
   Commit,
@@ -6,8 +7,7 @@ import type {
   Ref,
   Segment,
   VerifiedBlock,
-} from "../acceptance/index.ts";
-import type { Author, Digest, Fault, LinkName } from "../base/index.ts";
+} from "../consensus/index.ts";
 import type { Verdict } from "../evidence/index.ts";
 import type { Appended, DueRecord, MirrorEvent, Writes } from "../mirror/index.ts";
 import type { Opinion } from "../opinion/index.ts";

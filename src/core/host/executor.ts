@@ -1,5 +1,5 @@
-import { type AcceptedBatch, messageCount, messagesOf, segmentBytes } from "../acceptance/index.ts";
 import { type Digest, limits, Overlay, type Steps } from "../base/index.ts";
+import { type AcceptedBatch, messageCount, messagesOf, segmentBytes } from "../consensus/index.ts";
 import {
   type Appended,
   type DueRecord,

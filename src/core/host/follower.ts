@@ -1,10 +1,10 @@
+import { type Digest, equalBytes, fail, ok, type Result } from "../base/index.ts";
 import {
   type CertifiedCommit,
   type CommitRange,
   type DagConfig,
   verifyCommitRange,
-} from "../acceptance/index.ts";
-import { type Digest, equalBytes, fail, ok, type Result } from "../base/index.ts";
+} from "../consensus/index.ts";
 import { type CertifiedCheckpoint, type Verifier, verifyNote } from "../crypto/index.ts";
 import { dagConfigOf } from "../evidence/index.ts";
 import type { Network, NetworkParent } from "../membership/index.ts";

@@ -1,9 +1,3 @@
-import {
-  type DagMessage,
-  decodeDagMessage,
-  encodeDagMessage,
-  isDagMessage,
-} from "../acceptance/index.ts";
 import { limits, type Result } from "../base/index.ts";
 import {
   bytes,
@@ -15,6 +9,12 @@ import {
   require,
   type Shape,
 } from "../codec/index.ts";
+import {
+  type DagMessage,
+  decodeDagMessage,
+  encodeDagMessage,
+  isDagMessage,
+} from "../consensus/index.ts";
 
 /** What hosts say to one another beside what the order needs; one message a frame. */
 export type HostMessage =

@@ -1,5 +1,5 @@
-import { genesisCommitDigest } from "../acceptance/index.ts";
 import { type Digest, fail, ok, type Result } from "../base/index.ts";
+import { genesisCommitDigest } from "../consensus/index.ts";
 import type { Verifier } from "../crypto/index.ts";
 import {
   courtOf,

@@ -1,5 +1,5 @@
-import { type Segment, segmentOf } from "../acceptance/index.ts";
 import { type Author, ok, type Result } from "../base/index.ts";
+import { type Segment, segmentOf } from "../consensus/index.ts";
 import type { Signer, Verifier } from "../crypto/index.ts";
 import type { Network } from "../membership/index.ts";
 import { messageKinds } from "../mirror/index.ts";

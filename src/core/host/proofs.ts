@@ -1,4 +1,3 @@
-import { fitsPayload, type Segment, segmentOf } from "../acceptance/index.ts";
 import {
   Allowance,
   type Author,
@@ -8,6 +7,7 @@ import {
   type PublicKey,
   type Result,
 } from "../base/index.ts";
+import { fitsPayload, type Segment, segmentOf } from "../consensus/index.ts";
 import { type Court, evidenceId, fitsOrder, judge, type Verdict } from "../evidence/index.ts";
 import {
   type Conviction,

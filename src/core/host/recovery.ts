@@ -1,6 +1,6 @@
-import type { AcceptedBatch, Commit, VerifiedBlock } from "../acceptance/index.ts";
-import { refKey } from "../acceptance/index.ts";
 import { defined } from "../base/index.ts";
+import type { AcceptedBatch, Commit, VerifiedBlock } from "../consensus/index.ts";
+import { refKey } from "../consensus/index.ts";
 import type { DueRecord, MirrorState } from "../mirror/index.ts";
 import type { CosignGuard } from "./cosigning.ts";
 import type { CertifiedPoint, JoinRecord } from "./splitting.ts";

@@ -1,5 +1,5 @@
-import type { AcceptedBatch } from "../acceptance/index.ts";
 import { type Author, unreachable } from "../base/index.ts";
+import type { AcceptedBatch } from "../consensus/index.ts";
 import type { Signer, Verifier } from "../crypto/index.ts";
 import type { Network } from "../membership/index.ts";
 import type { MirrorState, MirrorView } from "../mirror/index.ts";

@@ -1,3 +1,4 @@
+import type { Author, Result } from "../base/index.ts";
 import {
   blockParts,
   type DagConfig,
@@ -7,8 +8,7 @@ import {
   type SignedHeader,
   Stall,
   type Submission,
-} from "../acceptance/index.ts";
-import type { Author, Result } from "../base/index.ts";
+} from "../consensus/index.ts";
 import {
   courtOf,
   type Evidence,

@@ -1,5 +1,5 @@
-import type { DagVitals } from "../acceptance/index.ts";
 import { limits } from "../base/index.ts";
+import type { DagVitals } from "../consensus/index.ts";
 import type { WriterVitals } from "./effects.ts";
 import type { Peers } from "./peers.ts";
 import type { Replica } from "./replica.ts";

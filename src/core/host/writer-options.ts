@@ -1,5 +1,5 @@
-import { DagParticipant, type Pacing } from "../acceptance/index.ts";
 import type { Author } from "../base/index.ts";
+import { DagParticipant, type Pacing } from "../consensus/index.ts";
 import type { Signer, Verifier } from "../crypto/index.ts";
 import { dagConfigOf } from "../evidence/index.ts";
 import type { Network } from "../membership/index.ts";

@@ -1,3 +1,4 @@
+import { Allowance, type Author, MonotonicClock, unreachable } from "../base/index.ts";
 import {
   type ConsensusEffect,
   type ConsensusInput,
@@ -7,8 +8,7 @@ import {
   type Ref,
   segmentOf,
   type VerifiedBlock,
-} from "../acceptance/index.ts";
-import { Allowance, type Author, MonotonicClock, unreachable } from "../base/index.ts";
+} from "../consensus/index.ts";
 import { dagConfigOf, type Evidence } from "../evidence/index.ts";
 import { encodeHeld, type MirrorState, messageKinds } from "../mirror/index.ts";
 import type { HostEffect, HostInput, WriterVitals } from "./effects.ts";
