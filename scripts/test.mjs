@@ -60,12 +60,16 @@ const system = testFiles("test/system");
 const long = [
   "clients",
   "bench",
-  "repute",
   "damage",
-  "gc",
-  "attack-matrix",
-  "failover",
   "odd-trees",
+  "gc",
+  "opinion",
+  "file-service",
+  "failover",
+  "lag",
+  "failpoints",
+  "kill",
+  "wiped",
 ];
 const rankOf = (file) => long.findIndex((name) => file.endsWith(`/${name}.test.js`));
 const longFirst = (files) =>
