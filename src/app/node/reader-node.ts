@@ -159,6 +159,8 @@ export class ReaderNode implements NodeRole {
         return this.#taken(effect.source, effect.fault);
       case "certified":
         this.#core.perform(effect);
+        // When all of this turn is done.
+        queueMicrotask(() => this.#endIfReached());
         return void this.#showOlder();
       default:
         this.#core.perform(effect);
@@ -341,6 +343,10 @@ export class ReaderNode implements NodeRole {
       this.#think(source, "ok", "answers verify");
       this.#problem = undefined;
     } else this.#blame(source, fault);
+  }
+
+  /** Where its group ends for it, it goes on with one that split from it. */
+  #endIfReached(): void {
     if (!this.#host.isAtEnd || this.#stop.signal.aborted) return;
     this.#stop.abort();
     this.#onFatal(new SplitReachedError());
