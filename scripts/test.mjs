@@ -1,9 +1,10 @@
 // Runs the checks (`check`: about a minute) or everything (`all`: as CI does), and prints one closing line.
-import { spawnSync } from "node:child_process";
+import { execFile, spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const bin = (name) => join(root, "node_modules", ".bin", name);
@@ -12,11 +13,24 @@ const work = mkdtempSync(join(tmpdir(), "smalti-test-"));
 const fileLimitMs = 20 * 60_000;
 const totals = { pass: 0, fail: 0 };
 
-function step(title, command, args) {
-  console.log(`\n── ${title}`);
-  const { status } = spawnSync(command, args, { cwd: root, stdio: "inherit" });
-  if (status === 0) totals.pass++;
-  else totals.fail++;
+/** Runs commands beside one another, and says of each what it said. */
+async function steps(...all) {
+  const run = promisify(execFile);
+  const ran = all.map(({ command, args }) =>
+    run(command, args, { cwd: root, maxBuffer: 1 << 26 }).then(
+      ({ stdout, stderr }) => ({ isGood: true, said: stdout + stderr }),
+      ({ stdout = "", stderr = "", message }) => ({
+        isGood: false,
+        said: `${stdout}${stderr}\n${message}\n`,
+      }),
+    ),
+  );
+  for (const [i, { title }] of all.entries()) {
+    const { isGood, said } = await ran[i];
+    console.log(`\n── ${title}\n${said.trim()}`);
+    if (isGood) totals.pass++;
+    else totals.fail++;
+  }
 }
 
 /** Test files that stand in the sources: what an older build left in dist is not run. */
@@ -46,13 +60,14 @@ function suite(title, files, concurrency) {
   totals.fail += Math.max(count("fail") + count("cancelled"), status === 0 ? 0 : 1);
 }
 
-step("lint and format (biome)", bin("biome"), ["check", "."]);
-step("the table of edges (dependency-cruiser)", bin("depcruise"), [
-  "--config",
-  ".dependency-cruiser.mjs",
-  "src",
-  "sim",
-]);
+await steps(
+  { title: "lint and format (biome)", command: bin("biome"), args: ["check", "."] },
+  {
+    title: "the table of edges (dependency-cruiser)",
+    command: bin("depcruise"),
+    args: ["--config", ".dependency-cruiser.mjs", "src", "sim"],
+  },
+);
 /** Tests that kill hosts, fill and damage their disks, or look at the clock: not beside many others. */
 const killing = /\/(disk-full|failpoints|kill|lag|power-cut|wiped)\.test\.js$/;
 const system = testFiles("test/system");

@@ -5,7 +5,7 @@ import { optionsOf, trial } from "../support/dag-trial.ts";
 
 // dag.md §0: D ⊂ D′ ⇒ Order(D) is a prefix of Order(D′), and both are what the dumb twin says.
 // A longer search with the same generator: test/campaign/dag-fuzz.ts.
-const trials = 1500;
+const trials = 1000;
 
 for (const row of rows) {
   test(`${row.name}: ${trials} random DAGs, four views each: one order, the twin's`, () => {
