@@ -53,6 +53,20 @@ test("a reader takes what a quorum cosigned and it computed too, and nothing els
   assert.equal(saidOf(noteOf(Buffer.alloc(32, 2), [0, 1, 2])), "STATE_DIVERGED");
 });
 
+test("what a source answers is taken in, blamed upon it, or, where it shows that this host diverged, ends it", () => {
+  const taken = (note: string | undefined): unknown[] => {
+    const range = { commits: [], voters: [] };
+    const effects = reader(7).step({ type: "news", source: "s", range, note });
+    return effects.map((effect) =>
+      effect.type === "news-taken" ? [effect.source, effect.fault?.code] : effect.type,
+    );
+  };
+  assert.deepEqual(taken(undefined), [["s", undefined]]);
+  assert.deepEqual(taken(noteOf(own, [0, 1, 2])), ["state", "certified", ["s", undefined]]);
+  assert.deepEqual(taken(noteOf(own, [0, 1])), [["s", "NO_QUORUM"]]);
+  assert.deepEqual(taken(noteOf(Buffer.alloc(32, 2), [0, 1, 2])), ["violation"]);
+});
+
 test("only what was verified is kept of a note: lines of unknown keys, repeated and invalid ones are not passed on", () => {
   const good = noteOf(own, [0, 1, 2]);
   const [, , , , line = ""] = good.split("\n");

@@ -65,14 +65,14 @@ export async function answeringFirst(servers: readonly string[]): Promise<readon
   const quick = new Set<string>();
   const stop = new AbortController();
   const pause = (ms: number): Promise<void> => sleep(ms, undefined, { ref: false });
-  let isQuorum: () => void = () => undefined;
+  let quorumAnswered: () => void = () => undefined;
   const quorum = new Promise<void>((done) => {
-    isQuorum = done;
+    quorumAnswered = done;
   });
   const asked = servers.map(async (server) => {
     if (!(await isAnswering(server, stop.signal))) throw new Error("no answer");
     quick.add(server);
-    if (quick.size === quorumOf(servers.length)) isQuorum();
+    if (quick.size === quorumOf(servers.length)) quorumAnswered();
   });
   const first = Promise.any(asked).catch(() => undefined);
   await Promise.race([first, pause(pingMs)]);

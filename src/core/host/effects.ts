@@ -4,6 +4,7 @@ import type {
   Commit,
   CommitCertificate,
   CommitRange,
+  DagVitals,
   Ref,
   Segment,
   VerifiedBlock,
@@ -105,20 +106,8 @@ export type HostEffect =
   | { readonly type: "wake"; readonly atMs: number };
 
 /** How a writer is, for status pages and metrics. */
-export interface WriterVitals {
-  readonly round: number;
-  readonly lastCommit: number;
-  readonly quorumCommit: number;
-  readonly isSigning: boolean;
-  /** Just started, and peers say that the order is far beyond: it signs nothing until it has caught up. */
-  readonly isHeld: boolean;
-  readonly returning: { readonly answers: number; readonly needed: number } | undefined;
-  readonly pendingBytes: number;
-  readonly waitingBlocks: number;
-  readonly graphBlocks: number;
+export interface WriterVitals extends DagVitals {
   readonly backlog: number;
-  /** What each collection holds that others can fill, and the most that it may. */
-  readonly bounds: Readonly<Record<string, { readonly size: number; readonly most: number }>>;
   readonly peers: readonly Author[];
   /** What this host thinks of the others now. */
   readonly opinions: readonly OpinionView[];

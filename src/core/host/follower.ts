@@ -92,7 +92,14 @@ export class FollowerHost {
     return Number.MAX_SAFE_INTEGER;
   }
 
+  /** Where it diverged from what a quorum certified, nothing of the step is kept. */
   step(input: FollowerInput): readonly HostEffect[] {
+    const effects = this.#take(input);
+    const violation = effects.find(({ type }) => type === "violation");
+    return violation === undefined ? effects : [violation];
+  }
+
+  #take(input: FollowerInput): readonly HostEffect[] {
     switch (input.type) {
       case "start":
         return this.#start();
@@ -123,7 +130,7 @@ export class FollowerHost {
     const effects = [...taken.value, ...(noted.ok ? noted.value : [])];
     const fault = noted.ok ? undefined : noted.error;
     if (fault?.code === "STATE_DIVERGED")
-      return [...effects, { type: "violation", detail: `${source}: ${fault.detail}` }];
+      return [{ type: "violation", detail: `${source}: ${fault.detail}` }];
     return [...effects, { type: "news-taken", source, fault }];
   }
 
@@ -141,7 +148,7 @@ export class FollowerHost {
     if (!verified.ok) return verified;
     const effects: HostEffect[] = [];
     const { commits: certified, certificate } = verified.value;
-    for (const one of certified) effects.push(...this.#take(one));
+    for (const one of certified) effects.push(...this.#execute(one));
     if (this.#until !== undefined && this.#last.index === end?.index) {
       const noted = this.onCheckpoint(this.#until.note);
       if (noted.ok) effects.push(...noted.value);
@@ -151,7 +158,7 @@ export class FollowerHost {
     return ok(effects);
   }
 
-  #take({ commit, bytes, digest, blocks }: CertifiedCommit): readonly HostEffect[] {
+  #execute({ commit, bytes, digest, blocks }: CertifiedCommit): readonly HostEffect[] {
     this.#last = { index: commit.index, digest };
     const effects: HostEffect[] = blocks.map((block) => ({ type: "persist-block", block }));
     effects.push({ type: "persist-commit", commit, bytes });
