@@ -1,10 +1,10 @@
 import { join } from "node:path";
 import { homeOf, loadGenesis } from "../src/app/config/index.ts";
-import { type Bend, equivocating, withholding } from "../src/app/node/unsafe-writer.ts";
 import { Ed25519Verifier } from "../src/core/crypto/index.ts";
-import { dagConfigOf } from "../src/core/host/index.ts";
+import { dagConfigOf } from "../src/core/dag/index.ts";
 import { loadKeyFile } from "../src/io/files/index.ts";
 import { Links } from "../src/io/transport/links.ts";
+import { type Bend, equivocating, withholding } from "../testing/faults/index.ts";
 
 /**
  * A writer that cheats, as a process: the unmodified program but for what goes out on its links. The kind comes first

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { Agent, request } from "undici";
 import { fields, optional, read, type Shape, text } from "../src/core/codec/index.ts";
-import { type CommitRange, commitRangeShape } from "../src/core/consensus/index.ts";
+import { type CommitRange, commitRangeShape } from "../src/core/dag/index.ts";
 import { type HostProcess, type Net, startNet, until } from "../test/support/net.ts";
 import { type Publisher, publisherOf } from "../test/support/publisher.ts";
 import { usageOf } from "./usage.ts";

@@ -12,7 +12,7 @@ const out = join(root, "dist", "smalti");
 const places = {
   name: "places",
   setup({ onLoad }) {
-    onLoad({ filter: /[\\/]dist[\\/](src|sim)[\\/].*\.js$/ }, ({ path }) => {
+    onLoad({ filter: /[\\/]dist[\\/](src|sim|testing)[\\/].*\.js$/ }, ({ path }) => {
       const code = readFileSync(path, "utf8");
       const at = relative(out, path).split(sep).join("/");
       const url = `new URL(${JSON.stringify(at)}, import.meta.url)`;

@@ -65,7 +65,7 @@ await steps(
   {
     title: "the table of edges (dependency-cruiser)",
     command: bin("depcruise"),
-    args: ["--config", ".dependency-cruiser.mjs", "src", "sim"],
+    args: ["--config", ".dependency-cruiser.mjs", "src", "sim", "testing"],
   },
 );
 /** Tests that kill hosts, fill and damage their disks, or look at the clock: not beside many others. */

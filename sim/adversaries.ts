@@ -1,6 +1,5 @@
 import { type Author, Round } from "../src/core/base/index.ts";
-import type { Block, VerifiedBlock } from "../src/core/consensus/index.ts";
-import { decodeMessage, encodeMessage } from "../src/core/host/index.ts";
+import { type Block, blockFromWire, nameOf, type VerifiedBlock } from "../src/core/dag/index.ts";
 import {
   type Adversary,
   frameOf,
@@ -11,6 +10,7 @@ import {
   through,
 } from "./adversary.ts";
 import { forged, recosigned } from "./forge.ts";
+import { decodeMessage, encodeMessage } from "./messages.ts";
 import { withholders } from "./withholders.ts";
 
 export const equivocator: Adversary = perBlock(
@@ -93,7 +93,9 @@ const impostor: Adversary = {
     const imitate = (block: VerifiedBlock): Block => {
       const [own, ...others] = block.header.parents;
       const [victim] = world.random.shuffled(others);
-      const real = victim && writer.machine?.block(victim);
+      const wire = victim && writer.machine?.recent(nameOf(victim));
+      const read = wire && blockFromWire(wire);
+      const real = read?.ok ? read.value : undefined;
       if (own === undefined || real === undefined) return block;
       const fake = forged({ world, writer }, real, { tsMs: real.header.tsMs + 1 });
       made.push(fake);

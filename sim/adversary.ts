@@ -1,8 +1,8 @@
 import { type Author, Digest } from "../src/core/base/index.ts";
-import { type Block, blockFromWire, type VerifiedBlock } from "../src/core/consensus/index.ts";
 import { sha256 } from "../src/core/crypto/index.ts";
-import { decodeMessage, encodeMessage } from "../src/core/host/index.ts";
+import { type Block, blockFromWire, type VerifiedBlock } from "../src/core/dag/index.ts";
 import type { SimWriter } from "./host.ts";
+import { decodeMessage, encodeMessage } from "./messages.ts";
 import type { Outgoing } from "./outgoing.ts";
 import type { AdversaryName } from "./plan.ts";
 import type { Realm } from "./realm.ts";

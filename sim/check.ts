@@ -1,14 +1,15 @@
 import type { Author, Digest } from "../src/core/base/index.ts";
-import {
-  type AcceptedBatch,
-  blockFromWire,
-  type CommitCertificate,
-  messagesOf,
-  verifySignedHeader,
-} from "../src/core/consensus/index.ts";
+import { type AcceptedBatch, type Certificate, messagesOf } from "../src/core/consensus/index.ts";
 import { verifyNote } from "../src/core/crypto/index.ts";
+import {
+  blockFromWire,
+  blockOf,
+  dagConfigOf,
+  readCertificate,
+  verifySignedHeader,
+} from "../src/core/dag/index.ts";
 import { fitsOrder, type Verdict } from "../src/core/evidence/index.ts";
-import { dagConfigOf, decodeMessage, type HostRecovery } from "../src/core/host/index.ts";
+import type { HostRecovery } from "../src/core/host/index.ts";
 import {
   type Appended,
   appendOf,
@@ -17,6 +18,7 @@ import {
   messageKinds,
 } from "../src/core/mirror/index.ts";
 import { StorageError } from "../src/io/ports/index.ts";
+import { decodeMessage } from "./messages.ts";
 import type { Checks, Named, NamedWriter, Proof, Realm } from "./realm.ts";
 
 type Finished = Extract<MirrorEvent, { type: "finished" }>;
@@ -167,8 +169,12 @@ export class Check implements Checks {
   }
 
   /** I6: distinct writers of this network, an honest one among them for sure, all for the one commit. */
-  certificate(host: Named, { index, digest, voters }: CommitCertificate): void {
-    if (!host.isHonest || this.#certificates.has(`${index} ${digest}`)) return;
+  certificate(host: Named, certificate: Certificate): void {
+    if (!host.isHonest) return;
+    const read = readCertificate(certificate.bytes);
+    if (!read.ok) return this.fail("I6", `${host.id} keeps a certificate that nobody can read`);
+    const { index, digest, voters } = read.value;
+    if (this.#certificates.has(`${index} ${digest}`)) return;
     this.#certificates.add(`${index} ${digest}`);
     const { network, signatures } = this.#world;
     const authors = new Set<Author>();
@@ -179,7 +185,7 @@ export class Check implements Checks {
       if (voted.commitVotes.some((vote) => vote.index === index && vote.digest === digest))
         authors.add(ref.author);
     }
-    if (authors.size <= network.rule.f)
+    if (authors.size <= network.faults.f)
       this.fail("I6", `${host.id} took ${authors.size} writers' votes for commit ${index}`);
     const canonical = this.#commits[index - 1];
     if (canonical !== undefined && canonical !== digest)
@@ -302,8 +308,11 @@ export class Check implements Checks {
     if (!host.isHonest) return;
     const sent = this.#sentRound.get(host.id) ?? 0;
     const known = Math.max(
-      recovery.guard.round,
-      ...recovery.blocks.map(({ ref }) => (ref.author === host.author ? ref.round : 0)),
+      recovery.guard.place,
+      ...recovery.records.map((record) => {
+        const ref = blockOf(record)?.ref;
+        return ref?.author === host.author ? ref.round : 0;
+      }),
     );
     if (!recovery.maySign) return this.#world.sometimes("a host that may not sign after a restart");
     if (known < sent && !this.#world.mayForget(host))

@@ -17,7 +17,7 @@ export class DiskNemesis {
   constructor(world: World, random: Prng) {
     this.#world = world;
     this.#random = random;
-    const { f } = world.network.rule;
+    const { f } = world.network.faults;
     this.#mayLose = random
       .shuffled(world.honestWriters)
       .slice(0, Math.max(0, f - world.plan.corrupt.size));

@@ -1,3 +1,4 @@
+import { cosign, sha256 } from "../src/core/crypto/index.ts";
 import {
   type Block,
   blockSigningBytes,
@@ -5,10 +6,9 @@ import {
   type Header,
   headerDigest,
   wireOf,
-} from "../src/core/consensus/index.ts";
-import { cosign, sha256 } from "../src/core/crypto/index.ts";
-import { encodeMessage, type PeerMessage } from "../src/core/host/index.ts";
+} from "../src/core/dag/index.ts";
 import type { SimWriter } from "./host.ts";
+import { encodeMessage, type PeerMessage } from "./messages.ts";
 import type { Realm } from "./realm.ts";
 
 /** A block with a changed header, signed by its author: what only a cheating writer can make. */

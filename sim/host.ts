@@ -1,8 +1,8 @@
-import { HostLoop, type LaterEffect } from "../src/app/host/index.ts";
+import { HostLoop, type LaterEffect, type Question } from "../src/app/host/index.ts";
 import { type Author, type Digest, type LinkName, limits } from "../src/core/base/index.ts";
 import { type Segment, segmentOf } from "../src/core/consensus/index.ts";
 import type { Signer } from "../src/core/crypto/index.ts";
-import { encodeMessage, type HostInput, WriterHost } from "../src/core/host/index.ts";
+import { type HostInput, WriterHost } from "../src/core/host/index.ts";
 import { messageKinds, type SignedUpdate } from "../src/core/mirror/index.ts";
 import { type DetectorChoice, defaultDetector, type Opinion } from "../src/core/opinion/index.ts";
 import { createGuard } from "../src/io/files/index.ts";
@@ -156,7 +156,7 @@ export class SimWriter extends SimHost {
       case "broadcast":
         for (const link of effect.links) this.transmit(link, effect.frame);
         return;
-      case "serve-blocks":
+      case "serve-records":
       case "serve-range":
         return void this.#serve(effect);
       case "batches-needed":
@@ -189,19 +189,11 @@ export class SimWriter extends SimHost {
       });
   }
 
-  async #serve(
-    effect: Extract<LaterEffect, { type: "serve-blocks" | "serve-range" }>,
-  ): Promise<void> {
+  async #serve(effect: Question): Promise<void> {
     const { store, life } = this;
     if (store === undefined) return;
     try {
-      const frame =
-        effect.type === "serve-range"
-          ? encodeMessage({ type: "range", range: await store.commits.range(effect.after) })
-          : encodeMessage({
-              type: "blocks",
-              wires: await store.blocks(effect.refs, (ref) => this.#host?.block(ref)),
-            });
+      const frame = await store.answer(effect, (name) => this.#host?.recent(name));
       if (life === this.life) this.transmit(effect.link, frame);
     } catch (error) {
       this.unreadable(error);

@@ -5,6 +5,7 @@ export { diskFaults, SimDisk } from "./disk.ts";
 export { isLinearizable, type Operation } from "./linearizable.ts";
 export { Liveness } from "./liveness.ts";
 export { malloryTricks } from "./mallory.ts";
+export { decodeMessage, encodeMessage, type PeerMessage } from "./messages.ts";
 export { SimNetwork } from "./network.ts";
 export {
   type AdversaryName,

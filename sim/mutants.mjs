@@ -209,13 +209,13 @@ export const mutants = [
     says: "own blocks told by others are not noticed",
   },
   {
-    file: "core/consensus/dag/crash-recovery.js",
+    file: "core/dag/crash-recovery.js",
     find: "if (seen.length < this.#needed)",
     put: "if (seen.length < 1)",
     says: "one answer is enough to sign again",
   },
   {
-    file: "core/consensus/dag/crash-recovery.js",
+    file: "core/dag/crash-recovery.js",
     find: "?? 0)) + 2;",
     put: "?? 0));",
     says: "it signs again in the round that others have seen",
@@ -354,13 +354,13 @@ export const mutants = [
     says: "a certified rival of an own commit is not noticed",
   },
   {
-    file: "core/consensus/dag/state-transfer.js",
+    file: "core/dag/state-transfer.js",
     find: "Math.max(nowMs + leastWaitMs, this.#asked?.untilMs ?? this.#laggingSinceMs + patienceMs)",
     put: "(this.#asked?.untilMs ?? this.#laggingSinceMs + patienceMs)",
     says: "wakes in the past",
   },
   {
-    file: "core/consensus/dag/intake.js",
+    file: "core/dag/intake.js",
     find: 'if (!this.#stateTransfer.takeOwed(peer))\n            return yield fault("NOT_ASKED");',
     put: "",
     says: "answers to no question are taken",
@@ -859,13 +859,13 @@ export const mutants = [
     says: "who has left a group vouches for it after a restart",
   },
   {
-    file: "core/consensus/dag/state-transfer.js",
+    file: "core/dag/state-transfer.js",
     find: "forget(peer) {",
     put: "forget(peer) {\n        this.#strikes.delete(peer);",
     says: "a liar is believed anew on each link",
   },
   {
-    file: "core/consensus/dag/state-transfer.js",
+    file: "core/dag/state-transfer.js",
     find: "const able = endorsedIndex > lastIndex ? [...reachable] : claiming;",
     put: "const able = [...reachable];",
     says: "others are asked for what one says",
@@ -943,7 +943,7 @@ export const mutants = [
     says: "any number of faults is borne",
   },
   {
-    file: "core/consensus/dag/block-synchronizer.js",
+    file: "core/dag/block-synchronizer.js",
     find: "Math.min((this.#owed.get(peer) ?? 0) + 1, owedMax)",
     put: "(this.#owed.get(peer) ?? 0) + 1",
     says: "answers are owed for ever",
@@ -1244,7 +1244,7 @@ export const mutants = [
     says: "anybody says where he is",
   },
   {
-    file: "core/consensus/dag/asking.js",
+    file: "core/dag/asking.js",
     find: "Math.max(0, dag.decidedRound - limits.gcRounds)",
     put: "dag.decidedRound",
     says: "who stands still asks for what is not decided only",
@@ -1262,7 +1262,7 @@ export const mutants = [
     says: "an answer that has begun is refused in its middle",
   },
   {
-    file: "core/consensus/dag/waiting-room.js",
+    file: "core/dag/waiting-room.js",
     find: "if (!lacks(block.upon))",
     put: "if (false)",
     says: "what stood on a refused block is refused for good, though that came",

@@ -1,5 +1,6 @@
 import { Prng } from "../src/core/base/index.ts";
-import { commitRule, type FaultBudget, type RuleName } from "../src/core/quorum/index.ts";
+import type { FaultBudget } from "../src/core/consensus/index.ts";
+import { commitRule, type RuleName } from "../src/core/dag/index.ts";
 import type { DiskPlan } from "./disk.ts";
 import { lies } from "./lies.ts";
 import type { Weather } from "./network.ts";

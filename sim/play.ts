@@ -1,10 +1,10 @@
 import { Author } from "../src/core/base/index.ts";
-import { blockFromWire } from "../src/core/consensus/index.ts";
-import { decodeMessage } from "../src/core/host/index.ts";
+import { blockFromWire } from "../src/core/dag/index.ts";
 import { messageKinds } from "../src/core/mirror/index.ts";
 import { type DetectorChoice, defaultDetector, type Opinion } from "../src/core/opinion/index.ts";
 import { equivocator } from "./adversaries.ts";
 import type { SimWriter } from "./host.ts";
+import { decodeMessage } from "./messages.ts";
 import { planOf, troubles } from "./plan.ts";
 import { type Letter, letters, type Situation, type Stage } from "./situations.ts";
 import { Timeline } from "./timeline.ts";

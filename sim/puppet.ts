@@ -1,11 +1,13 @@
 import { type Author, Author as authorOf, Digest, Round } from "../src/core/base/index.ts";
+import { encodePayload } from "../src/core/consensus/index.ts";
+import { sha256 } from "../src/core/crypto/index.ts";
 import {
   type Block,
   blockFromWire,
   blockSigningBytes,
   type CommitVote,
+  dagConfigOf,
   encodeHeader,
-  encodePayload,
   genesisRef,
   type Header,
   headerDigest,
@@ -13,15 +15,10 @@ import {
   refKey,
   type VerifiedBlock,
   wireOf,
-} from "../src/core/consensus/index.ts";
-import { sha256 } from "../src/core/crypto/index.ts";
-import {
-  dagConfigOf,
-  decodeMessage,
-  encodeMessage,
-  type HostInput,
-} from "../src/core/host/index.ts";
+} from "../src/core/dag/index.ts";
+import type { HostInput } from "../src/core/host/index.ts";
 import type { SimWriter } from "./host.ts";
+import { decodeMessage, encodeMessage } from "./messages.ts";
 import type { Realm } from "./realm.ts";
 
 /** What a puppet does otherwise than a writer would; all of it is the choice of one cheater, and validly signed. */
@@ -110,7 +107,7 @@ export class Puppet {
     if (!block.ok) return;
     this.#keep(block.value);
     const { round } = block.value.ref;
-    const { parentQuorum } = this.#world.network.rule;
+    const { parentQuorum } = dagConfigOf(this.#world.network).rule;
     const authors = this.#rounds.get(round)?.size ?? 0;
     const newest = this.#own.at(-1)?.ref.round ?? 0;
     if (authors >= parentQuorum - Number(newest < round) && round >= newest) this.#sign(round + 1);

@@ -1,9 +1,9 @@
 import type { Author, Digest, Prng } from "../src/core/base/index.ts";
-import type { AcceptedBatch, CommitCertificate } from "../src/core/consensus/index.ts";
+import type { Network } from "../src/core/committee/index.ts";
+import type { AcceptedBatch, Certificate } from "../src/core/consensus/index.ts";
 import type { Signer } from "../src/core/crypto/index.ts";
 import type { Verdict } from "../src/core/evidence/index.ts";
 import type { HostRecovery } from "../src/core/host/index.ts";
-import type { Network } from "../src/core/membership/index.ts";
 import type { Appended, DueRecord, MirrorEvent } from "../src/core/mirror/index.ts";
 import type { Signatures } from "./crypto.ts";
 import type { SimNetwork } from "./network.ts";
@@ -50,7 +50,7 @@ export interface Checks {
   convicted(host: Named, proof: Proof): void;
   disconnected(host: Named, peer: Author, code: string): void;
   sent(host: NamedWriter, frame: Uint8Array): void;
-  certificate(host: Named, certificate: CommitCertificate): void;
+  certificate(host: Named, certificate: Certificate): void;
   recovered(host: NamedWriter, recovery: HostRecovery): void;
   halted(host: Named, error: unknown): void;
 }

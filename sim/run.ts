@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { limits, Prng } from "../src/core/base/index.ts";
+import { dagConfigOf } from "../src/core/dag/index.ts";
 import type { WriterVitals } from "../src/core/host/index.ts";
 import { Clients } from "./clients.ts";
 import type { SimWriter } from "./host.ts";
@@ -142,8 +143,12 @@ function brokenBound(vitals: WriterVitals): string | undefined {
     size,
     most,
   }));
+  const sizes: Readonly<Record<string, number>> = {
+    ...vitals.own,
+    pendingBytes: vitals.pendingBytes,
+  };
   for (const name of ["waitingBlocks", "graphBlocks", "pendingBytes"] as const)
-    rows.push({ name, size: vitals[name], most: limitsOfQueues[name] });
+    rows.push({ name, size: sizes[name] ?? 0, most: limitsOfQueues[name] });
   const row = rows.find(({ size, most }) => size > most);
   return row && `${row.size} of ${row.name}, not ${row.most}`;
 }
@@ -157,7 +162,7 @@ interface Healed {
 /** The storm is over for a core of n − f honest writers and all readers; the rest of the honest ones are gone. */
 async function heal(world: World, clients: Clients, goesOn: () => boolean): Promise<void> {
   const { scheduler, links, plan } = world;
-  const { n, f } = world.network.rule;
+  const { n, f } = world.network.faults;
   links.heal();
   const spare = Math.max(0, f - world.faulty);
   const core = world.random
@@ -183,7 +188,8 @@ async function heal(world: World, clients: Clients, goesOn: () => boolean): Prom
 /** One writer too few of all that there are: whatever the others do, what they are asked for now is not accepted. */
 async function starve(world: World, clients: Clients, on: Healed): Promise<void> {
   const { scheduler, check, network } = world;
-  const { parentQuorum, fastQuorum, certificateQuorum, commitQuorum, n } = network.rule;
+  const { rule } = dagConfigOf(network);
+  const { parentQuorum, fastQuorum, certificateQuorum, commitQuorum, n } = rule;
   const quorums = [parentQuorum, fastQuorum, certificateQuorum, commitQuorum];
   const few = on.core.slice(0, Math.min(...quorums.map((quorum) => quorum ?? n)) - 1);
   const others = [...world.writers, ...world.twins].filter((writer) => !few.includes(writer));
@@ -274,7 +280,7 @@ function told(hosts: World["honest"]): string {
       const more =
         vitals === undefined
           ? ""
-          : ` round ${vitals.round} of ${vitals.quorumCommit} ${vitals.isSigning ? "signing" : "not signing"} peers ${vitals.peers} waiting ${vitals.waitingBlocks} backlog ${vitals.backlog}`;
+          : ` round ${vitals.round} of ${vitals.quorumCommit} ${vitals.isSigning ? "signing" : "not signing"} peers ${vitals.peers} waiting ${vitals.own["waitingBlocks"]} backlog ${vitals.backlog}`;
       return `${host.id} commit ${host.machine?.state.commit.index}${more}${host.halted === undefined ? "" : ` halted ${host.halted}`}`;
     })
     .join("; ");

@@ -6,8 +6,8 @@ import {
 } from "../src/app/host/index.ts";
 import { type Digest, Prng } from "../src/core/base/index.ts";
 import { encode, fields, optional, read, type Shape, text } from "../src/core/codec/index.ts";
-import type { AcceptedBatch, CommitRange } from "../src/core/consensus/index.ts";
-import { commitRangeShape, commitRangeValue } from "../src/core/consensus/index.ts";
+import type { AcceptedBatch } from "../src/core/consensus/index.ts";
+import { type CommitRange, commitRangeShape } from "../src/core/dag/index.ts";
 import type { OpinionView } from "../src/core/host/index.ts";
 import {
   blobsOf,
@@ -222,7 +222,7 @@ export abstract class SimHost {
         return true;
       case "certificate":
         check.certificate(this, effect.certificate);
-        this.store?.commits.keepCertificate(effect.certificate);
+        this.store?.batches.keepCertificate(effect.certificate);
         return true;
       case "evidence":
         this.world.check.found(this, effect.verdict);
@@ -341,10 +341,10 @@ export abstract class SimHost {
     const { life, store } = this;
     if (store === undefined || !this.isUp || this.isPaused) return undefined;
     try {
-      const range = await store.commits.range(after);
+      const range = await store.batches.range(after);
       if (life !== this.life) return undefined;
       const note = (this.head?.due.size ?? 0) > size ? (this.head?.note ?? null) : null;
-      return encode([commitRangeValue(range), note]);
+      return encode([this.world.network.consensus.rangeValue(range), note]);
     } catch (error) {
       return this.unreadable(error);
     }
@@ -363,7 +363,7 @@ export abstract class SimHost {
   }): Promise<readonly AcceptedBatch[] | undefined> {
     const { life, store } = this;
     this.world.sometimes("batches were read back from the log");
-    const batches = await store?.commits
+    const batches = await store?.batches
       .batches(range.after, range.until)
       .catch((error) => this.unreadable(error));
     return life === this.life ? (batches ?? []) : undefined;

@@ -1,5 +1,5 @@
-import { blockFromWire, leadersOf } from "../src/core/consensus/index.ts";
-import { decodeMessage } from "../src/core/host/index.ts";
+import { blockFromWire, leadersOf } from "../src/core/dag/index.ts";
+import { decodeMessage } from "./messages.ts";
 import type { Sighting } from "./network.ts";
 import type { Note } from "./realm.ts";
 import type { World } from "./world.ts";

@@ -1,14 +1,14 @@
 import { Author, type Digest, Digest as digestOf, type PublicKey } from "../src/core/base/index.ts";
+import { segmentOf } from "../src/core/consensus/index.ts";
 import {
+  commitRule,
   DagAcceptance,
   type DagConfig,
   type DagEffect,
   type DagInput,
   type Ref,
-  segmentOf,
   type VerifiedBlock,
-} from "../src/core/consensus/index.ts";
-import { commitRule } from "../src/core/quorum/index.ts";
+} from "../src/core/dag/index.ts";
 
 /** Four writers, of which one runs twice. */
 const writers = 4;

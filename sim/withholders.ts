@@ -1,14 +1,15 @@
 import { type Author, Author as authorOf, limits, Round } from "../src/core/base/index.ts";
-import { type Block, type CommitVote, genesisRef, type Ref } from "../src/core/consensus/index.ts";
 import {
+  type Block,
+  type CommitVote,
   dagConfigOf,
-  decodeMessage,
-  encodeMessage,
-  type PeerMessage,
-} from "../src/core/host/index.ts";
+  genesisRef,
+  type Ref,
+} from "../src/core/dag/index.ts";
 import { type Adversary, frameOf, ownBlock, perFrame, randomDigest, through } from "./adversary.ts";
 import { withPayload } from "./forge.ts";
 import type { SimWriter } from "./host.ts";
+import { decodeMessage, encodeMessage, type PeerMessage } from "./messages.ts";
 import type { AdversaryName } from "./plan.ts";
 import { Puppet, type Strings } from "./puppet.ts";
 import type { Realm } from "./realm.ts";
@@ -176,7 +177,7 @@ const numerologist = perFrame(
 
 /** As many as a message may have of what is not there. */
 function refsOf(world: Realm, count: number, round: number): Ref[] {
-  const { n } = world.network.rule;
+  const { n } = world.network.faults;
   return Array.from({ length: count }, (_, i) => ({
     round: Round(Math.min(round + (i % 8), 2 ** 32 - 1)),
     author: authorOf(i % n),

@@ -5,8 +5,9 @@ import {
   Prng,
   type PublicKey,
 } from "../src/core/base/index.ts";
+import { type Network, networkOf } from "../src/core/committee/index.ts";
 import type { Signer } from "../src/core/crypto/index.ts";
-import { type Network, networkOf } from "../src/core/membership/index.ts";
+import { dag } from "../src/core/dag/index.ts";
 import type { MirrorEvent } from "../src/core/mirror/index.ts";
 import { adversaries } from "./adversaries.ts";
 import { Check } from "./check.ts";
@@ -77,28 +78,35 @@ export class World implements Realm {
   #makeNetwork(): Network {
     const { plan } = this;
     const publisher = this.signatures.signer("publisher").publicKey;
-    const made = networkOf({
-      name: `sim ${plan.seed}`,
-      timeMs: this.epochMs,
-      rule: plan.rule,
-      leadersPerRound: plan.leaders,
-      writers: Array.from({ length: plan.n }, (_, i) => {
-        const key = (role: string): PublicKey => this.signatures.signer(`w${i} ${role}`).publicKey;
-        return {
-          name: `w${i}`,
-          nodeKey: key("node"),
-          blockKey: key("block"),
-          cosignKey: key("cosign"),
-          address: `w${i}:1`,
-          http: `http://w${i}`,
-        };
-      }),
-      administrators: [this.signatures.signer("administrator").publicKey],
-      publishers: [
-        { key: publisher, name: "publisher", trees: treeNames },
-        ...(plan.hasMallory ? [this.#mallory] : []),
-      ],
-    });
+    const made = networkOf(
+      {
+        name: `sim ${plan.seed}`,
+        timeMs: this.epochMs,
+        faults: plan.rule.budget,
+        consensus: {
+          algorithm: dag.name,
+          parameters: { rule: plan.rule.name, leadersPerRound: plan.leaders },
+        },
+        writers: Array.from({ length: plan.n }, (_, i) => {
+          const key = (role: string): PublicKey =>
+            this.signatures.signer(`w${i} ${role}`).publicKey;
+          return {
+            name: `w${i}`,
+            nodeKey: key("node"),
+            blockKey: key("block"),
+            cosignKey: key("cosign"),
+            address: `w${i}:1`,
+            http: `http://w${i}`,
+          };
+        }),
+        administrators: [this.signatures.signer("administrator").publicKey],
+        publishers: [
+          { key: publisher, name: "publisher", trees: treeNames },
+          ...(plan.hasMallory ? [this.#mallory] : []),
+        ],
+      },
+      [dag],
+    );
     if (!made.ok) throw new Error(made.error.detail);
     return made.value;
   }
@@ -121,7 +129,7 @@ export class World implements Realm {
   }
 
   get isDivided(): boolean {
-    return this.plan.corrupt.size > this.network.rule.f;
+    return this.plan.corrupt.size > this.network.faults.f;
   }
 
   /** With more twins than the row bears, the network is divided as they are: the fork that must then be seen. */

@@ -47,7 +47,7 @@ export {
 } from "./app/config/index.ts";
 export { type RunningNode, startNode } from "./app/node/index.ts";
 export { createTestnet, type Testnet, type TestnetOptions } from "./app/setup/index.ts";
+export type { Genesis, Network } from "./core/committee/index.ts";
 export { Ed25519Verifier, type Signer, type Verifier } from "./core/crypto/index.ts";
-export type { Genesis, Network } from "./core/membership/index.ts";
 export type { Change, Entry, Leaf } from "./core/mirror/index.ts";
 export { createKeyFile, type KeyRole, type LoadedKey, loadKeyFile } from "./io/files/index.ts";

@@ -1,8 +1,16 @@
 import { mkdir, readdir } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import type { Command } from "commander";
-import { ConfigError, homeOf, loadConfig, loadGenesis, version } from "../app/config/index.ts";
-import { createTestnet, type Lie, lieKinds } from "../app/setup/index.ts";
+import {
+  ConfigError,
+  homeOf,
+  lieKinds,
+  loadConfig,
+  loadGenesis,
+  version,
+} from "../app/config/index.ts";
+import type { Outside } from "../app/node/index.ts";
+import { createTestnet, type Lie } from "../app/setup/index.ts";
 import { createKeyFile, type KeyRole, loadKeyFile } from "../io/files/index.ts";
 import { type CommonOptions, homeDirectory, withHome, withOutput } from "./context.ts";
 import { initCommands, refuseUnreachable, ruleOf } from "./init-commands.ts";
@@ -106,8 +114,9 @@ function startCommand(program: Command): void {
         process.once("SIGINT", () => done(undefined));
       });
       let failure: Error | undefined;
+      const home = homeDirectory(options);
       do {
-        const node = await startNode(homeDirectory(options));
+        const node = await startNode(home, await aroundOf(home));
         failure = await Promise.race([stop, node.failed]);
         if (failure === undefined) return node.stop();
         note(`smalti: ${failure.message}`);
@@ -116,6 +125,14 @@ function startCommand(program: Command): void {
       process.exit(exitCodeOf(failure) === exitCodes.error ? exitCodes.error : exitCodeOf(failure));
     },
   );
+}
+
+/** What is put between a host and the others: nothing, but for exercises. Throws CONFIG_*. */
+async function aroundOf(home: string): Promise<Outside | undefined> {
+  const { lie } = (await loadConfig(home)).unsafe;
+  if (lie === "no") return undefined;
+  const { lyingOutside } = await import("../../testing/faults/index.ts");
+  return lyingOutside(lie, home);
 }
 
 function keysCommands(program: Command): void {

@@ -13,7 +13,7 @@ import {
 } from "../app/config/index.ts";
 import { checkedGenesis, createHome, genesisWriter } from "../app/setup/index.ts";
 import { isPublicKey } from "../core/base/index.ts";
-import { defaultLeaders, defaultRule, type RuleName } from "../core/quorum/index.ts";
+import { dagOf, type RuleName } from "../core/dag/index.ts";
 import { type CommonOptions, homeDirectory, withHome, withOutput } from "./context.ts";
 import { say, sayJson } from "./output.ts";
 
@@ -124,7 +124,6 @@ function genesisCommand(program: Command): void {
         const writers = await Promise.all(
           options.writer.map(async (file) => parseWriterEntry(await readFile(file, "utf8"), file)),
         );
-        const preset = defaultRule(writers.length);
         const administrators = options.administrator.map((key) => {
           if (!isPublicKey(key))
             throw new ConfigError("USAGE", `${key} is not a public key (64 hex digits)`);
@@ -134,8 +133,7 @@ function genesisCommand(program: Command): void {
         const text = checkedGenesis({
           name: options.name,
           timeMs: Date.now(),
-          rule: { name: ruleOf(options.rule), budget: preset.budget },
-          leadersPerRound: defaultLeaders(writers.length),
+          ...dagOf(writers.length, { rule: ruleOf(options.rule) }),
           writers,
           administrators,
           publishers: [],

@@ -13,13 +13,7 @@ import {
 import { ConfigError, loadConfig } from "../app/config/index.ts";
 import type { ConvictionRow, EvidenceRow, OpinionsReport } from "../app/gateway/index.ts";
 import { type Digest, isDigest, limits, type Result } from "../core/base/index.ts";
-import {
-  courtOf,
-  decodeEvidence,
-  evidenceId,
-  judge,
-  type Verdict,
-} from "../core/evidence/index.ts";
+import { evidenceId, judge, type Verdict } from "../core/evidence/index.ts";
 import { signPardon } from "../core/mirror/index.ts";
 import {
   type CommonOptions,
@@ -305,7 +299,7 @@ async function fetchProof(text: string, options: CommonOptions): Promise<Uint8Ar
 
 async function judged(wire: Uint8Array, options: CommonOptions): Promise<Result<Verdict>> {
   const { network, verifier } = await trustOf(options);
-  return judge(wire, courtOf(network, verifier));
+  return judge(wire, { network, verifier });
 }
 
 async function readProof(file: string): Promise<Uint8Array> {
@@ -329,9 +323,7 @@ async function verify(file: string, options: CommonOptions): Promise<void> {
 async function tell(wire: Uint8Array, options: CommonOptions): Promise<void> {
   const verdict = await judged(wire, options);
   if (!verdict.ok) throw coded("VERIFICATION_FAILED", `it proves nothing: ${verdict.error.detail}`);
-  const { id, kind, culprit, detail, offence } = verdict.value;
-  const decoded = decodeEvidence(wire);
-  const group = decoded.ok ? decoded.value.group : "";
+  const { id, group, kind, culprit, detail, offence } = verdict.value;
   if (options.output === "json")
     return sayJson({
       ok: true,

@@ -1,20 +1,19 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { Author, Digest, Round } from "../../src/core/base/index.ts";
+import { encodePayload, segmentOf } from "../../src/core/consensus/index.ts";
+import { sha256 } from "../../src/core/crypto/index.ts";
 import {
   blockSigningBytes,
   type DagConfig,
   encodeHeader,
-  encodePayload,
   genesisRef,
   type Header,
   headerDigest,
   type Ref,
-  segmentOf,
   verifyBlock,
   wireOf,
-} from "../../src/core/consensus/index.ts";
-import { sha256 } from "../../src/core/crypto/index.ts";
+} from "../../src/core/dag/index.ts";
 import { configOf } from "../support/dag-forge.ts";
 import { fakeSigner, fakeVerifier, ruleOf } from "../support/dag-world.ts";
 

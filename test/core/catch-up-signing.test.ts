@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Author, defined } from "../../src/core/base/index.ts";
-import type { CertifiedCommit } from "../../src/core/consensus/dag/commit-range.ts";
-import { commitDigest, refKey } from "../../src/core/consensus/index.ts";
+import type { CertifiedCommit } from "../../src/core/dag/commit-range.ts";
+import { commitDigest, refKey } from "../../src/core/dag/index.ts";
 import { configOf, freshRecovery, fullRounds, machineOf } from "../support/dag-forge.ts";
 import { ruleOf } from "../support/dag-world.ts";
 

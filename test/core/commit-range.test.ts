@@ -7,7 +7,7 @@ import {
   type VerifiedBlock,
   verifyCommitRange,
   verifySignedHeader,
-} from "../../src/core/consensus/index.ts";
+} from "../../src/core/dag/index.ts";
 import { forge } from "../support/dag-forge.ts";
 import { ranNet } from "../support/dag-siege.ts";
 import { fakeVerifier } from "../support/dag-world.ts";

@@ -2,17 +2,17 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Author, Digest, limits, Round } from "../../src/core/base/index.ts";
 import { decode, encode } from "../../src/core/codec/index.ts";
-import { WaitingRoom } from "../../src/core/consensus/dag/waiting-room.ts";
+import { segmentOf } from "../../src/core/consensus/index.ts";
 import {
   type DagEffect,
   genesisRef,
   type Ref,
   refKey,
-  segmentOf,
   type VerifiedBlock,
   verifyBlock,
   verifyCommitRange,
-} from "../../src/core/consensus/index.ts";
+} from "../../src/core/dag/index.ts";
+import { WaitingRoom } from "../../src/core/dag/waiting-room.ts";
 import {
   authorsOf,
   configOf,

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { checkRule } from "../../src/core/quorum/index.ts";
+import { checkRule } from "../../src/core/dag/index.ts";
 import { mutants, rows, slowMutants, withoutWeakRung } from "../support/dag-rows.ts";
 import { disagreement, optionsOf, type Row } from "../support/dag-trial.ts";
 

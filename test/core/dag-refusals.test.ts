@@ -1,12 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Digest, limits, Round } from "../../src/core/base/index.ts";
-import {
-  type DagEffect,
-  refKey,
-  segmentOf,
-  type VerifiedBlock,
-} from "../../src/core/consensus/index.ts";
+import { segmentOf } from "../../src/core/consensus/index.ts";
+import { type DagEffect, refKey, type VerifiedBlock } from "../../src/core/dag/index.ts";
 import {
   authorsOf,
   configOf,

@@ -20,7 +20,15 @@ import {
   stateKeys,
 } from "../../src/core/mirror/index.ts";
 import { type Opinion, opinionIn, signStatement } from "../../src/core/opinion/index.ts";
-import { blockOf, castOf, digestOf, halfOf, published, served } from "../support/evidence-cast.ts";
+import {
+  blockOf,
+  castOf,
+  digestOf,
+  halfOf,
+  ofDag,
+  published,
+  served,
+} from "../support/evidence-cast.ts";
 import { misdeeds } from "../support/evidence-deeds.ts";
 
 const cast = castOf();
@@ -82,7 +90,7 @@ class Replica {
 }
 
 const nodeKey = (author: number) => signer(`w${author} node`).publicKey;
-const wireOf = (evidence: Evidence): Uint8Array => encodeEvidence(network.group, evidence);
+const wireOf = (evidence: Evidence): Uint8Array => encodeEvidence(network, evidence);
 const report = (wire: Uint8Array, by = 2): OrderedMessage => ({
   author: Author(by),
   kind: messageKinds.evidence,
@@ -93,7 +101,9 @@ const report = (wire: Uint8Array, by = 2): OrderedMessage => ({
 function twins(author: number, round: number, texts = ["this", "that"]): Uint8Array {
   const [first, second] = texts.map((text) => halfOf(blockOf(cast, { author, round, text })));
   assert.ok(first !== undefined && second !== undefined);
-  return wireOf({ kind: "equivocation", author: Author(author), epoch: 0, round, first, second });
+  return wireOf(
+    ofDag({ kind: "equivocation", author: Author(author), epoch: 0, round, first, second }),
+  );
 }
 
 describe("evidence in the order", () => {
@@ -158,20 +168,20 @@ describe("evidence in the order", () => {
   test("a proof that is longer than a plain message is ordered", () => {
     const payload = new Uint8Array(200_000).fill(0xff);
     const { signed } = blockOf(cast, { author: 1, round: 5, payload });
-    replica.run(report(wireOf({ kind: "invalid-block", signed, payload })));
+    replica.run(report(wireOf(ofDag({ kind: "invalid-block", signed, payload }))));
     assert.deepEqual(replica.news(), ["convicted"]);
   });
 
   test("what proves nothing, is of another network, or is too long, is ignored", () => {
     const other = castOf(4, { name: "another" });
-    const abroad = encodeEvidence(other.network.group, misdeeds["equivocation"](other));
+    const abroad = encodeEvidence(other.network, misdeeds.equivocation(other));
     const bent = Uint8Array.from(twins(1, 5));
     bent[bent.length - 1] = (bent.at(-1) ?? 0) ^ 1;
     replica.run(report(abroad), report(bent), report(Buffer.from("no evidence")));
     const payload = new Uint8Array(limits.evidenceBytesMax).fill(0xff);
     const { signed } = blockOf(cast, { author: 1, round: 5, payload });
-    const long = wireOf({ kind: "invalid-block", signed, payload });
-    const short = wireOf({ kind: "invalid-block", signed, payload: undefined });
+    const long = wireOf(ofDag({ kind: "invalid-block", signed, payload }));
+    const short = wireOf(ofDag({ kind: "invalid-block", signed, payload: undefined }));
     replica.run(report(long), report(short));
     assert.deepEqual(replica.news(), [
       ...Array(3).fill("FALSE_EVIDENCE"),

@@ -3,6 +3,7 @@ import { describe, test } from "node:test";
 import fc from "fast-check";
 import { equalBytes } from "../../src/core/base/index.ts";
 import { encode, type Value } from "../../src/core/codec/index.ts";
+import { type DagMisbehaviour, dag } from "../../src/core/dag/index.ts";
 import {
   decodeEvidence,
   type Evidence,
@@ -19,6 +20,7 @@ import {
   castOf,
   digestOf,
   halfOf,
+  ofDag,
   published,
   rootOfText,
   served,
@@ -26,18 +28,25 @@ import {
 import { honestWorks, joinOf, misdeeds } from "../support/evidence-deeds.ts";
 
 const cast = castOf();
+const kinds = Object.keys(misdeeds) as readonly (keyof typeof misdeeds)[];
+const deed = (kind: keyof typeof misdeeds, by: Cast): Evidence => misdeeds[kind](by);
+
+test("there is a misdeed of every kind", () => {
+  assert.deepEqual([...evidenceKinds(dag.misbehaviours).values()].sort(), [...kinds].sort());
+});
+
 const verdictOf = (evidence: Evidence, { network, court }: Cast = cast) =>
-  judge(encodeEvidence(network.group, evidence), court);
+  judge(encodeEvidence(network, evidence), court);
 
 /** 200 bytes more would hurt nobody: the order is what is paid for. */
 const wireBytesMax = 4096;
 
 describe("every kind of evidence", () => {
-  for (const kind of evidenceKinds) {
+  for (const kind of kinds) {
     test(`${kind}: a misdeed convicts, offline and with the genesis alone`, (t) => {
       for (const isReal of [false, true]) {
         const by = castOf(4, { isReal });
-        const wire = encodeEvidence(by.network.group, misdeeds[kind](by));
+        const wire = encodeEvidence(by.network, deed(kind, by));
         const verdict = judge(wire, by.court);
         assert.ok(verdict.ok, verdict.ok ? "" : verdict.error.detail);
         assert.equal(verdict.value.kind, kind);
@@ -51,25 +60,27 @@ describe("every kind of evidence", () => {
     });
 
     test(`${kind}: survives its encoding, and has one form`, () => {
-      const wire = encodeEvidence(cast.network.group, misdeeds[kind](cast));
-      const decoded = decodeEvidence(wire);
+      const wire = encodeEvidence(cast.network, deed(kind, cast));
+      const decoded = decodeEvidence(wire, dag.misbehaviours);
       assert.ok(decoded.ok);
       assert.equal(decoded.value.id, evidenceId(wire));
       assert.equal(decoded.value.group, cast.network.group);
-      assert.deepEqual(encodeEvidence(decoded.value.group, decoded.value.evidence), wire);
+      assert.deepEqual(encodeEvidence(cast.network, decoded.value.evidence), wire);
       const { evidence } = decoded.value;
-      if (!("first" in evidence)) return;
-      const swapped = { ...evidence, first: evidence.second, second: evidence.first } as Evidence;
-      assert.deepEqual(encodeEvidence(cast.network.group, swapped), wire);
+      const pair = evidence.kind === "consensus" ? evidence.proof : evidence;
+      if (!("first" in pair && "second" in pair)) return;
+      const swapped = { ...pair, first: pair.second, second: pair.first };
+      const other = evidence.kind === "consensus" ? ofDag(swapped as DagMisbehaviour) : swapped;
+      assert.deepEqual(encodeEvidence(cast.network, other as Evidence), wire);
     });
 
     test(`${kind}: convicts nobody in another network, and nobody without good signatures`, () => {
-      const wire = encodeEvidence(cast.network.group, misdeeds[kind](cast));
+      const wire = encodeEvidence(cast.network, deed(kind, cast));
       const other = castOf(4, { name: "another" });
       const elsewhere = judge(wire, other.court);
       assert.equal(elsewhere.ok ? "" : elsewhere.error.code, "WRONG_GROUP");
       // The same proof under the other name: the group stands in everything that is signed.
-      const moved = verdictOf(misdeeds[kind](cast), other);
+      const moved = verdictOf(deed(kind, cast), other);
       assert.equal(moved.ok, false);
       const unsigned = judge(wire, { ...cast.court, verifier: { verify: () => false } });
       assert.equal(unsigned.ok, false);
@@ -77,14 +88,14 @@ describe("every kind of evidence", () => {
   }
 
   test("the halves of a pair in the wrong order are refused: one misdeed, one id", () => {
-    const evidence = misdeeds["equivocation"](cast);
-    assert.ok(evidence.kind === "equivocation");
-    const { author, epoch, round, first, second } = evidence;
+    const evidence = misdeeds.equivocation(cast);
+    assert.ok(evidence.kind === "consensus");
+    const { author, epoch, round, first, second } = evidence.proof as Twins;
     const inWrongOrder = [first, second].sort((a, b) => (a.body < b.body ? 1 : -1));
     const halves = inWrongOrder.map(({ body, signature }) => [Buffer.from(body, "hex"), signature]);
     const group = Buffer.from(cast.network.group, "hex");
     const wire = encode([1, group, 0, [author, epoch, round, ...(halves as Value[])]]);
-    const read = decodeEvidence(wire);
+    const read = decodeEvidence(wire, dag.misbehaviours);
     assert.equal(read.ok ? "" : read.error.code, "NOT_CANONICAL");
   });
 
@@ -94,9 +105,9 @@ describe("every kind of evidence", () => {
         halfOf(blockOf(cast, { author: 1, round: 3, text, votes })),
       );
       assert.ok(first !== undefined && second !== undefined);
-      const evidence: Evidence = { ...slot(3), first, second };
+      const evidence = ofDag({ ...slot(3), first, second });
       assert.ok(verdictOf(evidence).ok);
-      return encodeEvidence(cast.network.group, evidence).length;
+      return encodeEvidence(cast.network, evidence).length;
     });
     t.diagnostic(`equivocation: ${sizes} bytes`);
     assert.equal(sizes[0], sizes[1]);
@@ -104,13 +115,15 @@ describe("every kind of evidence", () => {
   });
 });
 
+type Twins = Extract<DagMisbehaviour, { kind: "equivocation" }>;
+
 const slot = (round: number) =>
   ({
     kind: "equivocation",
     author: cast.network.writers[1]?.index ?? 0,
     epoch: 0,
     round,
-  }) as Extract<Evidence, { kind: "equivocation" }>;
+  }) as Twins;
 
 describe("nobody is convicted for", () => {
   const half = (round: number, text: string) => halfOf(blockOf(cast, { author: 1, round, text }));
@@ -120,9 +133,9 @@ describe("nobody is convicted for", () => {
   };
 
   test("one block shown twice, or blocks of two rounds", () => {
-    refused({ ...slot(3), first: half(3, "a"), second: half(3, "a") });
+    refused(ofDag({ ...slot(3), first: half(3, "a"), second: half(3, "a") }));
     for (const round of [3, 4])
-      refused({ ...slot(round), first: half(3, "a"), second: half(4, "a") });
+      refused(ofDag({ ...slot(round), first: half(3, "a"), second: half(4, "a") }));
   });
 
   test("blocks of another group or epoch", () => {
@@ -130,18 +143,18 @@ describe("nobody is convicted for", () => {
     const abroad = halfOf(blockOf(other, { author: 1, round: 3, text: "b" }));
     const later = halfOf(blockOf(cast, { author: 1, round: 3, text: "b", change: { epoch: 1 } }));
     for (const second of [abroad, later]) {
-      refused({ ...slot(3), first: half(3, "a"), second });
-      refused({ ...slot(3), epoch: 1, first: half(3, "a"), second });
+      refused(ofDag({ ...slot(3), first: half(3, "a"), second }));
+      refused(ofDag({ ...slot(3), epoch: 1, first: half(3, "a"), second }));
     }
     const twin = halfOf(blockOf(cast, { author: 1, round: 3, text: "c", change: { epoch: 1 } }));
-    refused({ ...slot(3), epoch: 1, first: twin, second: later });
+    refused(ofDag({ ...slot(3), epoch: 1, first: twin, second: later }));
   });
 
   test("what it signed for another purpose", () => {
     const body = digestOf("a body");
     const [a, b] = [1, 2].map((plan) => joinOf(cast, { author: 1, size: 6, body: `plan ${plan}` }));
     assert.ok(a !== undefined && b !== undefined);
-    refused({ ...slot(3), first: a, second: b });
+    refused(ofDag({ ...slot(3), first: a, second: b }));
     const asJoins = { kind: "double-split", author: slot(3).author, size: 3 } as const;
     refused({ ...asJoins, first: half(3, "a"), second: half(3, "b") });
     refused({ ...asJoins, size: 6, first: a, second: { ...b, body } });
@@ -170,7 +183,7 @@ describe("nobody is convicted for", () => {
     const works = honestWorks(cast, castOf(4, { name: "another" }));
     fc.assert(
       fc.property(works, edits, (evidence, edit) => {
-        const wire = edited(encodeEvidence(cast.network.group, evidence), edit);
+        const wire = edited(encodeEvidence(cast.network, evidence), edit);
         const verdict = judge(wire, cast.court);
         assert.ok(!verdict.ok, verdict.ok ? verdict.value.detail : "");
       }),
@@ -256,9 +269,9 @@ test("a path is read as hosts serve it, and no other request has receipts that c
 });
 
 describe("a true proof with changed bytes", () => {
-  for (const kind of evidenceKinds) {
+  for (const kind of kinds) {
     test(`${kind}: convicts the one who did it, of what it did, or nobody`, () => {
-      const wire = encodeEvidence(cast.network.group, misdeeds[kind](cast));
+      const wire = encodeEvidence(cast.network, deed(kind, cast));
       const truth = judge(wire, cast.court);
       assert.ok(truth.ok);
       fc.assert(
@@ -274,7 +287,7 @@ describe("a true proof with changed bytes", () => {
     });
 
     test(`${kind}: every bit of every signature counts`, () => {
-      const evidence = misdeeds[kind](cast);
+      const evidence = deed(kind, cast);
       for (const signature of signaturesIn(evidence)) {
         for (const bit of [0, 255, 511]) {
           const at = bit >> 3;
@@ -318,8 +331,11 @@ describe("a true proof with changed bytes", () => {
 /** Those by which the culprit convicts itself. */
 function signaturesIn(evidence: Evidence): readonly Uint8Array[] {
   switch (evidence.kind) {
-    case "invalid-block":
-      return [evidence.signed.signature];
+    case "consensus": {
+      const proof = evidence.proof as DagMisbehaviour;
+      if (proof.kind === "invalid-block") return [proof.signed.signature];
+      return [proof.first.signature, proof.second.signature];
+    }
     case "wrong-answer":
       return [evidence.receipt.signature];
     case "false-possession":

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Prng } from "../../src/core/base/index.ts";
-import type { CommitRule } from "../../src/core/quorum/index.ts";
+import type { CommitRule } from "../../src/core/dag/index.ts";
 import { checkFigure } from "../support/dag-figure.ts";
 import { forge, genesisParents } from "../support/dag-forge.ts";
 import { ruleOf } from "../support/dag-world.ts";

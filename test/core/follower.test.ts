@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { planOf, World } from "../../sim/index.ts";
 import { cosign, leaseOf, writeNote } from "../../src/core/crypto/index.ts";
-import { FollowerHost, initialState } from "../../src/core/host/index.ts";
+import { type FollowerEffect, FollowerHost, initialState } from "../../src/core/host/index.ts";
 import type { DueRecord } from "../../src/core/mirror/index.ts";
 
 const { network, signatures } = new World(planOf(1, { n: 4 }));
@@ -22,11 +22,10 @@ function reader(commit: number): FollowerHost {
     verifier: signatures.verifier,
     view: { get: () => undefined, changes: () => undefined },
     recovery: {
-      blocks: [],
-      commits: [],
+      records: [],
       state,
       due: { size, root: own, height: 0, commit: 7 } as unknown as DueRecord,
-      guard: { round: 0, checkpoint: { size: 0, root: own } },
+      guard: { place: 0, checkpoint: { size: 0, root: own } },
       maySign: false,
     },
   });
@@ -41,9 +40,23 @@ function noteOf(root: Uint8Array, writers: readonly number[], at = size): string
   return writeNote(checkpoint, lines, network.cosigners);
 }
 
+const nothing = { commits: [], voters: [] };
+
+/** A source answers with a note and nothing else: what follows, and the fault that it is blamed for. */
+function told(
+  host: FollowerHost,
+  note: string,
+): { readonly effects: readonly FollowerEffect[]; readonly fault: string | undefined } {
+  const { effects } = host.step({ type: "news", source: "s", range: nothing, note });
+  const taken = effects.find((effect) => effect.type === "news-taken");
+  const isEnd = effects.some(({ type }) => type === "violation");
+  const others = effects.filter(({ type }) => type !== "news-taken");
+  return { effects: others, fault: isEnd ? "STATE_DIVERGED" : taken?.fault?.code };
+}
+
 const saidOf = (note: string, commit = 7): string => {
-  const said = reader(commit).onCheckpoint(note);
-  return said.ok ? said.value.map(({ type }) => type).join() : said.error.code;
+  const { effects, fault } = told(reader(commit), note);
+  return fault ?? effects.map(({ type }) => type).join();
 };
 
 test("a reader takes what a quorum cosigned and it computed too, and nothing else", () => {
@@ -55,8 +68,7 @@ test("a reader takes what a quorum cosigned and it computed too, and nothing els
 
 test("what a source answers is taken in, blamed upon it, or, where it shows that this host diverged, ends it", () => {
   const taken = (note: string | undefined): unknown[] => {
-    const range = { commits: [], voters: [] };
-    const effects = reader(7).step({ type: "news", source: "s", range, note });
+    const { effects } = reader(7).step({ type: "news", source: "s", range: nothing, note });
     return effects.map((effect) =>
       effect.type === "news-taken" ? [effect.source, effect.fault?.code] : effect.type,
     );
@@ -76,9 +88,9 @@ test("only what was verified is kept of a note: lines of unknown keys, repeated 
   later.writeUIntBE(2 ** 40, 6, 6);
   const name = network.cosigners[0]?.name ?? "";
   const bent = `${good}— stranger ${blob.toString("base64")}\n— ${name} ${later.toString("base64")}\n${line}\n`;
-  const said = reader(7).onCheckpoint(bent);
-  assert.ok(said.ok);
-  const certified = said.value.find(({ type }) => type === "certified");
+  const said = told(reader(7), bent);
+  assert.equal(said.fault, undefined);
+  const certified = said.effects.find(({ type }) => type === "certified");
   assert.ok(certified?.type === "certified");
   assert.equal(certified.note, good);
   assert.equal(leaseOf(certified.note, network.quorum), 9);
@@ -88,7 +100,7 @@ test("while newer and newer checkpoints come, the nearest one stays to be compar
   const host = reader(7);
   const sizes: (number | undefined)[] = [];
   for (const later of [size + 3, size + 6, size + 9]) {
-    assert.ok(host.onCheckpoint(noteOf(own, [0, 1, 2], later)).ok);
+    assert.equal(told(host, noteOf(own, [0, 1, 2], later)).fault, undefined);
     sizes.push(host.waiting?.size);
   }
   assert.deepEqual(sizes, [size + 3, size + 6, size + 9], "the newest is asked for no more");

@@ -2,11 +2,12 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { planOf, World } from "../../sim/index.ts";
 import { Author, Digest, Prng, Round } from "../../src/core/base/index.ts";
-import { BlockSynchronizer } from "../../src/core/consensus/dag/block-synchronizer.ts";
-import { CrashRecovery } from "../../src/core/consensus/dag/crash-recovery.ts";
-import { StateTransfer } from "../../src/core/consensus/dag/state-transfer.ts";
-import type { AcceptedBatch, Ref } from "../../src/core/consensus/index.ts";
+import type { AcceptedBatch } from "../../src/core/consensus/index.ts";
 import { cosign, leaseOf, verifyNote } from "../../src/core/crypto/index.ts";
+import { BlockSynchronizer } from "../../src/core/dag/block-synchronizer.ts";
+import { CrashRecovery } from "../../src/core/dag/crash-recovery.ts";
+import type { Ref } from "../../src/core/dag/index.ts";
+import { StateTransfer } from "../../src/core/dag/state-transfer.ts";
 import {
   type CosignEffect,
   Cosigning,

@@ -1,22 +1,24 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { encodeMessage } from "../../sim/index.ts";
 import { Inbox } from "../../src/app/host/inbox.ts";
 import { Author, Digest, limits, Round } from "../../src/core/base/index.ts";
-import { CommitVotes } from "../../src/core/consensus/dag/commit-votes.ts";
-import { type Entry, entryOf } from "../../src/core/consensus/dag/entry.ts";
-import { Graph } from "../../src/core/consensus/dag/graph.ts";
-import { linearize } from "../../src/core/consensus/dag/linearize.ts";
-import { WaitingRoom } from "../../src/core/consensus/dag/waiting-room.ts";
+import { segmentOf } from "../../src/core/consensus/index.ts";
+import { sha256 } from "../../src/core/crypto/index.ts";
+import { CommitVotes } from "../../src/core/dag/commit-votes.ts";
+import { type Entry, entryOf } from "../../src/core/dag/entry.ts";
+import { Graph } from "../../src/core/dag/graph.ts";
 import {
+  dagConfigOf,
   genesisRef,
   type Ref,
   refKey,
-  segmentOf,
   type VerifiedBlock,
   verifyBlock,
-} from "../../src/core/consensus/index.ts";
-import { sha256 } from "../../src/core/crypto/index.ts";
-import { dagConfigOf, encodeMessage, type HostInput } from "../../src/core/host/index.ts";
+} from "../../src/core/dag/index.ts";
+import { linearize } from "../../src/core/dag/linearize.ts";
+import { WaitingRoom } from "../../src/core/dag/waiting-room.ts";
+import type { HostInput } from "../../src/core/host/index.ts";
 import {
   configOf,
   forge,

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { Author, Digest, Round } from "../../src/core/base/index.ts";
-import { Graph, type Vertex } from "../../src/core/consensus/dag/graph.ts";
-import { medianTime } from "../../src/core/consensus/dag/linearize.ts";
+import { Graph, type Vertex } from "../../src/core/dag/graph.ts";
+import { medianTime } from "../../src/core/dag/linearize.ts";
 import { vertexOf } from "../support/dag-vertex.ts";
 
 /** A leader of round 2 upon one block of round 1 for each clock. */

@@ -2,19 +2,20 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
 import { Author, Digest, Height, limits } from "../../src/core/base/index.ts";
-import { fitsPayload, PayloadQueue } from "../../src/core/consensus/dag/payload-queue.ts";
 import {
   type AcceptedBatch,
   encodePayload,
+  fitsPayload,
   messagesOf,
   readPayload,
   type Segment,
   segmentOf,
-  verifyBlock,
 } from "../../src/core/consensus/index.ts";
 import { sha256 } from "../../src/core/crypto/index.ts";
+import { dagConfigOf, verifyBlock } from "../../src/core/dag/index.ts";
+import { PayloadQueue } from "../../src/core/dag/payload-queue.ts";
 import { Executor } from "../../src/core/host/executor.ts";
-import { dagConfigOf, initialState, mirrorConfigOf } from "../../src/core/host/index.ts";
+import { initialState, mirrorConfigOf } from "../../src/core/host/index.ts";
 import {
   changesDigest,
   encodeChanges,
@@ -167,7 +168,7 @@ test("a payload of more items than any valid one has is refused before it is dec
 describe("a group that a host has left", () => {
   test("it cosigns nothing of it any more, nor signs, whatever it is told of itself", () => {
     const joined = { group: network.group, size: 6, plan: Digest("ab".repeat(32)) };
-    const guard = { round: 3, checkpoint: { size: 0, root: new Uint8Array(32) }, joined };
+    const guard = { place: 3, checkpoint: { size: 0, root: new Uint8Array(32) }, joined };
     const root = new Uint8Array(32).fill(1);
     const due = { size: 3, root, height: Height(1), commit: 1 };
     // A host that has not left vouches for its last checkpoint at each start.
@@ -190,7 +191,7 @@ describe("a group that a host has left", () => {
     assert.deepEqual(driven.ownBlocks, []);
     assert.equal(driven.host.vitals.isSigning, false);
     assert.equal(driven.said.filter(({ type }) => type === "cosignature").length, 0);
-    assert.equal(driven.effects.filter(({ type }) => type === "guard-round").length, 0);
+    assert.equal(driven.records.filter(({ type }) => type === "guard").length, 0);
   });
 });
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { Author } from "../../src/core/base/index.ts";
-import { Absence, RoundClock } from "../../src/core/consensus/dag/pacing.ts";
+import { Absence, RoundClock } from "../../src/core/dag/pacing.ts";
 
 const all = (n: number): Author[] => Array.from({ length: n - 1 }, (_, i) => Author(i + 1));
 

@@ -1,29 +1,21 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { planOf, World } from "../../sim/index.ts";
+import { decodeMessage, encodeMessage, type PeerMessage, planOf, World } from "../../sim/index.ts";
 import { Author, Round } from "../../src/core/base/index.ts";
+import { encodePayload, segmentOf } from "../../src/core/consensus/index.ts";
+import { sha256 } from "../../src/core/crypto/index.ts";
 import {
   type Block,
   blockFromWire,
   blockSigningBytes,
+  dagConfigOf,
   encodeHeader,
-  encodePayload,
   genesisRef,
   headerDigest,
   type Ref,
-  segmentOf,
   wireOf,
-} from "../../src/core/consensus/index.ts";
-import { sha256 } from "../../src/core/crypto/index.ts";
-import {
-  dagConfigOf,
-  decodeMessage,
-  encodeMessage,
-  type HostEffect,
-  initialState,
-  type PeerMessage,
-  WriterHost,
-} from "../../src/core/host/index.ts";
+} from "../../src/core/dag/index.ts";
+import { type HostStep, initialState, WriterHost } from "../../src/core/host/index.ts";
 
 const { network, signatures } = new World(planOf(1, { n: 4 }));
 const config = dagConfigOf(network);
@@ -77,11 +69,10 @@ class Driven {
       view: { get: () => undefined, changes: () => undefined },
       pacing: { leaderTimeoutMs: 0, minRoundMs: 0 },
       recovery: {
-        blocks: [],
-        commits: [],
+        records: [],
         state: initialState(network),
         due: undefined,
-        guard: { round: 0, checkpoint: { size: 0, root: new Uint8Array(32) } },
+        guard: { place: 0, checkpoint: { size: 0, root: new Uint8Array(32) } },
         maySign: true,
       },
       seed: 1,
@@ -110,7 +101,7 @@ class Driven {
     this.#take(this.#host.step({ type: "submit", ticket: 1, segment }, 1000));
   }
 
-  #take(effects: readonly HostEffect[]): void {
+  #take({ effects }: HostStep): void {
     for (const effect of effects) {
       if (effect.type === "evidence") this.proofs.push(effect.verdict.detail);
       if (effect.type !== "send" && effect.type !== "broadcast") continue;

@@ -114,7 +114,7 @@ describe("a plan to split", () => {
   });
 
   test("leaves out those whom it convicts, and nobody else", () => {
-    const wire = encodeEvidence(network.group, misdeeds["equivocation"](cast));
+    const wire = encodeEvidence(network, misdeeds.equivocation(cast));
     const evidence = [wire];
     assert.equal(codeOf(planOf({ evidence })), "WRONG_SIDES");
     const without1 = { sides: sidesOf([0], [2, 3]) };
@@ -372,7 +372,7 @@ describe("agreeing on a split", () => {
     four.settle();
     assert.equal(four.evidence.length, 3);
     for (const evidence of four.evidence) {
-      const verdict = judge(encodeEvidence(network.group, evidence), court);
+      const verdict = judge(encodeEvidence(network, evidence), court);
       assert.ok(verdict.ok);
       assert.equal(verdict.value.author, 3);
       assert.equal(verdict.value.offence, `double-split ${network.group} 3 6`);

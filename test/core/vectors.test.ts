@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { formatGenesis, parseGenesis } from "../../src/app/genesis/index.ts";
 import { PublicKey, toHex } from "../../src/core/base/index.ts";
+import { type Genesis, networkOf } from "../../src/core/committee/index.ts";
 import {
   consistencyProof,
   Ed25519Verifier,
@@ -11,7 +12,7 @@ import {
   type Signer,
   sha256Text,
 } from "../../src/core/crypto/index.ts";
-import { type Genesis, networkOf } from "../../src/core/membership/index.ts";
+import { dag } from "../../src/core/dag/index.ts";
 import { checkConsistency, checkPathProof, writeConsistency } from "../../src/core/proof/index.ts";
 import { type Committee, Log, provenIn } from "../support/made-log.ts";
 
@@ -27,8 +28,8 @@ function signerOf(name: string): Signer {
 const genesis: Genesis = {
   name: "vectors",
   timeMs: 1_767_225_600_000,
-  rule: { name: "three", budget: { n: 4, f: 1, c: 0, k: 0 } },
-  leadersPerRound: 1,
+  faults: { n: 4, f: 1, c: 0, k: 0 },
+  consensus: { algorithm: dag.name, parameters: { rule: "three", leadersPerRound: 1 } },
   writers: [0, 1, 2, 3].map((i) => ({
     name: `w${i}`,
     nodeKey: signerOf(`w${i} node`).publicKey,
@@ -41,7 +42,7 @@ const genesis: Genesis = {
   publishers: [],
 };
 
-const network = networkOf(genesis);
+const network = networkOf(genesis, [dag]);
 assert.ok(network.ok);
 const committee: Committee = {
   network: network.value,

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { decodeMessage, encodeMessage } from "../../src/core/host/index.ts";
+import { decodeMessage, encodeMessage } from "../../sim/index.ts";
 import { fuzz, plainMessages } from "../support/wire-fuzz.ts";
 
 const file = new URL("../../../test/campaign/wire-corpus.json", import.meta.url);

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
-import { Answers, type Question } from "../../src/app/node/answers.ts";
+import type { Question } from "../../src/app/host/index.ts";
+import { Answers } from "../../src/app/node/answers.ts";
 import { Bans } from "../../src/app/node/bans.ts";
 import { Author } from "../../src/core/base/index.ts";
 

@@ -1,19 +1,22 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { planOf, World } from "../../sim/index.ts";
 import { FollowAnswers } from "../../src/app/node/follow-answers.ts";
+
+const { network } = new World(planOf(1, { n: 4 }));
 
 test("an answer is made once for all that follow from one place, and anew once there is more", async () => {
   let made = 0;
   let isBroken = false;
   const commits = {
-    tip: { index: 10, digest: "00" as never, voters: [] },
+    tip: { index: 10, bytes: new Uint8Array(0) },
     range: async () => {
       made++;
       if (isBroken) throw new Error("the disk");
       return { commits: [], voters: [] };
     },
   };
-  const answers = new FollowAnswers(commits);
+  const answers = new FollowAnswers(network.consensus, commits);
   const all = await Promise.all(Array.from({ length: 100 }, () => answers.after(3, undefined)));
   assert.equal(made, 1);
   assert.equal(new Set(all).size, 1);

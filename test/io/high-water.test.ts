@@ -7,7 +7,7 @@ import { compareWithMark, MarkFile, markOf } from "../../src/app/client/high-wat
 import type { VerifiedHead } from "../../src/app/client/index.ts";
 import { Digest } from "../../src/core/base/index.ts";
 import { consistencyProof, rootOf } from "../../src/core/crypto/index.ts";
-import { courtOf, judge } from "../../src/core/evidence/index.ts";
+import { judge } from "../../src/core/evidence/index.ts";
 import { castOf } from "../support/evidence-cast.ts";
 import { type Committee, Log } from "../support/made-log.ts";
 
@@ -91,7 +91,7 @@ describe("the newest head that a client has ever seen", () => {
     );
     assert.equal(error.code, "FORK");
     const culprits = error.evidence.map((wire) => {
-      const verdict = judge(wire, courtOf(network, verifier));
+      const verdict = judge(wire, { network, verifier });
       return verdict.ok ? verdict.value.culprit : verdict.error.code;
     });
     assert.deepEqual(

@@ -49,9 +49,10 @@ function loopOf(clock: Clock): {
       horizon: 0,
       state: {} as MirrorState,
       step: (input: HostInput, nowMs: number) => {
-        if (input.type !== "tick") return [{ type: "wake", atMs: nowMs + laterMs }];
+        if (input.type !== "tick")
+          return { records: [], effects: [{ type: "wake", atMs: nowMs + laterMs }] };
         ticks++;
-        return [];
+        return { records: [], effects: [] };
       },
       stateWritten: () => undefined,
     },

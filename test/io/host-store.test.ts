@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { beforeEach, describe, test } from "node:test";
 import { planOf, SimBlobStore, SimDisk, SimStateStore, World } from "../../sim/index.ts";
 import { type HostStore, openHostStore } from "../../src/app/host/index.ts";
-import { Author, Digest, limits } from "../../src/core/base/index.ts";
+import { Author, limits } from "../../src/core/base/index.ts";
+import { blockRecord, nameOf } from "../../src/core/dag/index.ts";
 import { type HostRecovery, initialState } from "../../src/core/host/index.ts";
 import { createGuard } from "../../src/io/files/index.ts";
 import type { BlobStore } from "../../src/io/ports/index.ts";
@@ -37,17 +38,17 @@ describe("a host's disk and what it says of what was signed", () => {
   }
 
   const signed = async (store: HostStore, round: number): Promise<void> => {
-    store.guardRound(round);
+    store.append({ type: "guard", place: round });
     await store.sync();
   };
   const cosigned = async (store: HostStore, size: number): Promise<void> => {
-    store.guardCheckpoint(checkpoint(size));
+    store.append({ type: "guard-checkpoint", guard: checkpoint(size) });
     await store.sync();
   };
 
   test("a fresh one has signed nothing, and may", async () => {
     const { found } = await opened();
-    assert.deepEqual([found.guard.round, found.maySign], [0, true]);
+    assert.deepEqual([found.guard.place, found.maySign], [0, true]);
   });
 
   test("a cosigned checkpoint is remembered, and no reason for doubt", async () => {
@@ -62,7 +63,7 @@ describe("a host's disk and what it says of what was signed", () => {
     await signed(store, 5);
     disk.remove("/data/log");
     const { found } = await opened();
-    assert.deepEqual([found.guard.round, found.maySign], [5, false]);
+    assert.deepEqual([found.guard.place, found.maySign], [5, false]);
   });
 
   test("no guard, or a damaged one: nobody knows what was signed", async () => {
@@ -105,12 +106,12 @@ describe("a host's disk and what it says of what was signed", () => {
     const config = configOf(ruleOf("three", 4, 1));
     const [block] = fullRounds(config, 1)[0] ?? [];
     assert.ok(block !== undefined);
-    store.appendBlock(block);
+    store.append({ type: "log", record: blockRecord(block) });
     await store.sync();
-    const old = { ...block.ref, digest: Digest("ab".repeat(32)) };
+    const names = [nameOf(block.ref), { place: block.ref.round, digest: "ab".repeat(32) }];
     for (const horizon of [1, limits.gcRounds, limits.gcRounds + 1, 1000]) {
       store.writeState([], initialState(network), horizon);
-      const wires: readonly Uint8Array[] = await store.blocks([block.ref, old], () => undefined);
+      const wires: readonly Uint8Array[] = await store.records(names, () => undefined);
       const given = wires.map((wire): boolean => Buffer.compare(wire, block.wire) === 0);
       assert.deepEqual(given, [true], `at horizon ${horizon}`);
       store = (await opened()).store;

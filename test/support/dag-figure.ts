@@ -1,14 +1,8 @@
 import assert from "node:assert/strict";
 import { Author, Digest, Round } from "../../src/core/base/index.ts";
-import { type Decision, decideFrom } from "../../src/core/consensus/dag/decide.ts";
-import {
-  Graph,
-  leadersOf,
-  type SlotPlace,
-  type Vertex,
-} from "../../src/core/consensus/dag/graph.ts";
-import type { Ref } from "../../src/core/consensus/index.ts";
-import type { CommitRule } from "../../src/core/quorum/index.ts";
+import { type Decision, decideFrom } from "../../src/core/dag/decide.ts";
+import { Graph, leadersOf, type SlotPlace, type Vertex } from "../../src/core/dag/graph.ts";
+import type { CommitRule, Ref } from "../../src/core/dag/index.ts";
 import { vertexOf } from "./dag-vertex.ts";
 
 /**

@@ -1,4 +1,6 @@
 import { Author, Digest, Round } from "../../src/core/base/index.ts";
+import { encodePayload, segmentOf } from "../../src/core/consensus/index.ts";
+import { sha256 } from "../../src/core/crypto/index.ts";
 import {
   blockSigningBytes,
   type CommitVote,
@@ -9,18 +11,15 @@ import {
   type Ref,
   type VerifiedBlock,
   verifyBlock,
-} from "../../src/core/consensus/dag/block.ts";
+} from "../../src/core/dag/block.ts";
 import {
+  type CommitRule,
   DagAcceptance,
   type DagEffect,
   type DagInput,
   type DagRecovery,
-  encodePayload,
-  segmentOf,
   wireOf,
-} from "../../src/core/consensus/index.ts";
-import { sha256 } from "../../src/core/crypto/index.ts";
-import type { CommitRule } from "../../src/core/quorum/index.ts";
+} from "../../src/core/dag/index.ts";
 import { fakeSigner, fakeVerifier } from "./dag-world.ts";
 
 export function configOf(rule: CommitRule, over: Partial<DagConfig> = {}): DagConfig {

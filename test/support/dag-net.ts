@@ -1,6 +1,6 @@
 import { Author, limits, Prng } from "../../src/core/base/index.ts";
+import { type AcceptedBatch, segmentOf } from "../../src/core/consensus/index.ts";
 import {
-  type AcceptedBatch,
   type Commit,
   type DagAcceptance,
   type DagConfig,
@@ -8,11 +8,10 @@ import {
   type DagInput,
   type Ref,
   refKey,
-  segmentOf,
   type VerifiedBlock,
   verifyBlock,
   verifyCommitRange,
-} from "../../src/core/consensus/index.ts";
+} from "../../src/core/dag/index.ts";
 import { machineOf } from "./dag-forge.ts";
 import { fakeVerifier } from "./dag-world.ts";
 

@@ -1,7 +1,7 @@
 import { Author, Digest, type Prng, Round } from "../../src/core/base/index.ts";
-import { type Ref, refKey } from "../../src/core/consensus/dag/block.ts";
-import type { Vertex } from "../../src/core/consensus/dag/graph.ts";
-import type { CommitRule } from "../../src/core/quorum/index.ts";
+import { type Ref, refKey } from "../../src/core/dag/block.ts";
+import type { Vertex } from "../../src/core/dag/graph.ts";
+import type { CommitRule } from "../../src/core/dag/index.ts";
 import { vertexOf } from "./dag-vertex.ts";
 
 /** A block of a drawn DAG. Genesis blocks stand at round 0 and belong to no view. */

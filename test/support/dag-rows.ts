@@ -1,4 +1,4 @@
-import type { CommitRule } from "../../src/core/quorum/index.ts";
+import type { CommitRule } from "../../src/core/dag/index.ts";
 import type { Row } from "./dag-trial.ts";
 import { ruleOf } from "./dag-world.ts";
 

@@ -4,7 +4,7 @@ import {
   type DagConfig,
   refKey,
   type VerifiedBlock,
-} from "../../src/core/consensus/index.ts";
+} from "../../src/core/dag/index.ts";
 import { configOf, forge, genesisParents, ownFirst } from "./dag-forge.ts";
 import { DagNet } from "./dag-net.ts";
 import { ruleOf } from "./dag-world.ts";

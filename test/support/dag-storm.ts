@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { CommitRule } from "../../src/core/quorum/index.ts";
+import type { CommitRule } from "../../src/core/dag/index.ts";
 import { configOf } from "./dag-forge.ts";
 import { DagNet } from "./dag-net.ts";
 

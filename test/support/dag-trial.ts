@@ -1,8 +1,8 @@
 import { Prng } from "../../src/core/base/index.ts";
-import { type Decision, decideFrom } from "../../src/core/consensus/dag/decide.ts";
-import { Graph, type SlotPlace, type Vertex } from "../../src/core/consensus/dag/graph.ts";
-import { horizonAfter, linearize } from "../../src/core/consensus/dag/linearize.ts";
-import type { CommitRule } from "../../src/core/quorum/index.ts";
+import { type Decision, decideFrom } from "../../src/core/dag/decide.ts";
+import { Graph, type SlotPlace, type Vertex } from "../../src/core/dag/graph.ts";
+import type { CommitRule } from "../../src/core/dag/index.ts";
+import { horizonAfter, linearize } from "../../src/core/dag/linearize.ts";
 import {
   closureOf,
   type DrawnBlock,

@@ -1,25 +1,25 @@
 import { createHash, generateKeyPairSync } from "node:crypto";
 import { Author, Digest, limits, Prng, type PublicKey } from "../../src/core/base/index.ts";
-import {
-  type AcceptedBatch,
-  blockFromWire,
-  DagAcceptance,
-  type DagConfig,
-  type DagEffect,
-  type DagInput,
-  type DagRecovery,
-  type Segment,
-  segmentOf,
-  type VerifiedBlock,
-  verifyBlock,
-} from "../../src/core/consensus/index.ts";
+import { type AcceptedBatch, type Segment, segmentOf } from "../../src/core/consensus/index.ts";
 import {
   Ed25519Verifier,
   ed25519Signer,
   type Signer,
   type Verifier,
 } from "../../src/core/crypto/index.ts";
-import { type CommitRule, commitRule, type RuleName } from "../../src/core/quorum/index.ts";
+import {
+  blockFromWire,
+  type CommitRule,
+  commitRule,
+  DagAcceptance,
+  type DagConfig,
+  type DagEffect,
+  type DagInput,
+  type DagRecovery,
+  type RuleName,
+  type VerifiedBlock,
+  verifyBlock,
+} from "../../src/core/dag/index.ts";
 
 /** A keyed-hash stand-in for Ed25519: as unforgeable as the tests need, and a hundred times faster. */
 export function fakeSigner(name: string): Signer {

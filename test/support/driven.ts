@@ -1,15 +1,13 @@
 import assert from "node:assert/strict";
-import { planOf, World } from "../../sim/index.ts";
+import { decodeMessage, encodeMessage, type PeerMessage, planOf, World } from "../../sim/index.ts";
 import { Author } from "../../src/core/base/index.ts";
-import { type Block, blockFromWire } from "../../src/core/consensus/index.ts";
+import { type Block, blockFromWire } from "../../src/core/dag/index.ts";
 import {
-  decodeMessage,
-  encodeMessage,
   type HostEffect,
   type HostInput,
+  type HostRecord,
   type HostRecovery,
   initialState,
-  type PeerMessage,
   WriterHost,
 } from "../../src/core/host/index.ts";
 
@@ -17,11 +15,10 @@ export const drivenWorld = new World(planOf(1, { n: 4 }));
 const { network, signatures } = drivenWorld;
 
 export const emptyRecovery: HostRecovery = {
-  blocks: [],
-  commits: [],
+  records: [],
   state: initialState(network),
   due: undefined,
-  guard: { round: 0, checkpoint: { size: 0, root: new Uint8Array(32) } },
+  guard: { place: 0, checkpoint: { size: 0, root: new Uint8Array(32) } },
   maySign: true,
 };
 
@@ -40,6 +37,7 @@ export class Driven {
   readonly host: WriterHost;
   readonly author: number;
   readonly others: readonly number[];
+  readonly records: HostRecord[] = [];
   readonly effects: HostEffect[] = [];
   nowMs = 1000;
 
@@ -61,7 +59,8 @@ export class Driven {
   }
 
   step(input: HostInput): readonly HostEffect[] {
-    const effects = this.host.step(input, this.nowMs);
+    const { records, effects } = this.host.step(input, this.nowMs);
+    this.records.push(...records);
     this.effects.push(...effects);
     return effects;
   }

@@ -1,17 +1,7 @@
 import { type Signatures, signaturesOf } from "../../sim/crypto.ts";
 import { Author, type Digest, Height, Round } from "../../src/core/base/index.ts";
-import {
-  blockSigningBytes,
-  encodeHeader,
-  encodePayload,
-  genesisRef,
-  type Header,
-  headerBodyDigest,
-  headerDigest,
-  type SignedHeader,
-  segmentOf,
-  wireOf,
-} from "../../src/core/consensus/index.ts";
+import { type Network, networkOf } from "../../src/core/committee/index.ts";
+import { encodePayload, segmentOf } from "../../src/core/consensus/index.ts";
 import {
   append,
   cosign,
@@ -25,15 +15,26 @@ import {
   writeNote,
 } from "../../src/core/crypto/index.ts";
 import {
+  blockSigningBytes,
+  type DagMisbehaviour,
+  dag,
+  encodeHeader,
+  genesisRef,
+  type Header,
+  headerBodyDigest,
+  headerDigest,
+  type SignedHeader,
+  wireOf,
+} from "../../src/core/dag/index.ts";
+import {
   type Court,
-  courtOf,
+  type Evidence,
   possessionAnswer,
   type ServedClaim,
   type ServedReceipt,
   signPossession,
   signServed,
 } from "../../src/core/evidence/index.ts";
-import { type Network, networkOf } from "../../src/core/membership/index.ts";
 import {
   DirectoryStore,
   type Entry,
@@ -42,7 +43,6 @@ import {
   stateDigest,
 } from "../../src/core/mirror/index.ts";
 import type { StateProof } from "../../src/core/proof/index.ts";
-import { commitRule } from "../../src/core/quorum/index.ts";
 
 export const digestOf = (text: string): Digest => sha256(Buffer.from(text));
 export const rootOfText = (text: string): Uint8Array => sha256Bytes(Buffer.from(text));
@@ -62,25 +62,27 @@ export function castOf(
   const { signer, verifier } = signaturesOf(isReal);
   const f = Math.floor((n - 1) / 3);
   const key = (role: string) => signer(role).publicKey;
-  const made = networkOf({
-    name,
-    timeMs: 1_700_000_000_000,
-    rule: { name: "three", budget: { n, f, c: 0, k: 0 } },
-    leadersPerRound: 1,
-    writers: Array.from({ length: n }, (_, i) => ({
-      name: `w${i}`,
-      nodeKey: key(`w${i} node`),
-      blockKey: key(`w${i} block`),
-      cosignKey: key(`w${i} cosign`),
-      address: `w${i}:1`,
-      http: `http://w${i}`,
-    })),
-    administrators: [key("administrator")],
-    publishers: [],
-  });
-  const rule = commitRule("three", { n, f, c: 0, k: 0 });
-  if (!made.ok || !rule.ok) throw new Error("no such network");
-  return { network: made.value, court: courtOf(made.value, verifier), verifier, signer };
+  const made = networkOf(
+    {
+      name,
+      timeMs: 1_700_000_000_000,
+      faults: { n, f, c: 0, k: 0 },
+      consensus: { algorithm: dag.name, parameters: { rule: "three", leadersPerRound: 1 } },
+      writers: Array.from({ length: n }, (_, i) => ({
+        name: `w${i}`,
+        nodeKey: key(`w${i} node`),
+        blockKey: key(`w${i} block`),
+        cosignKey: key(`w${i} cosign`),
+        address: `w${i}:1`,
+        http: `http://w${i}`,
+      })),
+      administrators: [key("administrator")],
+      publishers: [],
+    },
+    [dag],
+  );
+  if (!made.ok) throw new Error("no such network");
+  return { network: made.value, court: { network: made.value, verifier }, verifier, signer };
 }
 
 export interface BlockRecipe {
@@ -100,13 +102,13 @@ export interface MadeBlock {
 }
 
 /** A block as its author signs it: valid, unless the recipe changes it. */
-export function blockOf({ network, court, signer }: Cast, recipe: BlockRecipe): MadeBlock {
+export function blockOf({ network, signer }: Cast, recipe: BlockRecipe): MadeBlock {
   const { author, round, text = "", votes = 0 } = recipe;
   const segments = text === "" ? [] : [segmentOf(0, [Buffer.from(text)])];
   const payload = recipe.payload ?? encodePayload(segments);
   const parentOf = (other: number) =>
     round === 1
-      ? genesisRef(court.dag, Author(other))
+      ? genesisRef(network, Author(other))
       : {
           round: Round(round - 1),
           author: Author(other),
@@ -131,6 +133,11 @@ export function blockOf({ network, court, signer }: Cast, recipe: BlockRecipe): 
   const message = blockSigningBytes(headerDigest(header, bytes));
   const signed = { bytes, signature: signer(`w${author} block`).sign(message) };
   return { signed, payload, wire: wireOf(signed, payload) };
+}
+
+/** What a writer did in the DAG, as evidence. */
+export function ofDag(proof: DagMisbehaviour): Evidence {
+  return { kind: "consensus", proof };
 }
 
 /** A block as one half of an equivocation. */

@@ -1,12 +1,8 @@
 import fc from "fast-check";
 import { Author, Round } from "../../src/core/base/index.ts";
 import { sha256, signingBytes } from "../../src/core/crypto/index.ts";
-import {
-  type Evidence,
-  type EvidenceKind,
-  type ServedReceipt,
-  splitIdentity,
-} from "../../src/core/evidence/index.ts";
+import type { DagMisbehaviour } from "../../src/core/dag/index.ts";
+import { type Evidence, type ServedReceipt, splitIdentity } from "../../src/core/evidence/index.ts";
 import type { StateProof } from "../../src/core/proof/index.ts";
 import {
   blockOf,
@@ -17,6 +13,7 @@ import {
   halfOf,
   heights,
   logOf,
+  ofDag,
   possessed,
   published,
   rootOfText,
@@ -35,21 +32,25 @@ export function joinOf(
 
 const author = Author(1);
 
+type Kind = DagMisbehaviour["kind"] | Exclude<Evidence["kind"], "consensus">;
+
 /** One misdeed of each kind, by the writer 1. */
-export const misdeeds: Readonly<Record<EvidenceKind, (cast: Cast) => Evidence>> = {
-  equivocation: (cast) => ({
-    kind: "equivocation",
-    author,
-    epoch: 0,
-    round: 3,
-    first: halfOf(blockOf(cast, { author, round: 3, text: "this", votes: 64 })),
-    second: halfOf(blockOf(cast, { author, round: 3, text: "that", votes: 64 })),
-  }),
-  "invalid-block": (cast) => ({
-    kind: "invalid-block",
-    signed: blockOf(cast, { author, round: 3, change: { round: Round(5) }, votes: 64 }).signed,
-    payload: undefined,
-  }),
+export const misdeeds: Readonly<Record<Kind, (cast: Cast) => Evidence>> = {
+  equivocation: (cast) =>
+    ofDag({
+      kind: "equivocation",
+      author,
+      epoch: 0,
+      round: 3,
+      first: halfOf(blockOf(cast, { author, round: 3, text: "this", votes: 64 })),
+      second: halfOf(blockOf(cast, { author, round: 3, text: "that", votes: 64 })),
+    }),
+  "invalid-block": (cast) =>
+    ofDag({
+      kind: "invalid-block",
+      signed: blockOf(cast, { author, round: 3, change: { round: Round(5) }, votes: 64 }).signed,
+      payload: undefined,
+    }),
   "contradicting-checkpoint": (cast) => ({
     kind: "contradicting-checkpoint",
     author,
@@ -163,14 +164,16 @@ export function honestWorks(cast: Cast, other: Cast): fc.Arbitrary<Evidence> {
   const who = fc.oneof(fc.constant(author), fc.nat(5).map(Author));
   const size = fc.integer({ min: 4, max: 6 });
   return fc.oneof(
-    fc.record({
-      kind: fc.constant("equivocation" as const),
-      author: who,
-      epoch: fc.constantFrom(0, 0, 1),
-      round: fc.nat(4),
-      first: half,
-      second: half,
-    }),
+    fc
+      .record({
+        kind: fc.constant("equivocation" as const),
+        author: who,
+        epoch: fc.constantFrom(0, 0, 1),
+        round: fc.nat(4),
+        first: half,
+        second: half,
+      })
+      .map(ofDag),
     fc.record({
       kind: fc.constant("double-split" as const),
       author: who,
@@ -215,11 +218,13 @@ function blocks(cast: Cast, other: Cast): fc.Arbitrary<Evidence> {
   const signed = fc.constantFrom(...made.map((block) => block.signed));
   const bytes = fc.constantFrom(...made.map((block) => block.signed.bytes));
   const payload = fc.constantFrom(...made.map((block) => block.payload), new Uint8Array(0));
-  return fc.record({
-    kind: fc.constant("invalid-block" as const),
-    signed: fc.oneof(signed, fc.record({ bytes, signature })),
-    payload: fc.option(payload, { nil: undefined }),
-  });
+  return fc
+    .record({
+      kind: fc.constant("invalid-block" as const),
+      signed: fc.oneof(signed, fc.record({ bytes, signature })),
+      payload: fc.option(payload, { nil: undefined }),
+    })
+    .map(ofDag);
 }
 
 function answers(cast: Cast, receipts: readonly ServedReceipt[]): fc.Arbitrary<Evidence> {

@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
-import { decideFrom } from "../../src/core/consensus/dag/decide.ts";
-import { Graph, type Vertex } from "../../src/core/consensus/dag/graph.ts";
-import { type Ref, refKey, type VerifiedBlock } from "../../src/core/consensus/index.ts";
-import type { CommitRule } from "../../src/core/quorum/index.ts";
+import { decideFrom } from "../../src/core/dag/decide.ts";
+import { Graph, type Vertex } from "../../src/core/dag/graph.ts";
+import { type CommitRule, type Ref, refKey, type VerifiedBlock } from "../../src/core/dag/index.ts";
 import { forge, genesisParents, ownFirst } from "./dag-forge.ts";
 import { vertexOf } from "./dag-vertex.ts";
 import { DagWorld } from "./dag-world.ts";

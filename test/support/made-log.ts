@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { type Digest, Height } from "../../src/core/base/index.ts";
+import type { Network } from "../../src/core/committee/index.ts";
 import {
   append,
   cosign,
@@ -11,7 +12,6 @@ import {
   sha256,
   writeNote,
 } from "../../src/core/crypto/index.ts";
-import type { Network } from "../../src/core/membership/index.ts";
 import {
   applyChanges,
   DirectoryStore,

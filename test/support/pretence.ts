@@ -1,8 +1,8 @@
 import type { IncomingMessage } from "node:http";
 import { bulkHead } from "../../src/app/client/index.ts";
 import { type Digest, Height, toBase64 } from "../../src/core/base/index.ts";
+import type { Network } from "../../src/core/committee/index.ts";
 import { cosign, leafHash, type Signer, sha256, writeNote } from "../../src/core/crypto/index.ts";
-import type { Network } from "../../src/core/membership/index.ts";
 import {
   applyChanges,
   type Change,

@@ -1,6 +1,10 @@
 import { join } from "node:path";
 import { connect, type TLSSocket } from "node:tls";
+import { decodeMessage, encodeMessage, type PeerMessage } from "../../sim/index.ts";
 import { Author, Round } from "../../src/core/base/index.ts";
+import type { Network } from "../../src/core/committee/index.ts";
+import { encodePayload, type Segment } from "../../src/core/consensus/index.ts";
+import { Ed25519Verifier, sha256 } from "../../src/core/crypto/index.ts";
 import {
   type Block,
   blockSigningBytes,
@@ -11,16 +15,8 @@ import {
   type Ref,
   type VerifiedBlock,
   verifyBlock,
-} from "../../src/core/consensus/dag/block.ts";
-import { encodePayload, type Segment, wireOf } from "../../src/core/consensus/index.ts";
-import { Ed25519Verifier, sha256 } from "../../src/core/crypto/index.ts";
-import {
-  dagConfigOf,
-  decodeMessage,
-  encodeMessage,
-  type PeerMessage,
-} from "../../src/core/host/index.ts";
-import type { Network } from "../../src/core/membership/index.ts";
+} from "../../src/core/dag/block.ts";
+import { dagConfigOf, wireOf } from "../../src/core/dag/index.ts";
 import { type LoadedKey, loadKeyFile } from "../../src/io/files/index.ts";
 import { type Certificate, selfSigned } from "../../src/io/transport/certificate.ts";
 import { FrameReader, frameHead } from "../../src/io/transport/frames.ts";

@@ -3,7 +3,7 @@ import { open, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import type { EvidenceRow } from "../../src/app/gateway/index.ts";
-import { blockFromWire } from "../../src/core/consensus/index.ts";
+import { blockFromWire } from "../../src/core/dag/index.ts";
 import type { HostProcess, Net } from "./net.ts";
 
 const headBytes = 9;

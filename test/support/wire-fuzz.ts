@@ -1,24 +1,20 @@
 import assert from "node:assert/strict";
+import { decodeMessage, encodeMessage, type PeerMessage } from "../../sim/index.ts";
 import { Author, limits, Prng, Round } from "../../src/core/base/index.ts";
 import { decode, encode, type Value } from "../../src/core/codec/index.ts";
+import { segmentOf } from "../../src/core/consensus/index.ts";
+import { sha256 } from "../../src/core/crypto/index.ts";
 import {
   blockParts,
   blockSigningBytes,
+  dagConfigOf,
   genesisRef,
   headerDigest,
   type Ref,
-  segmentOf,
   verifyBlock,
   wireOf,
-} from "../../src/core/consensus/index.ts";
-import { sha256 } from "../../src/core/crypto/index.ts";
+} from "../../src/core/dag/index.ts";
 import { encodeEvidence } from "../../src/core/evidence/index.ts";
-import {
-  dagConfigOf,
-  decodeMessage,
-  encodeMessage,
-  type PeerMessage,
-} from "../../src/core/host/index.ts";
 import { signStatement } from "../../src/core/opinion/index.ts";
 import { ownFirst } from "./dag-forge.ts";
 import { Driven, drivenWorld, plainHello } from "./driven.ts";
@@ -96,7 +92,7 @@ export function plainMessages(): PeerMessage[] {
     { type: "probe" },
     { type: "probed" },
     { type: "opinion", wire: statement.wire },
-    { type: "evidence", wire: encodeEvidence(network.group, twins) },
+    { type: "evidence", wire: encodeEvidence(network, { kind: "consensus", proof: twins }) },
     { type: "seen", refs: [ref] },
     { type: "inventory-wanted", fromRound: 1 },
     { type: "inventory", refs: [ref, { ...ref, round: Round(2) }] },

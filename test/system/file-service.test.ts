@@ -3,7 +3,7 @@ import { after, afterEach, before, describe, test } from "node:test";
 import { verifyHead } from "../../src/app/client/index.ts";
 import { type Digest, fromHex } from "../../src/core/base/index.ts";
 import { decode, encode, type Value } from "../../src/core/codec/index.ts";
-import { commitDigest } from "../../src/core/consensus/dag/commit.ts";
+import { commitDigest } from "../../src/core/dag/commit.ts";
 import {
   Bank,
   bankOf,

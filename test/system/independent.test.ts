@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { networkOf } from "../../src/core/membership/index.ts";
+import { networkOf } from "../../src/core/committee/index.ts";
+import { dag } from "../../src/core/dag/index.ts";
 import { loadGenesis } from "../../src/index.ts";
 import { HostileServer, on } from "../support/hostile-server.ts";
 import { appendVia } from "../support/load.ts";
@@ -38,7 +39,7 @@ describe("a verifier that knows nothing of smalti: the Go checksum database's", 
     assert.equal(built.code, 0, built.stderr);
     net = await startNet({ writers: 4, readers: 1 });
     const network = await loadGenesis(join(net.host("r0").host.home, "config", "genesis.json"));
-    assert.ok(networkOf(network.genesis).ok);
+    assert.ok(networkOf(network.genesis, [dag]).ok);
     cosigners = network.cosigners.map(({ name, key }) => `${name}=${key}`);
   });
   after(async () => {

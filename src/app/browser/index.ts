@@ -5,8 +5,8 @@
  * @packageDocumentation
  */
 import { fail, type Result } from "../../core/base/index.ts";
+import type { Network } from "../../core/committee/index.ts";
 import { Ed25519Verifier, sha256 } from "../../core/crypto/index.ts";
-import type { Network } from "../../core/membership/index.ts";
 import {
   type Consistent,
   checkConsistency,

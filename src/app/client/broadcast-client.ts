@@ -1,8 +1,13 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Digest, limits } from "../../core/base/index.ts";
 import { encode, fields, list, natural, read, type Shape } from "../../core/codec/index.ts";
-import type { Segment } from "../../core/consensus/index.ts";
-import { messagesOf, segmentOf, segmentShape, segmentValue } from "../../core/consensus/index.ts";
+import {
+  messagesOf,
+  type Segment,
+  segmentOf,
+  segmentShape,
+  segmentValue,
+} from "../../core/consensus/index.ts";
 import type { Signer } from "../../core/crypto/index.ts";
 import { messageKinds, signAppend } from "../../core/mirror/index.ts";
 import { answeringFirst, askAny } from "./any-server.ts";

@@ -198,6 +198,6 @@ function contradictions({ network }: Trust, older: string, newer: string): reado
       first: one,
       second: other,
     } as const;
-    return [encodeEvidence(network.group, evidence)];
+    return [encodeEvidence(network, evidence)];
   });
 }

@@ -1,6 +1,5 @@
 import { type Digest, fromBase64, isDigest, isPublicKey, limits } from "../../core/base/index.ts";
 import {
-  courtOf,
   encodeEvidence,
   filePathOf,
   judge,
@@ -92,8 +91,8 @@ export async function checkReceipt(
   for (const server of servers) {
     const proof = await stateProofFrom(server, trust, about).catch(() => undefined);
     if (proof === undefined || !provenEntry(proof, about, trust).ok) continue;
-    const evidence = encodeEvidence(trust.network.group, { kind: "wrong-answer", receipt, proof });
-    const verdict = judge(evidence, courtOf(trust.network, trust.verifier));
+    const evidence = encodeEvidence(trust.network, { kind: "wrong-answer", receipt, proof });
+    const verdict = judge(evidence, { network: trust.network, verifier: trust.verifier });
     return verdict.ok
       ? { kind: "wrong", evidence, detail: verdict.value.detail }
       : { kind: "right" };
@@ -163,6 +162,6 @@ async function proven(trust: Trust, url: string, key: string): Promise<string | 
   const verdict =
     wire === undefined
       ? undefined
-      : judge(new Uint8Array(wire), courtOf(trust.network, trust.verifier));
+      : judge(new Uint8Array(wire), { network: trust.network, verifier: trust.verifier });
   return verdict?.ok && verdict.value.culprit === key ? verdict.value.detail : undefined;
 }

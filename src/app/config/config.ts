@@ -29,6 +29,9 @@ function isNetwork(text: string): boolean {
   return family !== 0 && isBits && more.length === 0;
 }
 
+/** How a host can be made to lie, for exercises. */
+export const lieKinds = ["corrupt", "stale", "equivocate", "withhold"] as const;
+
 const schema = v.strictObject({
   version: v.literal(1, "this program reads version 1"),
   moniker: v.optional(
@@ -158,13 +161,14 @@ const schema = v.strictObject({
   /** For exercises only: a host that lies, so that the others can be seen to notice. */
   unsafe: v.optional(
     v.strictObject({
-      lie: v.optional(v.picklist(["no", "corrupt", "stale", "equivocate", "withhold"]), "no"),
+      lie: v.optional(v.picklist(["no", ...lieKinds]), "no"),
     }),
     {},
   ),
 });
 
 export type Config = v.InferOutput<typeof schema>;
+export type LieKind = Config["unsafe"]["lie"];
 /** A config as a file has it: everything that has a default may be missing. */
 export type ConfigInput = v.InferInput<typeof schema>;
 

@@ -14,6 +14,8 @@ export {
   type Home,
   homeOf,
   isAnyAddress,
+  type LieKind,
+  lieKinds,
   loadConfig,
   parseConfig,
   splitEndpoint,

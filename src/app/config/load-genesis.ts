@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import type { Network } from "../../core/membership/index.ts";
+import type { Network } from "../../core/committee/index.ts";
 import { ConfigError, parseGenesis } from "../genesis/index.ts";
 import { refuseUnreadable } from "./config.ts";
 

@@ -1,10 +1,8 @@
-import { createHash } from "node:crypto";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { type InnerList, type Item, parseDictionary } from "structured-headers";
 import { type Digest, toBase64 } from "../../core/base/index.ts";
 import { filePathOf, isNonce, signatureParams } from "../../core/evidence/index.ts";
 import type { GatewayHost } from "./host-api.ts";
-import { flipped } from "./lies.ts";
 
 interface Asked {
   readonly label: string;
@@ -28,14 +26,6 @@ function askedOf(request: FastifyRequest): Asked | undefined {
   return undefined;
 }
 
-/** The digest that a corrupt host signs for: that of what it sends. */
-async function digestOfLie(host: GatewayHost, content: Digest): Promise<Digest> {
-  const hash = createHash("sha256");
-  const size = host.blobs.size(content) ?? 0;
-  for await (const piece of flipped(host.blobs.stream(content, 0, size))) hash.update(piece);
-  return hash.digest("hex") as Digest;
-}
-
 /**
  * Signs an answer about a file, if the client asked for that: method, path, status, digest of the whole file, height
  * and network (RFC 9421, RFC 9530). Only for files that stand at the very path, at the newest height.
@@ -57,17 +47,16 @@ export async function signAnswer(
   const [path = ""] = (request.raw.url ?? "").split("?");
   if (asked === undefined || filePathOf(path) === undefined) return;
   const { content, status, height } = answer;
-  const isLie = host.liar.flipsBits && content !== undefined;
-  const { claim, signature } = host.repute.receipt({
+  const { claim, signature } = await host.repute.receipt({
     method: request.method === "HEAD" ? "HEAD" : "GET",
     path,
     status,
     height,
-    content: isLie ? await digestOfLie(host, content) : content,
+    content,
     createdS: Math.floor(Date.now() / 1000),
     nonce: asked.nonce,
   });
-  if (isLie && claim.content !== undefined)
+  if (claim.content !== undefined)
     reply.header(
       "repr-digest",
       `sha-256=:${Buffer.from(claim.content, "hex").toString("base64")}:`,

@@ -77,9 +77,8 @@ function headRoute(server: FastifyInstance, host: GatewayHost): void {
     return waiters.run(request, reply, async (wait) => {
       const after = natural(query.after);
       if (after !== undefined) await host.nextHead(after, wait);
-      const shown = host.liar.heightFor(request, host.servedHeight);
       const height = natural(query.height);
-      const proof = headProof(host, height ?? (shown === host.servedHeight ? undefined : shown));
+      const proof = headProof(host, height);
       if (proof === undefined)
         return refuseCode(reply, "NOT_FOUND", `height ${height ?? 0} is not served here`);
       const { key } = host.repute;

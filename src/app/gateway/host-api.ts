@@ -1,7 +1,7 @@
 import type { Digest, PublicKey, Result } from "../../core/base/index.ts";
+import type { Network } from "../../core/committee/index.ts";
 import type { Segment } from "../../core/consensus/index.ts";
 import type { ServedClaim, ServedReceipt } from "../../core/evidence/index.ts";
-import type { Network } from "../../core/membership/index.ts";
 import type { Policy } from "../../core/mirror/index.ts";
 import type { BlobStore } from "../../io/ports/index.ts";
 import type { Archive, CertifiedHead } from "./archive.ts";
@@ -86,7 +86,7 @@ export interface HostRepute {
   proof(id: Digest): Uint8Array | undefined;
   submit(wire: Uint8Array): Result<{ readonly id: Digest; readonly detail: string }>;
   pardon(wire: Uint8Array): Result<{ readonly id: Digest }>;
-  receipt(claim: Omit<ServedClaim, "group" | "key">): ServedReceipt;
+  receipt(claim: Omit<ServedClaim, "group" | "key">): ServedReceipt | Promise<ServedReceipt>;
   possession(
     content: Digest,
     nonce: Digest,

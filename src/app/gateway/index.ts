@@ -11,7 +11,6 @@ export type {
   WitnessReport,
 } from "./host-api.ts";
 export { inTurns } from "./in-turns.ts";
-export { Liar, type LieKind } from "./lies.ts";
 export { traceOf } from "./mirror-pages.ts";
 export { heightAt, snapshotsTree } from "./pinned.ts";
 export type { Receipt, UpdateStatus } from "./receipt.ts";

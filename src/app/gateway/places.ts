@@ -1,4 +1,3 @@
-import type { FastifyRequest } from "fastify";
 import { type Entry, parsePath } from "../../core/mirror/index.ts";
 import type { PinnedTrees } from "./archive.ts";
 import { pinnedState } from "./pinned.ts";
@@ -21,14 +20,10 @@ export interface Place {
 }
 
 /** The place that a decoded path names, whether anything stands there or not. */
-export async function placeOf(
-  host: TreeHost,
-  path: string,
-  request: FastifyRequest,
-): Promise<Place | Refusal> {
+export async function placeOf(host: TreeHost, path: string): Promise<Place | Refusal> {
   const pinned = await pinnedState(host, path);
   if (pinned !== undefined && "status" in pinned) return pinned;
-  const record = pinned?.record ?? host.liar.recordFor(host.archive, request, host.servedHeight);
+  const record = pinned?.record ?? host.archive.height(host.servedHeight);
   if (record === undefined)
     return { status: 404, code: "NOTHING_PUBLISHED", message: "nothing is published yet" };
   const rest = (pinned?.rest ?? path).replace(/^\//, "");
@@ -85,7 +80,6 @@ export function resolvePath(host: TreeHost, place: Place): Resolved | Refusal {
 }
 
 function entryAt(host: TreeHost, place: Place, names: readonly string[]): Entry | undefined {
-  if (host.liar.hides(names.join("/"))) return undefined;
   return host.archive.entry(place.record, place.tree, names);
 }
 

@@ -2,7 +2,6 @@ import type { OutgoingHttpHeaders } from "node:http";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import rangeParser from "range-parser";
 import { type Digest, limits } from "../../core/base/index.ts";
-import { flipped } from "./lies.ts";
 import { type Flow, outflow } from "./outflow.ts";
 import { refuse } from "./refuse.ts";
 import type { TreeExchange, TreeHost } from "./tree-host.ts";
@@ -55,14 +54,12 @@ export async function sendBlob(
     reply.code(206).header("content-range", `bytes ${start}-${end - 1}/${blob.size}`);
   reply.header("content-length", end - start);
   if (request.method === "HEAD") return reply.send();
-  const spoil = (pieces: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array> =>
-    host.liar.flipsBits ? flipped(pieces) : pieces;
   try {
     if (blob.size > limits.packedBlobBytesMax)
       return await sendLarge(exchange, ({ stretchBytes, isAhead }) =>
-        spoil(host.blobs.lend(blob.digest, { start, end, stretchBytes, isAhead })),
+        host.blobs.lend(blob.digest, { start, end, stretchBytes, isAhead }),
       );
-    const pieces = spoil(host.blobs.stream(blob.digest, start, end));
+    const pieces = host.blobs.stream(blob.digest, start, end);
     const parts: Uint8Array[] = [];
     for await (const piece of pieces) parts.push(piece);
     const [only] = parts;

@@ -3,7 +3,6 @@ import type { Digest } from "../../core/base/index.ts";
 import type { MissingNodeError } from "../../core/mirror/index.ts";
 import type { BlobStore } from "../../io/ports/index.ts";
 import type { Archive, PinnedTrees } from "./archive.ts";
-import type { Liar } from "./lies.ts";
 
 /** What trees over HTTP are served from: a host that holds them, or a proxy that fetches and verifies them. */
 export interface TreeHost {
@@ -13,8 +12,6 @@ export interface TreeHost {
     height(height: number): PinnedTrees | undefined;
   };
   readonly blobs: Pick<BlobStore, "has" | "stream" | "lend">;
-  /** For exercises only: how it lies. */
-  readonly liar: Liar;
   status(): { readonly moniker: string };
   /** Asks the content fetcher for a blob that a client wanted and the disk lost. */
   wantBlob(blob: { readonly digest: Digest; readonly size: number }): void;

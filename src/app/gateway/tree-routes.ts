@@ -63,8 +63,7 @@ async function serve(call: Call): Promise<FastifyReply> {
   if (request.headers["accept-datetime"] !== undefined && !rawPath.startsWith("/@"))
     return redirectToTime(call, rawPath);
   // A height never changes, so what was found in it is found again.
-  const shown = host.liar.heightFor(request, host.servedHeight);
-  const key = `${host.servedHeight} ${shown} ${wishOf(request)} ${rawPath}`;
+  const key = `${host.servedHeight} ${wishOf(request)} ${rawPath}`;
   const known = answers.get(key);
   if (known !== undefined) return sendFile(call, known);
   let path: string;
@@ -73,7 +72,7 @@ async function serve(call: Call): Promise<FastifyReply> {
   } catch {
     return refuse(reply, 400, "BAD_PATH", "the path is not valid percent-encoded UTF-8");
   }
-  const place = await placeOf(host, path, request);
+  const place = await placeOf(host, path);
   if ("code" in place) return refuse(reply, place.status, place.code, place.message);
   return servePlace({ ...call, path, rawPath, key }, place);
 }

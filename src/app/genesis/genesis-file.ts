@@ -1,13 +1,15 @@
 import * as v from "valibot";
 import { fromBase64, isPublicKey, type PublicKey, toBase64 } from "../../core/base/index.ts";
-import { Ed25519Verifier } from "../../core/crypto/index.ts";
-import { fractionOf, readGroup } from "../../core/evidence/index.ts";
 import {
   type Genesis,
   type GenesisWriter,
   type Network,
   networkOf,
-} from "../../core/membership/index.ts";
+} from "../../core/committee/index.ts";
+import { Ed25519Verifier } from "../../core/crypto/index.ts";
+import { dag } from "../../core/dag/index.ts";
+import { fractionOf, readGroup } from "../../core/evidence/index.ts";
+import { algorithms } from "./algorithms.ts";
 import { ConfigError, issueText } from "./config-error.ts";
 
 const key = v.custom<PublicKey>(isPublicKey, "64 lower-case hex digits");
@@ -22,15 +24,11 @@ const writerSchema = v.object({
   http: v.string(),
 });
 
-const genesisSchema = v.strictObject({
-  version: v.literal(1),
+const faultsSchema = v.strictObject({ n: count, f: count, c: count, k: count });
+
+const common = {
   name: v.string(),
   timeMs: count,
-  rule: v.strictObject({
-    name: v.picklist(["three", "two", "dual"]),
-    budget: v.strictObject({ n: count, f: count, c: count, k: count }),
-  }),
-  leadersPerRound: count,
   writers: v.pipe(v.array(writerSchema), v.minLength(1)),
   administrators: v.array(key),
   publishers: v.array(
@@ -43,7 +41,34 @@ const genesisSchema = v.strictObject({
   ),
   /** Founding documents of the groups that were followed through splits, the oldest first; base64. */
   splits: v.optional(v.array(v.string()), []),
-});
+};
+
+/** The form of version 1, which knew the DAG alone. */
+const dagOnly = v.pipe(
+  v.strictObject({
+    version: v.literal(1),
+    ...common,
+    rule: v.strictObject({ name: v.string(), budget: faultsSchema }),
+    leadersPerRound: count,
+  }),
+  v.transform(({ version: _, rule, leadersPerRound, ...others }) => ({
+    ...others,
+    faults: rule.budget,
+    consensus: { algorithm: dag.name, parameters: { rule: rule.name, leadersPerRound } },
+  })),
+);
+
+const current = v.pipe(
+  v.strictObject({
+    version: v.literal(2),
+    ...common,
+    faults: faultsSchema,
+    consensus: v.strictObject({ algorithm: v.string(), parameters: v.unknown() }),
+  }),
+  v.transform(({ version: _, ...genesis }) => genesis),
+);
+
+const genesisSchema = v.variant("version", [dagOnly, current]);
 
 /** Reads and checks a genesis from its JSON text. Throws GENESIS_*, RULE_*. */
 export function parseGenesis(text: string, source: string): Network {
@@ -57,7 +82,7 @@ export function parseGenesis(text: string, source: string): Network {
   if (!parsed.success)
     throw new ConfigError("GENESIS_MALFORMED", `${source}: ${issueText(parsed.issues)}`);
   const { splits, ...genesis } = parsed.output;
-  const network = networkOf(genesis);
+  const network = networkOf(genesis, algorithms);
   if (!network.ok) throw new ConfigError(network.error.code, `${source}: ${network.error.detail}`);
   return splits.reduce((parent, split) => fractionIn(parent, split, source), network.value);
 }
@@ -98,5 +123,5 @@ export function parseWriterEntry(text: string, source: string): GenesisWriter {
 
 /** The JSON text of a genesis. */
 export function formatGenesis(genesis: Genesis): string {
-  return `${JSON.stringify({ version: 1, ...genesis }, null, 2)}\n`;
+  return `${JSON.stringify({ version: 2, ...genesis }, null, 2)}\n`;
 }

@@ -1,3 +1,4 @@
+export { algorithms } from "./algorithms.ts";
 export { ConfigError, issueText } from "./config-error.ts";
 export {
   formatGenesis,

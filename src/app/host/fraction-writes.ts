@@ -1,16 +1,18 @@
 import { bigEndian, equalBytes, type Result, readBigEndian } from "../../core/base/index.ts";
+import type { Network } from "../../core/committee/index.ts";
 import { rootOf } from "../../core/crypto/index.ts";
 import { fractionState } from "../../core/evidence/index.ts";
-import type { Network } from "../../core/membership/index.ts";
 import {
   decodeOutcome,
   decodeState,
   encodeState,
+  keySpaces,
   type MirrorState,
   padded,
   stateKeys,
 } from "../../core/mirror/index.ts";
 import { type StateStore, StorageError } from "../../io/ports/index.ts";
+import { logSpaces } from "./keys.ts";
 
 type Writes = (readonly [string, Uint8Array | undefined])[];
 
@@ -51,26 +53,26 @@ function completeWrites(store: StateStore, height: number): Writes {
 function* removals(store: StateStore, state: MirrorState): Generator<string> {
   const { height, log, commit, messages, tsMs } = state;
   const after: readonly (readonly [string, number])[] = [
-    ["h", height + 1],
-    ["l", log.size],
-    ["s", log.size + 1],
-    ["k", log.size + 1],
-    ["c", commit.index + 1],
-    ["v", commit.index + 1],
-    ["a", messages],
+    [keySpaces.height, height + 1],
+    [keySpaces.leaf, log.size],
+    [keySpaces.due, log.size + 1],
+    [keySpaces.checkpoint, log.size + 1],
+    [logSpaces.batch, commit.index + 1],
+    [logSpaces.certificate, commit.index + 1],
+    [keySpaces.messages, messages],
   ];
   for (const [kind, from] of after) yield* keysFrom(store, `${kind}/${padded(from)}`, `${kind}0`);
   const isLater: readonly (readonly [string, (key: string, value: Uint8Array) => boolean])[] = [
-    ["u", (_, value) => leafOf(decodeOutcome(value)) >= log.size],
+    [keySpaces.update, (_, value) => leafOf(decodeOutcome(value)) >= log.size],
     // Whom the old group convicted is not the new one's matter: what some members knew after the checkpoint, others did not.
-    ["x", () => true],
-    ["y", () => true],
+    [keySpaces.conviction, () => true],
+    [keySpaces.readerProof, () => true],
     // Likewise what is remembered of clients of the broadcast.
-    ["z", () => true],
-    ["j", () => true],
-    ["p", (key) => Number.parseInt(key.slice(key.lastIndexOf("/") + 1), 16) > height],
+    [keySpaces.appender, () => true],
+    [keySpaces.appenderTurn, () => true],
+    [keySpaces.history, (key) => Number.parseInt(key.slice(key.lastIndexOf("/") + 1), 16) > height],
     // What a path changed last is then found anew from its history.
-    ["q", (_, value) => readBigEndian(value) > tsMs],
+    [keySpaces.lastChange, (_, value) => readBigEndian(value) > tsMs],
   ];
   for (const [kind, isGone] of isLater)
     for (const [key, value] of store.range({ start: `${kind}/`, end: `${kind}0` }))

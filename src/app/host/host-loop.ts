@@ -1,5 +1,5 @@
-import type { Author } from "../../core/base/index.ts";
-import type { HostEffect, HostInput } from "../../core/host/index.ts";
+import { type Author, type Step, StepBuilder } from "../../core/base/index.ts";
+import type { HostEffect, HostInput, HostRecord } from "../../core/host/index.ts";
 import type { MirrorState } from "../../core/mirror/index.ts";
 import type { HostStore } from "./host-store.ts";
 import { Inbox, type LoopInput } from "./inbox.ts";
@@ -24,73 +24,25 @@ export interface LoopClock {
 }
 
 /** The machine behind the loop. */
-export interface LoopHost<Input extends LoopInput> {
+export interface LoopHost<Input extends LoopInput, Effect extends HostEffect> {
   readonly horizon: number;
   readonly state: MirrorState;
-  step(input: Input, nowMs: number): readonly HostEffect[];
+  step(input: Input, nowMs: number): Step<HostRecord, Effect>;
   stateWritten(): void;
 }
 
-/** Effects that are more than a record. */
-export type LaterEffect = Exclude<
-  HostEffect,
-  {
-    type:
-      | "persist-block"
-      | "persist-commit"
-      | "guard-round"
-      | "guard-checkpoint"
-      | "guard-split"
-      | "wake";
-  }
+/** What the loop performs itself. */
+type LoopEffect = "wake" | "violation";
+
+/** What is left to whoever runs the loop. */
+export type LaterEffect<Effect extends HostEffect = HostEffect> = Exclude<
+  Effect,
+  { type: LoopEffect }
 >;
-
-/** Hands log records to the store; true if anything must be synced before the rest is performed. */
-function persist(store: HostStore, effects: readonly HostEffect[]): boolean {
-  let isDirty = false;
-  for (const effect of effects) {
-    switch (effect.type) {
-      case "persist-block":
-        store.appendBlock(effect.block);
-        break;
-      case "persist-commit":
-        store.appendCommit(effect.commit, effect.bytes);
-        break;
-      case "guard-round":
-        store.guardRound(effect.round);
-        break;
-      case "guard-checkpoint":
-        store.guardCheckpoint(effect.guard);
-        break;
-      case "guard-split":
-        store.guardSplit(effect.record);
-        break;
-      default:
-        continue;
-    }
-    isDirty = true;
-  }
-  return isDirty;
-}
-
-/** Writes the state of everything executed, in one batch; after the sync of its records. */
-function writeState(
-  store: HostStore,
-  host: Pick<LoopHost<LoopInput>, "horizon" | "state" | "stateWritten">,
-  effects: readonly HostEffect[],
-): void {
-  const writes = effects.flatMap((effect) => (effect.type === "state" ? [effect.writes] : []));
-  const hasCommits = effects.some(({ type }) => type === "persist-commit");
-  if (writes.length === 0 && !hasCommits) return;
-  store.writeState(writes, host.state, host.horizon);
-  host.stateWritten();
-}
 
 /** True for what nobody learns of at once: what follows from it is read from the disk, a moment later. */
 function isOnlyForDisk(effect: HostEffect): boolean {
   switch (effect.type) {
-    case "persist-block":
-    case "persist-commit":
     case "state":
     case "executed":
     case "certificate":
@@ -107,16 +59,16 @@ function isOnlyForDisk(effect: HostEffect): boolean {
  * The loop of every host: step what is queued, make all records durable with one sync, then perform the other effects
  * in order. So a peer never hears what a power cut could make us forget.
  */
-export class HostLoop<Input extends LoopInput = HostInput> {
-  readonly #host: LoopHost<Input>;
+export class HostLoop<Input extends LoopInput = HostInput, Effect extends HostEffect = HostEffect> {
+  readonly #host: LoopHost<Input, Effect>;
   readonly #store: HostStore;
   readonly #clock: LoopClock;
-  readonly #perform: (effect: LaterEffect) => void;
+  readonly #perform: (effect: LaterEffect<Effect>) => void;
   readonly #stepped: (input: Input) => void;
   readonly #synced: (seconds: number) => void;
   readonly #onFatal: (error: unknown) => Promise<void>;
   readonly #inbox = new Inbox<Input>();
-  #deferred: HostEffect[] = [];
+  #deferred = new StepBuilder<HostRecord, Effect>();
   #cancelDeferred: (() => void) | undefined;
   #cancelWake: (() => void) | undefined;
   /** When the next wake-up is due, by the clock that does not jump. */
@@ -126,11 +78,11 @@ export class HostLoop<Input extends LoopInput = HostInput> {
   #idle: Promise<void> = Promise.resolve();
 
   constructor(options: {
-    readonly host: LoopHost<Input>;
+    readonly host: LoopHost<Input, Effect>;
     readonly store: HostStore;
     readonly clock: LoopClock;
     /** Everything but records and wake-ups; never throws but to stop the host. */
-    readonly perform: (effect: LaterEffect) => void;
+    readonly perform: (effect: LaterEffect<Effect>) => void;
     /** An input was taken from the queue. */
     readonly stepped?: (input: Input) => void;
     readonly synced?: (seconds: number) => void;
@@ -185,57 +137,67 @@ export class HostLoop<Input extends LoopInput = HostInput> {
   }
 
   async #turn(inputs: readonly Input[]): Promise<void> {
-    const effects = this.#deferred;
+    const made = this.#deferred;
     for (const input of inputs) {
-      for (const effect of this.#host.step(input, this.#clock.nowMs())) effects.push(effect);
+      const { records, effects } = this.#host.step(input, this.#clock.nowMs());
+      for (const record of records) made.records.push(record);
+      for (const effect of effects) made.effects.push(effect);
       this.#stepped(input);
     }
-    if (this.#mayWait(inputs, effects)) return this.#defer(effects);
-    this.#deferred = [];
+    if (this.#mayWait(inputs, made)) return this.#defer(made);
+    this.#deferred = new StepBuilder();
     this.#cancelDeferred?.();
     this.#cancelDeferred = undefined;
-    if (persist(this.#store, effects)) {
-      const startedMs = this.#clock.nowMs();
-      await this.#store.sync();
-      this.#synced((this.#clock.nowMs() - startedMs) / 1000);
-    }
+    await this.#persist(made.records);
     // A host that was stopped meanwhile says nothing any more.
     if (this.#isStopped) return;
-    writeState(this.#store, this.#host, effects);
-    for (const effect of effects) this.#do(effect);
+    this.#writeState(made);
+    for (const effect of made.effects) this.#do(effect);
   }
 
-  #do(effect: HostEffect): void {
-    switch (effect.type) {
-      case "persist-block":
-      case "persist-commit":
-      case "guard-round":
-      case "guard-checkpoint":
-      case "guard-split":
-        return;
-      case "wake":
-        return this.#wake(effect.atMs);
-      case "violation":
-        throw new Error(`safety violation: ${effect.detail}`);
-      default:
-        return this.#perform(effect);
-    }
+  async #persist(records: readonly HostRecord[]): Promise<void> {
+    if (records.length === 0) return;
+    for (const record of records) this.#store.append(record);
+    const startedMs = this.#clock.nowMs();
+    await this.#store.sync();
+    this.#synced((this.#clock.nowMs() - startedMs) / 1000);
+  }
+
+  /** The state of everything executed, in one batch; after the sync of its records. */
+  #writeState({ records, effects }: Step<HostRecord, Effect>): void {
+    const writes = effects.flatMap((effect) => (effect.type === "state" ? [effect.writes] : []));
+    const hasBatches = records.some((one) => one.type === "log" && one.record.batch !== undefined);
+    if (writes.length === 0 && !hasBatches) return;
+    this.#store.writeState(writes, this.#host.state, this.#host.horizon);
+    this.#host.stateWritten();
+  }
+
+  #do(effect: Effect): void {
+    if (effect.type === "wake") return this.#wake(effect.atMs);
+    if (effect.type === "violation") throw new Error(`safety violation: ${effect.detail}`);
+    this.#perform(effect as LaterEffect<Effect>);
   }
 
   /** Records of what others said wait for the next turn that says or shows something: that turn's sync serves them too. */
-  #mayWait(inputs: readonly Input[], effects: readonly HostEffect[]): boolean {
+  #mayWait(inputs: readonly Input[], { records, effects }: Step<HostRecord, Effect>): boolean {
     const isForced = inputs.some(({ type }) => type === "tick" || type === "changes-here");
-    return !isForced && effects.length < deferredMax && effects.every(isOnlyForDisk);
+    return (
+      !isForced &&
+      records.length + effects.length < deferredMax &&
+      records.every(({ type }) => type === "log") &&
+      effects.every(isOnlyForDisk)
+    );
   }
 
-  #defer(effects: HostEffect[]): void {
-    const kept: HostEffect[] = [];
+  #defer({ records, effects }: Step<HostRecord, Effect>): void {
+    const kept = new StepBuilder<HostRecord, Effect>();
+    kept.records.push(...records);
     for (const effect of effects) {
       if (effect.type === "wake") this.#wake(effect.atMs);
-      else kept.push(effect);
+      else kept.effects.push(effect);
     }
     this.#deferred = kept;
-    if (kept.length > 0)
+    if (kept.records.length + kept.effects.length > 0)
       this.#cancelDeferred ??= this.#clock.after(deferMs, () => this.push(tick as Input));
   }
 

@@ -4,28 +4,22 @@ import {
   type Author,
   bigEndian,
   type Digest,
+  defined,
   limits,
   type Result,
   readBigEndian,
+  unreachable,
 } from "../../core/base/index.ts";
-import { read } from "../../core/codec/index.ts";
-import {
-  blockFromWire,
-  type Commit,
-  commitDigest,
-  commitShape,
-  type Ref,
-  refKey,
-  type VerifiedBlock,
-} from "../../core/consensus/index.ts";
-import type { JoinRecord } from "../../core/host/index.ts";
+import { lineageOf, type Network } from "../../core/committee/index.ts";
+import type { LogRecord, Protocol, RecordName } from "../../core/consensus/index.ts";
 import {
   certifiedPointOf,
   type Guard,
+  type HostEffect,
+  type HostRecord,
   type HostRecovery,
   initialState,
 } from "../../core/host/index.ts";
-import { lineageOf, type Network } from "../../core/membership/index.ts";
 import {
   type DueRecord,
   decodeDue,
@@ -43,20 +37,14 @@ import {
   type StateStore,
   StorageError,
 } from "../../io/ports/index.ts";
-import { oldPosition, roundEntry } from "./block-index.ts";
-import { CommitArchive, commitEntry } from "./commit-archive.ts";
+import { BatchArchive } from "./batch-archive.ts";
 import { fractionWrites } from "./fraction-writes.ts";
 import { readJoin, writeJoin } from "./join-file.ts";
+import { logKeys } from "./keys.ts";
+import { LogIndex } from "./log-index.ts";
 
-const recordTypes = { block: 1, commit: 2 } as const;
-const metaKeys = {
-  replayFrom: "meta/replay-from",
-  logEnd: "meta/log-end",
-  group: "meta/group",
-} as const;
-
-/** Rounds below the own horizon whose places are still in memory: a host that is a commit behind asks for them. */
-const servedRounds = limits.gcRounds;
+/** A question that is answered from the log. */
+export type Question = Extract<HostEffect, { type: "serve-records" | "serve-range" }>;
 
 /** A file that a storage error leaves behind. */
 export const failedMarker = "STORAGE_FAILED";
@@ -75,34 +63,21 @@ function positionOf(bytes: Uint8Array | undefined): Position {
 
 /** Everything in the log before it was durable once. */
 export function durableEnd(state: StateStore): Position {
-  return positionOf(state.get(metaKeys.logEnd));
+  return positionOf(state.get(logKeys.logEnd));
 }
 
-function isBefore(a: Position, b: Position): boolean {
-  return a.segment < b.segment || (a.segment === b.segment && a.offset < b.offset);
-}
-
-/** Everything a host has on disk: the block log, the guard, the state store and the blobs. */
+/** Everything a host has on disk: the log, the guard, the state store and the blobs. */
 export class HostStore {
   readonly state: StateStore;
   readonly blobs: BlobStore;
-  readonly commits: CommitArchive;
+  readonly batches: BatchArchive;
   readonly #log: RecordLog;
+  readonly #index: LogIndex;
+  #protocol: Protocol | undefined;
   readonly #guardFile: GuardFile;
   readonly #files: FileSystem;
   readonly #directory: string;
   #guard: Guard;
-  /** round → where its blocks stand; down to {@link servedRounds} below the horizon, older ones on disk. */
-  readonly #rounds = new Map<
-    number,
-    Map<string, { readonly ref: Ref; readonly position: Position }>
-  >();
-  /**
-   * Commits that the state has not executed, with the first position that they need; only those of which no later one
-   * needs an earlier position: the first one's is the first of all.
-   */
-  #unexecuted: { readonly index: number; readonly from: Position }[] = [];
-  #commitEntries: [string, Uint8Array][] = [];
   #guardChanged = false;
   #joinChanged = false;
   #isWriter = false;
@@ -127,66 +102,41 @@ export class HostStore {
     this.state = parts.state;
     this.blobs = parts.blobs;
     this.#log = parts.log;
-    this.commits = new CommitArchive(parts.state, parts.log);
+    this.batches = new BatchArchive(parts.state, parts.log);
+    this.#index = new LogIndex(parts.state);
     this.#guardFile = parts.guardFile;
     this.#guard = parts.guard;
   }
 
   // ── before anything leaves the host ──
 
-  appendBlock(block: VerifiedBlock): void {
-    const position = this.#log.append(recordTypes.block, block.wire);
-    this.#remember(block.ref, position);
-    this.commits.logged(block.payload.length);
+  append(record: HostRecord): void {
+    switch (record.type) {
+      case "log":
+        return this.#appendLog(record.record);
+      case "guard":
+        // It signs: so it knows again what it signed.
+        this.#isReturning = false;
+        return this.#guardBy({ place: record.place });
+      case "guard-checkpoint":
+        return this.#guardBy({ checkpoint: record.guard });
+      case "guard-split":
+        this.#guard = { ...this.#guard, joined: record.record };
+        this.#joinChanged = true;
+        return;
+      default:
+        return unreachable(record);
+    }
   }
 
-  #remember(ref: Ref, position: Position): void {
-    const round =
-      this.#rounds.get(ref.round) ?? new Map<string, { ref: Ref; position: Position }>();
-    this.#rounds.set(ref.round, round.set(refKey(ref), { ref, position }));
+  #appendLog(record: LogRecord): void {
+    this.#index.add(record, this.#log.append(record.type, record.bytes));
+    this.batches.logged(record.bytes.length);
   }
 
-  #positionOf(ref: Ref): Position | undefined {
-    return this.#rounds.get(ref.round)?.get(refKey(ref))?.position;
-  }
-
-  appendCommit(commit: Commit, bytes: Uint8Array): void {
-    const record = this.#log.append(recordTypes.commit, bytes);
-    this.#index(commit, record);
-  }
-
-  #index(commit: Commit, record: Position): void {
-    let from = record;
-    const positions = commit.blocks.map((ref) => {
-      const position = this.#positionOf(ref);
-      if (position === undefined)
-        throw new StorageError("STORAGE_LOG_CORRUPT", `the log lacks block ${refKey(ref)}`);
-      if (isBefore(position, from)) from = position;
-      return position;
-    });
-    const isCovered = (last = this.#unexecuted.at(-1)): boolean =>
-      last !== undefined && !isBefore(last.from, from);
-    while (isCovered()) this.#unexecuted.pop();
-    this.#unexecuted.push({ index: commit.index, from });
-    this.#commitEntries.push(commitEntry(commit.index, { record, blocks: positions }));
-  }
-
-  /** It signs: so it knows again what it signed. */
-  guardRound(round: number): void {
-    this.#isReturning = false;
-    this.#guard = { ...this.#guard, round };
+  #guardBy(signed: Partial<Guard>): void {
+    this.#guard = { ...this.#guard, ...signed };
     this.#guardChanged = true;
-  }
-
-  guardCheckpoint(checkpoint: Guard["checkpoint"]): void {
-    this.#guard = { ...this.#guard, checkpoint };
-    this.#guardChanged = true;
-  }
-
-  /** It leaves this group for one that splits from it. */
-  guardSplit(joined: JoinRecord): void {
-    this.#guard = { ...this.#guard, joined };
-    this.#joinChanged = true;
   }
 
   /**
@@ -210,9 +160,9 @@ export class HostStore {
   }
 
   #writeGuard(): Promise<void> {
-    const { round, checkpoint } = this.#guard;
+    const { place, checkpoint } = this.#guard;
     return this.#guardFile.write({
-      round,
+      round: place,
       isReturning: this.#isReturning,
       checkpointSize: checkpoint.size,
       checkpointRoot: checkpoint.root,
@@ -241,55 +191,50 @@ export class HostStore {
     state: MirrorState,
     horizon: number,
   ): void {
-    const left = this.#unexecuted.findIndex(({ index }) => index > state.commit.index);
-    this.#unexecuted.splice(0, left < 0 ? this.#unexecuted.length : left);
-    const forgotten: [string, Uint8Array][] = [];
-    for (const [round, blocks] of this.#rounds) {
-      if (round > horizon - servedRounds) continue;
-      // A reader is asked for commits only.
-      if (this.#isWriter) forgotten.push(roundEntry(this.state, round, blocks.values()));
-      this.#rounds.delete(round);
-    }
-    let from = this.#oldestBlock() ?? this.#log.end;
-    const [oldest] = this.#unexecuted;
-    if (oldest !== undefined && isBefore(oldest.from, from)) from = oldest.from;
-    const commits = this.#commitEntries;
-    this.#commitEntries = [];
-    this.state.write(commits, forgotten, ...writes, [
+    const executed = state.commit.index;
+    const entries = this.#index.take({ executed, horizon, isServing: this.#isWriter });
+    const from = this.#index.replayFrom(this.#log.end);
+    this.state.write(entries, ...writes, [
       // Encoded when the store commits, not in every turn.
       [stateKeys.mirror, () => encodeState(state)],
-      [metaKeys.replayFrom, positionBytes(from)],
-      [metaKeys.logEnd, positionBytes(this.#log.end)],
+      [logKeys.replayFrom, positionBytes(from)],
+      [logKeys.logEnd, positionBytes(this.#log.end)],
     ]);
-  }
-
-  /** Rounds and blocks are remembered in the order of the log: the first one is the oldest. */
-  #oldestBlock(): Position | undefined {
-    for (const round of this.#rounds.values())
-      for (const { position } of round.values()) return position;
-    return undefined;
   }
 
   // ── serving others ──
 
-  /** Wire bytes of the blocks that are here, up to `fetchBytesMax`. `live` finds those that are still in memory. */
-  async blocks(
-    refs: readonly Ref[],
-    live: (ref: Ref) => VerifiedBlock | undefined,
+  /** The frame that answers a peer's question. `recent` finds records that are still in memory. */
+  async answer(
+    question: Question,
+    recent: (name: RecordName) => Uint8Array | undefined,
+  ): Promise<Uint8Array> {
+    const protocol = defined(this.#protocol, "a host that is asked knows its network");
+    if (question.type === "serve-range")
+      return protocol.rangeFrame(await this.batches.range(question.after));
+    return protocol.recordsFrame(await this.records(question.names, recent));
+  }
+
+  /** The records that are here, up to `fetchBytesMax`. */
+  async records(
+    names: readonly RecordName[],
+    recent: (name: RecordName) => Uint8Array | undefined,
   ): Promise<Uint8Array[]> {
-    const wires: Uint8Array[] = [];
+    const records: Uint8Array[] = [];
     let bytes = 0;
-    for (const ref of refs) {
-      const block = live(ref);
-      const position = this.#positionOf(ref) ?? oldPosition(this.state, ref);
-      const wire =
-        block !== undefined ? block.wire : position && (await this.#log.read(position)).bytes;
-      if (wire === undefined) continue;
-      bytes += wire.length;
-      if (bytes > limits.fetchBytesMax && wires.length > 0) break;
-      wires.push(wire);
+    for (const name of names) {
+      const record = recent(name) ?? (await this.#read(name));
+      if (record === undefined) continue;
+      bytes += record.length;
+      if (bytes > limits.fetchBytesMax && records.length > 0) break;
+      records.push(record);
     }
-    return wires;
+    return records;
+  }
+
+  async #read(name: RecordName): Promise<Uint8Array | undefined> {
+    const position = this.#index.positionOf(name);
+    return position && (await this.#log.read(position)).bytes;
   }
 
   async close(): Promise<void> {
@@ -315,7 +260,9 @@ export class HostStore {
     const hasMigrated = await this.#bindTo(network, about.genesisFile);
     const joined = await readJoin(this.#files, this.#directory);
     this.#guard = { ...this.#guard, joined: joined?.group === network.group ? joined : undefined };
-    this.commits.endsAt(lineageOf(network).flatMap(({ parent }) => parent?.at.commit.index ?? []));
+    this.#protocol = network.consensus;
+    const ends = lineageOf(network).flatMap(({ parent }) => parent?.at.commit.index ?? []);
+    this.batches.use(network.consensus, ends);
     const stored = this.state.get(stateKeys.mirror);
     const decoded = stored === undefined ? undefined : decodeState(stored);
     if (decoded?.ok === false)
@@ -324,15 +271,15 @@ export class HostStore {
         `the state is unreadable: ${decoded.error.detail}`,
       );
     const state = decoded?.value ?? initialState(network);
-    const { blocks, commits } = await this.#readLog(state.commit.index);
+    const records = await this.#readLog(network.consensus, state.commit.index);
     const maySign =
       (about.isGuardWhole || hasMigrated) &&
       !this.#isMarked &&
-      !this.#lostOwn({ blocks, commits, self: about.self });
+      (about.self === undefined ||
+        network.consensus.isVouchedFor(records, { guard: this.#guard.place, self: about.self }));
     this.#isReturning = !maySign;
     return {
-      blocks,
-      commits,
+      records,
       state,
       due: this.#lastDue(),
       certified: this.#lastCertified(),
@@ -341,24 +288,17 @@ export class HostStore {
     };
   }
 
-  async #readLog(executed: number): Promise<{
-    readonly blocks: VerifiedBlock[];
-    readonly commits: { commit: Commit; digest: Digest }[];
-  }> {
-    const blocks: VerifiedBlock[] = [];
-    const commits: { commit: Commit; digest: Digest }[] = [];
-    for await (const record of this.#log.scan(positionOf(this.state.get(metaKeys.replayFrom)))) {
-      if (record.type === recordTypes.block) {
-        const block = readable<VerifiedBlock>(blockFromWire(record.bytes));
-        this.#remember(block.ref, record.position);
-        blocks.push(block);
-      } else {
-        const commit = readable<Commit>(read(record.bytes, commitShape, "commit"));
-        if (commit.index > executed) this.#index(commit, record.position);
-        commits.push({ commit, digest: commitDigest(record.bytes) });
-      }
+  async #readLog(protocol: Protocol, executed: number): Promise<readonly LogRecord[]> {
+    const records: LogRecord[] = [];
+    for await (const logged of this.#log.scan(positionOf(this.state.get(logKeys.replayFrom)))) {
+      const record = readable(protocol.readRecord(logged.type, logged.bytes));
+      const { batch, ...part } = record;
+      const isExecuted = batch !== undefined && batch.index <= executed;
+      // Of a batch that is executed the parts may stand before what is read here.
+      this.#index.add(isExecuted ? part : record, logged.position);
+      records.push(record);
     }
-    return { blocks, commits };
+    return records;
   }
 
   /** Leaves of the newest certified log whose state is kept. */
@@ -368,7 +308,7 @@ export class HostStore {
 
   /** The network whose data this is; `undefined` for an empty directory. */
   get group(): Digest | undefined {
-    const bound = this.state.get(metaKeys.group);
+    const bound = this.state.get(logKeys.group);
     return bound === undefined ? undefined : (Buffer.from(bound).toString("hex") as Digest);
   }
 
@@ -380,8 +320,7 @@ export class HostStore {
         "STORAGE_BEFORE_SPLIT",
         `${this.#directory} is empty, and this group began with a split: copy the data directory of another member, without guard* and joined-split, and start again; in a group with f = 0 it then serves, and cannot sign any more`,
       );
-    if (group === undefined)
-      this.state.write([[metaKeys.group, Buffer.from(network.group, "hex")]]);
+    if (group === undefined) this.state.write([[logKeys.group, Buffer.from(network.group, "hex")]]);
     if (group === undefined || group === network.group) return false;
     if (group !== network.parent?.network.group)
       throw new StorageError(
@@ -389,27 +328,16 @@ export class HostStore {
         `${this.#directory} holds the data of another network than ${genesisFile}; use another [store] dir, or the right genesis`,
       );
     // The guard is the new group's own, in which nothing is signed yet; then the state, in one batch.
-    this.#guard = { ...this.#guard, round: 0 };
+    this.#guard = { ...this.#guard, place: 0 };
     await this.#writeGuard();
     await this.#writeGuard();
     this.state.write([
       ...fractionWrites(this.state, network),
-      [metaKeys.group, Buffer.from(network.group, "hex")],
-      [metaKeys.replayFrom, positionBytes(this.#log.end)],
+      [logKeys.group, Buffer.from(network.group, "hex")],
+      [logKeys.replayFrom, positionBytes(this.#log.end)],
     ]);
     await this.state.flushed();
     return true;
-  }
-
-  /** The guard remembers a round above the horizon that no logged block reaches: the log lost what was signed. */
-  #lostOwn(found: {
-    readonly blocks: readonly VerifiedBlock[];
-    readonly commits: readonly { readonly commit: Commit }[];
-    readonly self: Author | undefined;
-  }): boolean {
-    const own = found.blocks.filter((block) => block.ref.author === found.self);
-    const horizon = (found.commits.at(-1)?.commit.leader.round ?? 0) - limits.gcRounds;
-    return this.#guard.round > Math.max(0, horizon, ...own.map((block) => block.ref.round));
   }
 
   #lastCertified(): HostRecovery["certified"] {

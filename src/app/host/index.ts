@@ -1,4 +1,4 @@
-export type { CommitArchive } from "./commit-archive.ts";
+export type { BatchArchive } from "./batch-archive.ts";
 export { HostLoop, type LaterEffect, type LoopClock } from "./host-loop.ts";
-export type { HostStore } from "./host-store.ts";
+export type { HostStore, Question } from "./host-store.ts";
 export { type HostStoreParts, openHostStore } from "./open-store.ts";

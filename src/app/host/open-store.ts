@@ -73,7 +73,7 @@ async function open(
     log,
     guardFile: opened.guard,
     guard: {
-      round: row.round,
+      place: row.round,
       checkpoint: { size: row.checkpointSize, root: row.checkpointRoot },
     },
     isMarked: (await files.readdir(directory)).includes(failedMarker),

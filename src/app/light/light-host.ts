@@ -2,7 +2,7 @@ import type { FastifyRequest } from "fastify";
 import { type Digest, Height } from "../../core/base/index.ts";
 import { type Leaf, lookup, type MissingNodeError } from "../../core/mirror/index.ts";
 import type { MirrorClient, VerifiedHead } from "../client/index.ts";
-import { Liar, type PinnedTrees, type TreeHost } from "../gateway/index.ts";
+import type { PinnedTrees, TreeHost } from "../gateway/index.ts";
 import type { HeadKeeper } from "./head-keeper.ts";
 import { verifiedBytes } from "./verified-bytes.ts";
 
@@ -26,7 +26,6 @@ interface Seen {
 
 /** Trees as a proxy has them: everything is fetched from servers that nobody trusts, and verified, when it is asked for. */
 export class LightHost implements TreeHost {
-  readonly liar = new Liar("no");
   readonly archive: TreeHost["archive"];
   readonly #client: MirrorClient;
   readonly #heads: HeadKeeper;

@@ -126,8 +126,8 @@ function observe({ metrics, core }: Parts, { writer }: Engine): void {
   metrics.signing.set({ role: "writer" }, vitals.isSigning ? 1 : 0);
   metrics.peers.set(vitals.peers.length);
   metrics.pendingBytes.set(vitals.pendingBytes);
-  metrics.waitingBlocks.set(vitals.waitingBlocks);
-  metrics.graphBlocks.set(vitals.graphBlocks);
+  metrics.waitingBlocks.set(vitals.own["waitingBlocks"] ?? 0);
+  metrics.graphBlocks.set(vitals.own["graphBlocks"] ?? 0);
   metrics.backlog.set(vitals.backlog);
   metrics.linkBytes.set(writer?.sentBytes ?? 0);
 }

@@ -1,8 +1,5 @@
 import type { Author } from "../../core/base/index.ts";
-import type { HostEffect } from "../../core/host/index.ts";
-
-/** A question that is answered from disk. */
-export type Question = Extract<HostEffect, { type: "serve-blocks" | "serve-range" }>;
+import type { Question } from "../host/index.ts";
 
 /** Questions of a peer that wait while one of its questions is answered; more are dropped, the peer asks again. */
 const waitingMax = 4;

@@ -1,8 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { type Digest, fromBase64, isDigest, isPublicKey, Prng } from "../../core/base/index.ts";
+import type { Network } from "../../core/committee/index.ts";
 import type { Verifier } from "../../core/crypto/index.ts";
-import { courtOf, encodeEvidence, judge } from "../../core/evidence/index.ts";
-import type { Network } from "../../core/membership/index.ts";
+import { encodeEvidence, judge } from "../../core/evidence/index.ts";
 import { readingChanges } from "../../core/mirror/index.ts";
 import type { BlobStore } from "../../io/ports/index.ts";
 import { askJson } from "../client/index.ts";
@@ -94,12 +94,12 @@ export class Challenger {
       answer: said.answer,
       signature,
     };
-    const wire = encodeEvidence(network.group, {
+    const wire = encodeEvidence(network, {
       kind: "false-possession",
       claim,
       content: content.bytes,
     });
-    const verdict = judge(wire, courtOf(network, verifier));
+    const verdict = judge(wire, { network, verifier });
     count(verdict.ok ? "wrong" : "right");
     return verdict.ok ? wire : undefined;
   }

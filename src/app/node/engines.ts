@@ -1,21 +1,20 @@
 import { join } from "node:path";
 import { type Author, fromBase64 } from "../../core/base/index.ts";
-import type { Signer } from "../../core/crypto/index.ts";
+import type { NetworkParent } from "../../core/committee/index.ts";
 import { readGroup } from "../../core/evidence/index.ts";
-import { dagConfigOf, FollowerHost, type HostRecovery, WriterHost } from "../../core/host/index.ts";
-import type { NetworkParent } from "../../core/membership/index.ts";
+import { FollowerHost, type HostRecovery, WriterHost } from "../../core/host/index.ts";
 import { readUpdate } from "../../core/mirror/index.ts";
 import type { DetectorChoice } from "../../core/opinion/index.ts";
 import { type LoadedKey, loadKeyFile, replaceFile } from "../../io/files/index.ts";
-import { type Links, openLinks } from "../../io/transport/index.ts";
+import type { Links } from "../../io/transport/index.ts";
 import { askJson } from "../client/index.ts";
 import { type Config, ConfigError, splitEndpoint, withSplit } from "../config/index.ts";
 import type { SplitsReport } from "../gateway/index.ts";
 import { Challenger } from "./challenger.ts";
+import type { Outside } from "./outside.ts";
 import type { Engine, Parts } from "./parts.ts";
 import { ReaderNode } from "./reader-node.ts";
 import { SplitReachedError } from "./split-reached.ts";
-import { type Bend, equivocating, withholding } from "./unsafe-writer.ts";
 import { Witness } from "./witness.ts";
 import { WriterNode } from "./writer-node.ts";
 
@@ -25,6 +24,7 @@ export async function writerEngine(
   options: {
     readonly self: Author;
     readonly keysDirectory: string;
+    readonly openLinks: Outside["openLinks"];
     readonly recovery: HostRecovery;
   },
 ): Promise<Engine> {
@@ -54,7 +54,6 @@ export async function writerEngine(
     leaseEveryMs: config.consensus.lease_every_s * 1000,
     seed: Math.floor(Math.random() * 2 ** 32),
   });
-  const bend = bendOf(parts, keys.block.signer);
   const writer = new WriterNode({
     core,
     host,
@@ -64,7 +63,6 @@ export async function writerEngine(
     challenger: new Challenger(parts),
     witness: new Witness(parts),
     onSplit: (wire, isMine) => void followSplit(parts, wire, isMine),
-    ...(bend === undefined ? {} : { bend }),
   });
   let links: Links | undefined;
   let seeking: NodeJS.Timeout | undefined;
@@ -73,7 +71,7 @@ export async function writerEngine(
     reader: undefined,
     start: async () => {
       await bringPending(parts, recovery);
-      links = await openLinks(linkOptions(parts, self, writer));
+      links = await options.openLinks(linkOptions(parts, self, writer));
       writer.useLinks(links);
       writer.push({ type: "start" });
       seeking = setInterval(() => void seekGroup(parts, writer), seekEveryMs);
@@ -142,13 +140,6 @@ async function followSplit(parts: Parts, wire: Uint8Array, isMine: boolean): Pro
   }
 }
 
-/** How this writer cheats, where it is told to. */
-function bendOf({ config, network, verifier }: Parts, signer: Signer): Bend | undefined {
-  if (config.unsafe.lie === "withhold") return withholding;
-  if (config.unsafe.lie !== "equivocate") return undefined;
-  return equivocating({ config: dagConfigOf(network), signer, verifier });
-}
-
 /** The keys of a writer's roles, which must be the ones that the genesis names. */
 async function writerKeys(
   { network }: Parts,
@@ -170,7 +161,7 @@ function linkOptions(
   parts: Parts,
   self: Author,
   writer: WriterNode,
-): Parameters<typeof openLinks>[0] {
+): Parameters<Outside["openLinks"]>[0] {
   const { config, network, nodeKey, log, metrics } = parts;
   const others = network.writers.filter((peer) => peer.index !== self);
   return {

@@ -1,7 +1,7 @@
 import { encode } from "../../core/codec/index.ts";
-import { commitRangeValue } from "../../core/consensus/index.ts";
+import type { Protocol } from "../../core/consensus/index.ts";
 import { FewAtOnce } from "../gateway/index.ts";
-import type { CommitArchive } from "../host/index.ts";
+import type { BatchArchive } from "../host/index.ts";
 
 /** Answers that are kept: each takes up to some megabytes. */
 const kept = 4;
@@ -13,20 +13,22 @@ interface Made {
 
 /** What followers are told. They wait at the same few positions: an answer is made once for all of them. */
 export class FollowAnswers {
-  readonly #commits: Pick<CommitArchive, "tip" | "range">;
+  readonly #protocol: Protocol;
+  readonly #batches: Pick<BatchArchive, "tip" | "range">;
   /** By where a follower is and how far this host is, the last asked for at the end. */
   readonly #made = new Map<string, Made>();
 
   /** Whoever asks from ever other places reads as much at once as four others. */
   readonly #making = new FewAtOnce(kept);
 
-  constructor(commits: Pick<CommitArchive, "tip" | "range">) {
-    this.#commits = commits;
+  constructor(protocol: Protocol, batches: Pick<BatchArchive, "tip" | "range">) {
+    this.#protocol = protocol;
+    this.#batches = batches;
   }
 
   /** The certified commits after one, as many as one answer takes, and a note if it is news. */
   after(commit: number, note: string | undefined): Promise<Uint8Array> {
-    const key = `${commit} ${this.#commits.tip?.index ?? 0}`;
+    const key = `${commit} ${this.#batches.tip?.index ?? 0}`;
     const made = this.#made.get(key);
     this.#made.delete(key);
     const isMade = made !== undefined && made.note === note;
@@ -39,7 +41,7 @@ export class FollowAnswers {
   }
 
   async #make(commit: number, note: string | undefined): Promise<Uint8Array> {
-    const range = await this.#making.run(() => this.#commits.range(commit));
-    return encode([commitRangeValue(range), note ?? null]);
+    const range = await this.#making.run(() => this.#batches.range(commit));
+    return encode([this.#protocol.rangeValue(range), note ?? null]);
   }
 }

@@ -1,13 +1,12 @@
 import { type Author, type Digest, fail, toBase64 } from "../../core/base/index.ts";
+import type { Network } from "../../core/committee/index.ts";
 import type { OpinionView } from "../../core/host/index.ts";
-import type { Network } from "../../core/membership/index.ts";
 import { decodeLeaf } from "../../core/mirror/index.ts";
 import { version } from "../config/index.ts";
 import {
   type GatewayHost,
   type HostStatus,
   heightAt,
-  Liar,
   type PendingReport,
   traceOf,
 } from "../gateway/index.ts";
@@ -48,7 +47,6 @@ export function hostOf(
     blobs: store.blobs,
     ...desks,
     appendBy: writer === undefined ? "nobody" : config.log.append,
-    liar: new Liar(config.unsafe.lie),
     get head() {
       return core.head;
     },

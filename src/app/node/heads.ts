@@ -1,5 +1,5 @@
+import type { Network } from "../../core/committee/index.ts";
 import { leaseOf } from "../../core/crypto/index.ts";
-import type { Network } from "../../core/membership/index.ts";
 import type { CertifiedHead } from "../gateway/index.ts";
 
 /** Certified checkpoints that are remembered while their content is fetched; the oldest is forgotten. */

@@ -139,8 +139,8 @@ export class MessageFeed {
   async #fromDisk(index: number): Promise<Piece | undefined> {
     const place = this.#archive.messageCommit(index);
     if (place === undefined) return undefined;
-    const blocks = await this.#store.commits.blocksOf(place.commit);
-    const all = blocks.flatMap((block) => block.segments);
+    const batch = await this.#store.batches.batch(place.commit);
+    const all = batch?.payloads.flatMap(({ segments }) => segments) ?? [];
     const isNew = this.#archive.appended(place.commit);
     let append = 0;
     const numbered = all

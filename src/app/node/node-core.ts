@@ -11,11 +11,11 @@ import {
   readBigEndian,
 } from "../../core/base/index.ts";
 import { bytes, encode, list, read } from "../../core/codec/index.ts";
+import { lineageOf, type Network } from "../../core/committee/index.ts";
 import type { Segment } from "../../core/consensus/index.ts";
 import type { Verifier } from "../../core/crypto/index.ts";
-import { evidenceKinds, type Verdict } from "../../core/evidence/index.ts";
+import { kindName, type Verdict } from "../../core/evidence/index.ts";
 import type { OpinionView } from "../../core/host/index.ts";
-import { lineageOf, type Network } from "../../core/membership/index.ts";
 import {
   lookup,
   type MirrorEvent,
@@ -106,7 +106,7 @@ export class NodeCore {
     const { network, store, log, metrics } = options;
     this.network = network;
     this.store = store;
-    this.#answers = new FollowAnswers(store.commits);
+    this.#answers = new FollowAnswers(network.consensus, store.batches);
     this.log = log;
     this.metrics = metrics;
     this.#verifier = options.verifier;
@@ -201,7 +201,7 @@ export class NodeCore {
         this.news.notify();
         return true;
       case "certificate":
-        this.store.commits.keepCertificate(effect.certificate);
+        this.store.batches.keepCertificate(effect.certificate);
         this.news.notify();
         return true;
       case "evidence":
@@ -247,7 +247,7 @@ export class NodeCore {
         return void this.metrics.dropped.inc({ code: event.code });
       case "convicted": {
         const { conviction } = event;
-        return this.#onProof({ ...conviction, kind: evidenceKinds[conviction.of] ?? "" });
+        return this.#onProof({ ...conviction, kind: kindName(this.network, conviction.of) });
       }
       case "pardoned":
         return this.log.warn({ host: event.culprit }, "an administrator pardoned a convicted host");
@@ -403,7 +403,7 @@ export class NodeCore {
         "OTHER_GROUP",
         "this host follows another group; see /.smalti/splits.json for what became of yours",
       );
-    const certified = (): number => this.store.commits.tip?.index ?? 0;
+    const certified = (): number => this.store.batches.tip?.index ?? 0;
     const isNewer = (): boolean =>
       isHeadNews({ head: this.head, certified: certified(), leaseS: this.#heads.leaseS }, after);
     const hasNews = (): boolean => certified() > after.commit || (isOwn && isNewer());

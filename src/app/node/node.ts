@@ -1,8 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Author } from "../../core/base/index.ts";
+import { lineageOf, type Network, type NetworkParent } from "../../core/committee/index.ts";
 import { Ed25519Verifier } from "../../core/crypto/index.ts";
-import { lineageOf, type Network, type NetworkParent } from "../../core/membership/index.ts";
 import { loadKeyFile, lockIdentity } from "../../io/files/index.ts";
 import {
   type Config,
@@ -13,7 +13,7 @@ import {
   splitEndpoint,
   splitsIn,
 } from "../config/index.ts";
-import { type HostStatus, openGateway } from "../gateway/index.ts";
+import type { HostStatus } from "../gateway/index.ts";
 import { type HostStore, openHostStore } from "../host/index.ts";
 import { openAdmin } from "./admin.ts";
 import { Collector } from "./collector.ts";
@@ -23,6 +23,7 @@ import { type Log, openLog } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
 import { MirrorList } from "./mirror-list.ts";
 import { NodeCore } from "./node-core.ts";
+import { type Outside, outside } from "./outside.ts";
 import type { Engine, Parts } from "./parts.ts";
 import { ReputeDesk } from "./repute-desk.ts";
 import { SplitDesk } from "./split-desk.ts";
@@ -38,9 +39,12 @@ export interface RunningNode {
   stop(): Promise<void>;
 }
 
-/** Starts the host of a home directory. Throws CONFIG_*, LISTEN_FAILED, GENESIS_*, KEY_*, STORAGE_*, IDENTITY_IN_USE. */
-export async function startNode(directory: string): Promise<RunningNode> {
-  const { parts, engine, failed, release } = await assemble(directory);
+/** Starts the host of a home directory, with `around` between it and the others. Throws CONFIG_*, LISTEN_FAILED, GENESIS_*, KEY_*, STORAGE_*, IDENTITY_IN_USE. */
+export async function startNode(
+  directory: string,
+  around: Outside = outside,
+): Promise<RunningNode> {
+  const { parts, engine, failed, release } = await assemble(directory, around);
   const { config, core, log, network, store } = parts;
   const closers: (() => Promise<unknown>)[] = [() => release(), () => store.close()];
   const stop = async (): Promise<void> => {
@@ -54,7 +58,7 @@ export async function startNode(directory: string): Promise<RunningNode> {
     const host = hostOf(parts, engine, { repute, splits, mirrors, desk });
     const collector = new Collector(parts, desk);
     const { listen, proxies } = config.http;
-    const gateway = await openGateway(host, splitEndpoint(listen), proxies);
+    const gateway = await around.openGateway(host, splitEndpoint(listen), proxies);
     closers.push(() => gateway.server.close());
     closers.push(async () => core.stop());
     const admin = await openAdmin(parts, engine, { host, repute, splits, collector });
@@ -101,7 +105,7 @@ interface Assembled {
 }
 
 /** Reads config, genesis, keys and disk, and builds the machine upon what it finds. */
-async function assemble(directory: string): Promise<Assembled> {
+async function assemble(directory: string, around: Outside): Promise<Assembled> {
   const config = await loadConfig(directory);
   const home = homeOf(directory, config);
   const genesisText = await readGenesis(home.genesisFile);
@@ -118,11 +122,8 @@ async function assemble(directory: string): Promise<Assembled> {
   const { store, isGuardWhole } = await openHostStore(home.dataDirectory, undefined, guard);
   const { network, until } = stageOf(chosen, store, config.role);
   const self = config.role === "writer" ? member : undefined;
-  const recovery = await store.recover(network, {
-    isGuardWhole,
-    self,
-    genesisFile: home.genesisFile,
-  });
+  const { genesisFile, keysDirectory } = home;
+  const recovery = await store.recover(network, { isGuardWhole, self, genesisFile });
   const sources = sourcesOf(config, chosen, self);
   const { messages } = recovery.state;
   const core = new NodeCore({
@@ -140,7 +141,7 @@ async function assemble(directory: string): Promise<Assembled> {
     config,
     network,
     genesisText,
-    genesisFile: home.genesisFile,
+    genesisFile,
     dataDirectory: home.dataDirectory,
     store,
     core,
@@ -153,7 +154,7 @@ async function assemble(directory: string): Promise<Assembled> {
   const engine =
     self === undefined
       ? readerEngine(parts, { sources, recovery, ...(until === undefined ? {} : { until }) })
-      : await writerEngine(parts, { self, keysDirectory: home.keysDirectory, recovery });
+      : await writerEngine(parts, { self, keysDirectory, recovery, openLinks: around.openLinks });
   return { parts, engine, failed, release: () => lock.release() };
 }
 

@@ -1,6 +1,6 @@
 import type { PublicKey } from "../../core/base/index.ts";
-import { evidenceKinds } from "../../core/evidence/index.ts";
-import type { Network } from "../../core/membership/index.ts";
+import type { Network } from "../../core/committee/index.ts";
+import { kindName } from "../../core/evidence/index.ts";
 import type { ConvictionRecord } from "../../core/mirror/index.ts";
 import type { Metrics } from "./metrics.ts";
 
@@ -29,7 +29,7 @@ export function countConvictions(
 ): void {
   for (const [key, { of, count }] of convictions) {
     const writer = network.writers.find(({ nodeKey }) => nodeKey === key);
-    const kind = evidenceKinds[of] ?? "unknown";
+    const kind = kindName(network, of);
     metrics.evidence.inc({ kind, offender: writer?.name ?? "reader" }, count);
   }
 }

@@ -1,5 +1,5 @@
+import type { Network } from "../../core/committee/index.ts";
 import type { Ed25519Verifier } from "../../core/crypto/index.ts";
-import type { Network } from "../../core/membership/index.ts";
 import type { LoadedKey } from "../../io/files/index.ts";
 import type { Config } from "../config/index.ts";
 import type { HostStore } from "../host/index.ts";

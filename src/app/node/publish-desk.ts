@@ -7,9 +7,9 @@ import {
   type Result,
   type Steps,
 } from "../../core/base/index.ts";
+import type { Network } from "../../core/committee/index.ts";
 import { sha256, type Verifier } from "../../core/crypto/index.ts";
 import { groupsOf } from "../../core/evidence/index.ts";
-import type { Network } from "../../core/membership/index.ts";
 import {
   blobsOf,
   hourMs,

@@ -7,7 +7,7 @@ export async function readBack(
   range: { readonly after: number; readonly until: number },
 ): Promise<readonly AcceptedBatch[]> {
   try {
-    return await store.commits.batches(range.after, range.until);
+    return await store.batches.batches(range.after, range.until);
   } catch (error) {
     metrics.dropped.inc({ code: "STORAGE_LOG_CORRUPT" });
     log.error({ reason: String(error) }, "cannot read back what is to be executed");

@@ -1,11 +1,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Fault, fromBase64, limits, Prng, type PublicKey } from "../../core/base/index.ts";
 import { fields, optional, read, type Shape, text } from "../../core/codec/index.ts";
-import type { CommitRange } from "../../core/consensus/index.ts";
-import { commitRangeShape } from "../../core/consensus/index.ts";
+import type { BatchRange, Protocol } from "../../core/consensus/index.ts";
 import type { Verifier } from "../../core/crypto/index.ts";
 import { readGroup } from "../../core/evidence/index.ts";
-import type { FollowerHost, FollowerInput } from "../../core/host/index.ts";
+import type { FollowerEffect, FollowerHost, FollowerInput } from "../../core/host/index.ts";
 import type { MirrorEvent, MirrorState } from "../../core/mirror/index.ts";
 import type { Opinion } from "../../core/opinion/index.ts";
 import { StorageError } from "../../io/ports/index.ts";
@@ -29,17 +28,19 @@ const avoidMs = 60_000;
 const deadAfterMs = 30_000;
 
 interface News {
-  readonly range: CommitRange;
+  readonly range: BatchRange;
   readonly note: string | null;
 }
 
-const newsShape: Shape<News> = (value, what) => {
-  const [range, note] = fields(2)(value, what);
-  return {
-    range: commitRangeShape(range, `${what}.range`),
-    note: optional(text(65536))(note, `${what}.note`),
+function newsShape(protocol: Protocol): Shape<News> {
+  return (value, what) => {
+    const [range, note] = fields(2)(value, what);
+    return {
+      range: protocol.rangeShape(range, `${what}.range`),
+      note: optional(text(65536))(note, `${what}.note`),
+    };
   };
-};
+}
 
 /** The loop of a reader: ask sources for what is new, verify, make durable, execute, serve. */
 export class ReaderNode implements NodeRole {
@@ -55,7 +56,7 @@ export class ReaderNode implements NodeRole {
   readonly #splits = new Map<string, string>();
   readonly #sourceOpinions = new Map<string, Omit<OpinionRow, "by" | "about">>();
   readonly #stop = new AbortController();
-  readonly #loop: HostLoop<FollowerInput>;
+  readonly #loop: HostLoop<FollowerInput, FollowerEffect>;
   /** Sources whose answer is being taken in, and who waits for it. */
   readonly #taking = new Map<string, () => void>();
   #follows: Promise<void>[] = [];
@@ -140,7 +141,7 @@ export class ReaderNode implements NodeRole {
   start(): void {
     this.#loop.push({ type: "start" });
     // One more than may lie or hang: so there is always one that is asked and answers.
-    const loops = Math.min(this.#core.network.rule.f + 1, this.#sources.length);
+    const loops = Math.min(this.#core.network.faults.f + 1, this.#sources.length);
     this.#follows = Array.from({ length: loops }, () => this.#follow());
   }
 
@@ -151,7 +152,7 @@ export class ReaderNode implements NodeRole {
     await this.#loop.stop();
   }
 
-  #perform(effect: LaterEffect): void {
+  #perform(effect: LaterEffect<FollowerEffect>): void {
     switch (effect.type) {
       case "batches-needed":
         return this.#readBack(effect);
@@ -310,7 +311,7 @@ export class ReaderNode implements NodeRole {
       signal: this.#stop.signal,
       patienceMs: (waitS + 15) * 1000,
     });
-    const news = read(bytes, newsShape, "answer");
+    const news = read(bytes, newsShape(this.#core.network.consensus), "answer");
     if (!news.ok) return this.#blame(source, news.error);
     await this.#take(source, news.value);
   }
@@ -327,7 +328,7 @@ export class ReaderNode implements NodeRole {
 
   /** Resolves once it is durable and performed. */
   async #take(source: string, { range, note }: News): Promise<void> {
-    const isNothing = range.commits.length === 0 && note === null;
+    const isNothing = this.#core.network.consensus.isEmptyRange(range) && note === null;
     if (isNothing && this.#host.lastCommit.index === 0) return this.#sawNothing(source);
     if (isNothing || this.#stop.signal.aborted) return;
     const taken = new Promise<void>((done) => this.#taking.set(source, done));
@@ -355,7 +356,7 @@ export class ReaderNode implements NodeRole {
   /** In a network in which nothing was ordered yet, a reader that knows so is ready: one of f+1 sources is honest. */
   #sawNothing(source: string): void {
     this.#saidNothing.add(source);
-    const enough = Math.min(this.#sources.length, this.#core.network.rule.f + 1);
+    const enough = Math.min(this.#sources.length, this.#core.network.faults.f + 1);
     if (this.#saidNothing.size < enough) return;
     this.#upstream ??= source;
     this.#think(source, "ok", "nothing was ordered yet");

@@ -8,9 +8,10 @@ import {
   type Result,
   toBase64,
 } from "../../core/base/index.ts";
+import type { Network } from "../../core/committee/index.ts";
 import {
-  evidenceKinds,
   judge,
+  kindName,
   possessionAnswer,
   type ServedClaim,
   type ServedReceipt,
@@ -18,7 +19,6 @@ import {
   signServed,
   type Verdict,
 } from "../../core/evidence/index.ts";
-import { courtOf } from "../../core/host/index.ts";
 import { type ConvictionRecord, messageKinds, readPardon } from "../../core/mirror/index.ts";
 import {
   type Opinion,
@@ -128,7 +128,7 @@ export class ReputeDesk implements HostRepute {
   #convictions(): readonly ConvictionRow[] {
     const rows: ConvictionRow[] = [];
     for (const [key, record] of this.#parts.core.archive.convictions())
-      rows.push({ key, ...this.#nameOf(key), ...rowOf(record) });
+      rows.push({ key, ...this.#nameOf(key), ...rowOf(record, this.#parts.network) });
     return rows;
   }
 
@@ -144,7 +144,7 @@ export class ReputeDesk implements HostRepute {
   readonly #rows = new Map<Digest, EvidenceRow>();
 
   #court(): Parameters<typeof judge>[1] {
-    return courtOf(this.#parts.network, this.#parts.verifier);
+    return { network: this.#parts.network, verifier: this.#parts.verifier };
   }
 
   evidence(): readonly EvidenceRow[] {
@@ -232,7 +232,7 @@ export class ReputeDesk implements HostRepute {
   ): Promise<
     Result<{ readonly key: PublicKey; readonly answer: Digest; readonly signature: string }>
   > {
-    const { store, network, nodeKey, config } = this.#parts;
+    const { store, network, nodeKey } = this.#parts;
     const size = store.blobs.size(content);
     if (size === undefined) return fail("NOT_FOUND", "this content is not here");
     if (size > limits.packedBlobBytesMax)
@@ -245,8 +245,7 @@ export class ReputeDesk implements HostRepute {
       this.#parts.core.wantBlob({ digest: content, size });
       return fail("BUSY", "this content is being fetched again");
     }
-    const isLying = config.unsafe.lie === "corrupt";
-    const answer = possessionAnswer(nonce, isLying ? new Uint8Array(0) : bytes);
+    const answer = possessionAnswer(nonce, bytes);
     const claim = { group: network.group, key: nodeKey.publicKey, content, nonce, answer };
     const { signature } = signPossession(claim, nodeKey.signer);
     return ok({ key: claim.key, answer, signature: toBase64(signature) });
@@ -265,7 +264,8 @@ export class ReputeDesk implements HostRepute {
 
 function rowOf(
   record: ConvictionRecord,
+  network: Network,
 ): Pick<ConvictionRow, "kind" | "count" | "evidence" | "tsMs" | "pardon"> {
   const { of, count, evidence, tsMs, pardon } = record;
-  return { kind: evidenceKinds[of] ?? "unknown", count, evidence, tsMs, pardon };
+  return { kind: kindName(network, of), count, evidence, tsMs, pardon };
 }

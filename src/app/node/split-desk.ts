@@ -1,4 +1,5 @@
 import { type Digest, fail, limits, ok, type Result, toBase64 } from "../../core/base/index.ts";
+import { lineageOf } from "../../core/committee/index.ts";
 import {
   groupIdentity,
   readGroup,
@@ -6,7 +7,6 @@ import {
   type SplitGroup,
   type SplitParent,
 } from "../../core/evidence/index.ts";
-import { lineageOf } from "../../core/membership/index.ts";
 import { decodeState, messageKinds, stateKeys } from "../../core/mirror/index.ts";
 import type { GroupRow, HostSplits, PlanRow, SplitsReport } from "../gateway/index.ts";
 import type { Engine, Parts } from "./parts.ts";

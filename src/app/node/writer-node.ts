@@ -10,13 +10,7 @@ import {
 import { type Segment, segmentOf } from "../../core/consensus/index.ts";
 import type { Verifier } from "../../core/crypto/index.ts";
 import type { SplitParent, SplitPlan, Verdict } from "../../core/evidence/index.ts";
-import {
-  encodeMessage,
-  type HostInput,
-  type PeerMessage,
-  type PlanView,
-  type WriterHost,
-} from "../../core/host/index.ts";
+import type { HostInput, PlanView, WriterHost } from "../../core/host/index.ts";
 import {
   type MirrorEvent,
   type MirrorState,
@@ -29,8 +23,8 @@ import type { SignedStatement } from "../../core/opinion/index.ts";
 import { StorageError } from "../../io/ports/index.ts";
 import type { Links } from "../../io/transport/index.ts";
 import type { WitnessReport } from "../gateway/index.ts";
-import { HostLoop, type LaterEffect } from "../host/index.ts";
-import { Answers, type Question } from "./answers.ts";
+import { HostLoop, type LaterEffect, type Question } from "../host/index.ts";
+import { Answers } from "./answers.ts";
 import { Bans } from "./bans.ts";
 import type { Challenger } from "./challenger.ts";
 import { broughtBytesMax, InLine } from "./in-line.ts";
@@ -38,7 +32,6 @@ import type { NodeCore, NodeRole } from "./node-core.ts";
 import type { DeskWriter } from "./publish-desk.ts";
 import { readBack } from "./read-back.ts";
 import { systemClock } from "./system-clock.ts";
-import type { Bend } from "./unsafe-writer.ts";
 import type { Witness } from "./witness.ts";
 
 /** A writer in the world: its loop, its links, and what it says `held` to. */
@@ -51,14 +44,13 @@ export class WriterNode implements NodeRole, DeskWriter {
   #links: Links | undefined;
   readonly #bans = new Bans();
   readonly #answers = {
-    "serve-blocks": new Answers((question) => this.#serve(question)),
+    "serve-records": new Answers((question) => this.#serve(question)),
     "serve-range": new Answers((question) => this.#serve(question)),
   } as const;
   readonly #held = new Set<Digest>();
   /** Updates whose bytes are being brought. */
   readonly #holding = new Set<Digest>();
   readonly #inLine = new InLine<PublicKey>(broughtBytesMax);
-  readonly #bend: Bend;
   readonly #onSplit: (wire: Uint8Array, isMine: boolean) => void;
   readonly #challenger: Challenger | undefined;
   readonly #witness: Witness | undefined;
@@ -69,14 +61,11 @@ export class WriterNode implements NodeRole, DeskWriter {
     readonly self: Author;
     readonly verifier: Verifier;
     readonly onFatal: (error: unknown) => void;
-    /** For exercises: how this writer bends what it says. */
-    readonly bend?: Bend;
     readonly challenger?: Challenger;
     readonly witness?: Witness;
     /** A group is founded that this host is in, or the other one. */
     readonly onSplit: (wire: Uint8Array, isMine: boolean) => void;
   }) {
-    this.#bend = options.bend ?? ((to, frame) => [{ to, frame }]);
     this.#challenger = options.challenger;
     this.#witness = options.witness;
     this.#onSplit = options.onSplit;
@@ -182,10 +171,8 @@ export class WriterNode implements NodeRole, DeskWriter {
       case "send":
         return this.#links?.send(effect.link, effect.frame);
       case "broadcast":
-        for (const { to, frame } of this.#bend(effect.links, effect.frame))
-          this.#links?.broadcast(to, frame);
-        return;
-      case "serve-blocks":
+        return this.#links?.broadcast(effect.links, effect.frame);
+      case "serve-records":
       case "serve-range":
         if (!this.#answers[effect.type].ask(effect))
           this.#core.metrics.dropped.inc({ code: "BUSY" });
@@ -206,21 +193,12 @@ export class WriterNode implements NodeRole, DeskWriter {
   /** What cannot be read is not answered: others have it, and an old record is no reason to stop. */
   async #serve(effect: Question): Promise<void> {
     try {
-      this.#links?.send(effect.link, encodeMessage(await this.#answer(effect)));
+      const answer = await this.#core.store.answer(effect, (name) => this.#host.recent(name));
+      this.#links?.send(effect.link, answer);
     } catch (error) {
       this.#core.metrics.dropped.inc({ code: "STORAGE_LOG_CORRUPT" });
       this.#core.log.error({ reason: String(error) }, "cannot read what a peer asked for");
     }
-  }
-
-  async #answer(effect: Question): Promise<PeerMessage> {
-    const { store } = this.#core;
-    if (effect.type === "serve-range")
-      return { type: "range", range: await store.commits.range(effect.after) };
-    return {
-      type: "blocks",
-      wires: await store.blocks(effect.refs, (ref) => this.#host.block(ref)),
-    };
   }
 
   #ban(peer: Author, code: string): void {

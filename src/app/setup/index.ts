@@ -6,7 +6,6 @@ export {
   genesisWriter,
   type HomeIdentity,
   type Lie,
-  lieKinds,
   type Testnet,
   type TestnetHost,
   type TestnetOptions,

@@ -1,8 +1,9 @@
 import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { PublicKey } from "../../core/base/index.ts";
-import { type Genesis, type GenesisWriter, networkOf } from "../../core/membership/index.ts";
-import { defaultLeaders, defaultRule, type RuleName } from "../../core/quorum/index.ts";
+import { type Genesis, type GenesisWriter, networkOf } from "../../core/committee/index.ts";
+import { faultsTolerated } from "../../core/consensus/index.ts";
+import { dagOf, type RuleName } from "../../core/dag/index.ts";
 import { createGuard, createKeyFile, replaceFile } from "../../io/files/index.ts";
 import {
   ConfigError,
@@ -10,7 +11,9 @@ import {
   formatConfig,
   formatGenesis,
   homeOf,
+  type LieKind,
 } from "../config/index.ts";
+import { algorithms } from "../genesis/index.ts";
 import { freePorts } from "./ports.ts";
 
 /** The public half of a new home: what others must know of it. */
@@ -39,9 +42,7 @@ export async function createHome(directory: string, config: ConfigInput): Promis
   return { nodeKey: node.publicKey, blockKey, cosignKey };
 }
 
-/** How a host can be made to lie. */
-export const lieKinds = ["corrupt", "stale", "equivocate", "withhold"] as const;
-export type Lie = (typeof lieKinds)[number];
+export type Lie = Exclude<LieKind, "no">;
 
 export interface TestnetOptions {
   readonly directory: string;
@@ -146,7 +147,7 @@ function checkLiars({ liars, writers, readers }: TestnetOptions): void {
 
 /** The JSON of a genesis that a network can start from. Throws GENESIS_*, RULE_*. */
 export function checkedGenesis(genesis: Genesis): string {
-  const network = networkOf(genesis);
+  const network = networkOf(genesis, algorithms);
   if (!network.ok) throw new ConfigError(network.error.code, network.error.detail);
   return formatGenesis(genesis);
 }
@@ -169,18 +170,12 @@ function genesisOf(
   keys: { readonly publisher: PublicKey; readonly administrator: PublicKey },
 ): Genesis {
   const n = writers.length;
-  const preset = defaultRule(n);
-  const f = options.faults ?? preset.budget.f;
-  const budget = {
-    ...preset.budget,
-    f,
-    k: options.rule === "dual" ? Math.max(0, n - 1 - 3 * f) : 0,
-  };
+  const { rule, faults: f = faultsTolerated(n) } = options;
+  const k = rule === "dual" ? Math.max(0, n - 1 - 3 * f) : 0;
   return {
     name: "testnet",
     timeMs: Date.now(),
-    rule: { name: options.rule ?? preset.name, budget },
-    leadersPerRound: defaultLeaders(n),
+    ...dagOf(n, { f, k, ...(rule === undefined ? {} : { rule }) }),
     writers,
     administrators: [keys.administrator],
     publishers: [{ key: keys.publisher, name: "publisher", trees: ["*"] }],

@@ -30,5 +30,6 @@ export { MonotonicClock } from "./monotonic-clock.ts";
 export { Overlay } from "./overlay.ts";
 export { Prng } from "./prng.ts";
 export { type Fault, fail, ok, type Result } from "./result.ts";
+export { type Step, StepBuilder } from "./step.ts";
 export { allAtOnce, type Steps } from "./steps.ts";
 export { unseen } from "./unseen.ts";

@@ -1,40 +1,7 @@
-import type { Author, Digest } from "../base/index.ts";
-
-/**
- * A batch of messages of one kind: `lengths` is one little-endian u32 a message, `data` their bytes
- * back to back. A message is a view into `data`, never a copy.
- */
-export interface Segment {
-  readonly kind: number;
-  readonly lengths: Uint8Array;
-  readonly data: Uint8Array;
-}
-
-/** What one writer put into the order at one place. */
-export interface AcceptedPayload {
-  readonly author: Author;
-  readonly segments: readonly Segment[];
-  /** Tickets of this host's own submissions, in segment order; empty for others' payloads. */
-  readonly tickets: readonly number[];
-}
-
-/** The unit of the total order: everything that one decision added. */
-export interface AcceptedBatch {
-  /** 1, 2, 3, … without gaps, equal on all correct hosts. */
-  readonly index: number;
-  readonly digest: Digest;
-  /** Order time, milliseconds: never goes back; no f liars can move it out of the honest range. */
-  readonly tsMs: number;
-  readonly payloads: readonly AcceptedPayload[];
-}
-
-/** A segment and the ticket by which its submitter will recognise it. */
-export interface Submission {
-  readonly ticket: number;
-  readonly segment: Segment;
-  /** It takes the place of an earlier one of its kind that still waits: that one has nothing to say any more. */
-  readonly isNewest?: boolean;
-}
+import type { Author, Step } from "../base/index.ts";
+import type { AcceptedBatch, Submission } from "./batch.ts";
+import type { Misbehaviour } from "./misbehaviour.ts";
+import type { Certificate, LogRecord, RecordName } from "./record.ts";
 
 /** What a host tells its consensus algorithm. */
 export type ConsensusInput =
@@ -61,28 +28,28 @@ export type ConsensusInput =
   | { readonly type: "leave" }
   | { readonly type: "tick" };
 
-/** What belongs to one algorithm and passes through its host unread. */
-export interface Algorithm {
-  /** An effect that must be durable before anything that follows it is done. */
-  readonly record: { readonly type: string };
-  /** A peer's question that is answered from the log. */
-  readonly question: { readonly type: string };
-  /** What proves that a writer cheated. */
-  readonly misbehaviour: unknown;
-  /** What convinces anybody of a range of batches. */
-  readonly certificate: unknown;
-}
+/** What must be durable before any effect is performed. */
+export type ConsensusRecord =
+  | { readonly type: "log"; readonly record: LogRecord }
+  /** A number that only grows: where it signs for the first time. It never signs below it again, whatever it forgets. */
+  | { readonly type: "guard"; readonly place: number };
 
 /** What an algorithm asks of its host. */
-export type ConsensusEffect<A extends Algorithm> =
-  | A["record"]
-  | (A["question"] & { readonly peer: Author })
+export type ConsensusEffect =
   | { readonly type: "accept"; readonly batch: AcceptedBatch }
-  | { readonly type: "certificate"; readonly certificate: A["certificate"] }
-  | { readonly type: "misbehaviour"; readonly proof: A["misbehaviour"] }
+  | { readonly type: "certificate"; readonly certificate: Certificate }
+  | { readonly type: "misbehaviour"; readonly proof: Misbehaviour }
   | { readonly type: "send"; readonly peer: Author; readonly frame: Uint8Array }
   /** To every peer that has greeted this host. */
   | { readonly type: "broadcast"; readonly frame: Uint8Array }
+  /** The peer is answered from the log with those records that are there ({@link Protocol.recordsFrame}). */
+  | {
+      readonly type: "serve-records";
+      readonly peer: Author;
+      readonly names: readonly RecordName[];
+    }
+  /** The peer is answered from the log with certified batches after `after` ({@link Protocol.rangeFrame}). */
+  | { readonly type: "serve-range"; readonly peer: Author; readonly after: number }
   /** The peer has greeted this host: from now on it hears what is broadcast. */
   | { readonly type: "greeted"; readonly peer: Author }
   /** A sign of life. */
@@ -102,15 +69,34 @@ export type ConsensusEffect<A extends Algorithm> =
   | { readonly type: "violation"; readonly detail: string }
   | { readonly type: "wake"; readonly atMs: number };
 
+export type ConsensusStep = Step<ConsensusRecord, ConsensusEffect>;
+
+/** How a writer's part in the order is, for status pages and metrics. */
+export interface ConsensusVitals {
+  readonly round: number;
+  readonly lastCommit: number;
+  /** How far an honest writer is at least, as far as is known here. */
+  readonly quorumCommit: number;
+  readonly isSigning: boolean;
+  /** Just started, and peers say that the order is far beyond: it signs nothing until it has caught up. */
+  readonly isHeld: boolean;
+  /** It lost what it had signed, and waits for what others know of it. */
+  readonly returning: { readonly answers: number; readonly needed: number } | undefined;
+  readonly pendingBytes: number;
+  /** What only this algorithm counts, by its metric's name. */
+  readonly own: Readonly<Record<string, number>>;
+  /** What each collection holds that others can fill, and the most that it may. */
+  readonly bounds: Readonly<Record<string, { readonly size: number; readonly most: number }>>;
+}
+
 /**
- * What every consensus algorithm (in the source: message acceptance algorithm) offers its host: a synchronous machine
- * whose accepted batches at two correct hosts are prefixes of one another, whatever the network does. Its messages, its
- * records and its proofs are its own.
+ * A writer's part in the order: a synchronous machine whose accepted batches at two correct hosts are prefixes of one
+ * another, whatever the network does. Its messages, its records and its proofs are its own.
  */
-export interface Consensus<A extends Algorithm> {
-  step(input: ConsensusInput, nowMs: number): readonly ConsensusEffect<A>[];
+export interface Consensus {
+  step(input: ConsensusInput, nowMs: number): ConsensusStep;
   /** After every input of the host, whoever it was for: what is missing is asked for, what became safe is done. */
-  look(nowMs: number): readonly ConsensusEffect<A>[];
+  look(nowMs: number): ConsensusStep;
   /** Whether a frame from a peer is this algorithm's. */
   isMessage(frame: Uint8Array): boolean;
   readonly progress: {
@@ -123,4 +109,9 @@ export interface Consensus<A extends Algorithm> {
   };
   /** False while the disk may be an older copy: then what this host has is not the newest that it saw. */
   readonly isCurrent: boolean;
+  /** Records of places at or below are needed no more after a restart. */
+  readonly horizon: number;
+  /** A record that is still in memory: it need not be read from the log. */
+  recent(name: RecordName): Uint8Array | undefined;
+  readonly vitals: ConsensusVitals;
 }

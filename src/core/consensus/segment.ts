@@ -10,7 +10,7 @@ import {
   type Shape,
   type Value,
 } from "../codec/index.ts";
-import type { Segment } from "./contract.ts";
+import type { Segment } from "./batch.ts";
 
 /** Number of messages in a segment. */
 export function messageCount(segment: Segment): number {
@@ -20,6 +20,17 @@ export function messageCount(segment: Segment): number {
 /** Messages of a segment that cost whoever executes it work: all but plain application messages (kind 0). */
 export function protocolMessageCount(segment: Segment): number {
   return segment.kind === 0 ? 0 : messageCount(segment);
+}
+
+/** What an encoded payload takes beside its segments. */
+export const payloadFrameBytes = 64;
+
+/** True if a payload can hold the segment, alone if need be. */
+export function fitsPayload(segment: Segment): boolean {
+  return (
+    payloadFrameBytes + segmentBytes(segment) <= limits.payloadBytesMax &&
+    protocolMessageCount(segment) <= limits.protocolMessagesMax
+  );
 }
 
 /** Bytes a segment takes in a payload, up to a small constant. */

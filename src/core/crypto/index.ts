@@ -40,3 +40,10 @@ export {
   type Signer,
   type Verifier,
 } from "./signature.ts";
+export {
+  areSignedTwins,
+  type SignedBody,
+  type SignedTwins,
+  signedBodyShape,
+  twinValues,
+} from "./signed-body.ts";

@@ -1,5 +1,6 @@
 import {
   Author,
+  assert,
   type Digest,
   equalBytes,
   fail,
@@ -16,23 +17,17 @@ import {
   exactBytes,
   fields,
   natural,
-  optional,
   read,
   require,
   type Shape,
   type Value,
 } from "../codec/index.ts";
-import { type SignedHeader, signedHeaderShape, signedHeaderValue } from "../consensus/index.ts";
-import { taggedDigest } from "../crypto/index.ts";
+import type { Network } from "../committee/index.ts";
+import type { Misbehaviour, MisbehaviourKind } from "../consensus/index.ts";
+import { type SignedBody, signedBodyShape, taggedDigest, twinValues } from "../crypto/index.ts";
 import { type StateProof, stateProofShape, stateProofValue } from "../proof/index.ts";
 import { type PossessionClaim, possessionShape, possessionValue } from "./possession.ts";
 import { receiptShape, receiptValue, type ServedReceipt } from "./receipt.ts";
-
-/** One of two things that a host signed for a place where only one may stand. */
-export interface SignedBody {
-  readonly body: Digest;
-  readonly signature: Uint8Array;
-}
 
 /** A cosignature as evidence holds it. */
 export interface CosignedRoot {
@@ -43,21 +38,8 @@ export interface CosignedRoot {
 
 /** Misbehaviour that its maker signed himself: whoever has the genesis can check it, and nobody else can make it. */
 export type Evidence =
-  /** Two blocks of one writer for one round. `body`: hash of the header's bytes. */
-  | {
-      readonly kind: "equivocation";
-      readonly author: Author;
-      readonly epoch: number;
-      readonly round: number;
-      readonly first: SignedBody;
-      readonly second: SignedBody;
-    }
-  /** A well signed block that no correct host could have made. `payload` only where it is what is wrong. */
-  | {
-      readonly kind: "invalid-block";
-      readonly signed: SignedHeader;
-      readonly payload: Uint8Array | undefined;
-    }
+  /** A writer cheated the algorithm that orders. */
+  | { readonly kind: "consensus"; readonly proof: Misbehaviour }
   /** Two roots for one size of the log. */
   | {
       readonly kind: "contradicting-checkpoint";
@@ -88,36 +70,48 @@ export type Evidence =
       readonly second: SignedBody;
     };
 
-export type EvidenceKind = Evidence["kind"];
+type HostKind = Exclude<Evidence["kind"], "consensus">;
 
-/** Names by their numbers in records and leaves; never reordered. */
-export const evidenceKinds: readonly EvidenceKind[] = [
-  "equivocation",
-  "invalid-block",
-  "contradicting-checkpoint",
-  "wrong-answer",
-  "false-possession",
-  "double-split",
-];
+/** Numbers of the kinds in records and leaves, beside those of {@link MisbehaviourKind}; none ever changes. */
+const codes: Readonly<Record<HostKind, number>> = {
+  "contradicting-checkpoint": 2,
+  "wrong-answer": 3,
+  "false-possession": 4,
+  "double-split": 5,
+};
+const hostKinds = Object.keys(codes) as readonly HostKind[];
+
+/** Kinds of misbehaviour of the algorithm that a group runs. */
+export type ConsensusKinds = readonly MisbehaviourKind[];
+
+/** Names of all kinds, by their numbers. */
+export function evidenceKinds(kinds: ConsensusKinds): ReadonlyMap<number, string> {
+  const names = new Map<number, string>(kinds.map(({ code, kind }) => [code, kind]));
+  for (const kind of hostKinds) names.set(codes[kind], kind);
+  return names;
+}
+
+/** The name of a kind by its number; "unknown" where a later version made it. */
+export function kindName(network: Network, code: number): string {
+  return evidenceKinds(misbehavioursOf(network)).get(code) ?? "unknown";
+}
+
+/** What people call a proof's kind. */
+export function kindOf(evidence: Evidence): string {
+  return evidence.kind === "consensus" ? evidence.proof.kind : evidence.kind;
+}
 
 /** Identity of a proof, for files, URLs and leaves. */
 export function evidenceId(wire: Uint8Array): Digest {
   return taggedDigest("evidence", wire);
 }
 
-const signedBodyValue = ({ body, signature }: SignedBody): Value => [fromHex(body), signature];
 const cosignedValue = ({ root, timeS, signature }: CosignedRoot): Value => [root, timeS, signature];
 
-function bodyValue(evidence: Evidence): Value {
+function bodyValue(evidence: Exclude<Evidence, { kind: "consensus" }>): Value {
   switch (evidence.kind) {
-    case "equivocation": {
-      const { author, epoch, round } = evidence;
-      return [author, epoch, round, ...inOrder(evidence).map(signedBodyValue)];
-    }
     case "double-split":
-      return [evidence.author, evidence.size, ...inOrder(evidence).map(signedBodyValue)];
-    case "invalid-block":
-      return [signedHeaderValue(evidence.signed), evidence.payload ?? null];
+      return [evidence.author, evidence.size, ...twinValues(evidence)];
     case "contradicting-checkpoint": {
       const { author, size, first, second } = evidence;
       const isSorted = toHex(first.root) < toHex(second.root);
@@ -131,30 +125,32 @@ function bodyValue(evidence: Evidence): Value {
   }
 }
 
-/** The same two things are the same proof, whichever came first. */
-function inOrder(pair: {
-  readonly first: SignedBody;
-  readonly second: SignedBody;
-}): readonly SignedBody[] {
-  const { first, second } = pair;
-  return first.body < second.body ? [first, second] : [second, first];
+/** A proof as it travels, is ordered and is kept: `[1, group, kind, body]`. */
+export function encodeEvidence(network: Network, evidence: Evidence): Uint8Array {
+  return encodeIn(network.group, evidence, misbehavioursOf(network));
 }
 
-/** A proof as it travels, is ordered and is kept: `[1, group, kind, body]`. */
-export function encodeEvidence(group: Digest, evidence: Evidence): Uint8Array {
-  return encode([1, fromHex(group), evidenceKinds.indexOf(evidence.kind), bodyValue(evidence)]);
+/** Kinds of misbehaviour of the algorithm that a network runs. */
+export function misbehavioursOf({ consensus }: Network): ConsensusKinds {
+  return consensus.configured.algorithm.misbehaviours;
+}
+
+function encodeIn(group: Digest, evidence: Evidence, kinds: ConsensusKinds): Uint8Array {
+  const [code, body] =
+    evidence.kind === "consensus"
+      ? proofValue(evidence.proof, kinds)
+      : [codes[evidence.kind], bodyValue(evidence)];
+  return encode([1, fromHex(group), code, body]);
+}
+
+function proofValue(proof: Misbehaviour, kinds: ConsensusKinds): readonly [number, Value] {
+  const found = kinds.find(({ kind }) => kind === proof.kind);
+  assert(found !== undefined, "a proof is of a kind of its algorithm");
+  return [found.code, found.value(proof)];
 }
 
 const author: Shape<Author> = (value, what) =>
   Author(natural(limits.committeeWritersMax - 1)(value, what));
-
-const signedBodyShape: Shape<SignedBody> = (value, what) => {
-  const [body, signature] = fields(2)(value, what);
-  return {
-    body: digest(body, `${what}.body`),
-    signature: exactBytes(64)(signature, `${what}.signature`),
-  };
-};
 
 const cosignedShape: Shape<CosignedRoot> = (value, what) => {
   const [root, timeS, signature] = fields(3)(value, what);
@@ -165,18 +161,7 @@ const cosignedShape: Shape<CosignedRoot> = (value, what) => {
   };
 };
 
-const shapes: Readonly<Record<EvidenceKind, (group: Digest) => Shape<Evidence>>> = {
-  equivocation: () => (value, what) => {
-    const [by, epoch, round, first, second] = fields(5)(value, what);
-    return {
-      kind: "equivocation",
-      author: author(by, `${what}.author`),
-      epoch: natural(2 ** 32 - 1)(epoch, `${what}.epoch`),
-      round: natural(2 ** 32 - 1)(round, `${what}.round`),
-      first: signedBodyShape(first, `${what}.first`),
-      second: signedBodyShape(second, `${what}.second`),
-    };
-  },
+const shapes: Readonly<Record<HostKind, (group: Digest) => Shape<Evidence>>> = {
   "double-split": () => (value, what) => {
     const [by, size, first, second] = fields(4)(value, what);
     return {
@@ -185,15 +170,6 @@ const shapes: Readonly<Record<EvidenceKind, (group: Digest) => Shape<Evidence>>>
       size: natural()(size, `${what}.size`),
       first: signedBodyShape(first, `${what}.first`),
       second: signedBodyShape(second, `${what}.second`),
-    };
-  },
-  "invalid-block": () => (value, what) => {
-    const [signed, payload] = fields(2)(value, what);
-    const payloadShape = optional(bytes(limits.payloadBytesMax));
-    return {
-      kind: "invalid-block",
-      signed: signedHeaderShape(signed, `${what}.signed`),
-      payload: payloadShape(payload, `${what}.payload`) ?? undefined,
     };
   },
   "contradicting-checkpoint": () => (value, what) => {
@@ -231,23 +207,38 @@ export interface DecodedEvidence {
   readonly wire: Uint8Array;
 }
 
-/** Reads a proof of any origin; nothing is verified yet. Faults: MALFORMED_*, NOT_CANONICAL. */
-export function decodeEvidence(wire: Uint8Array): Result<DecodedEvidence> {
+/**
+ * Reads a proof of any origin; nothing is verified yet. `kinds`: of the algorithms that its group may run. Faults:
+ * MALFORMED_*, NOT_CANONICAL.
+ */
+export function decodeEvidence(wire: Uint8Array, kinds: ConsensusKinds): Result<DecodedEvidence> {
   const decoded = read(
     wire,
     (value, what) => {
       const [version, groupValue, code, body] = fields(4)(value, what);
       require(version === 1, `${what} is of version 1`);
       const group = digest(groupValue, `${what}.group`);
-      const kind = evidenceKinds[natural(evidenceKinds.length - 1)(code, `${what}.kind`)];
-      require(kind !== undefined, `${what} is of a known kind`);
-      return { group, evidence: shapes[kind](group)(body, kind) };
+      return { group, evidence: evidenceShape(code, { group, kinds })(body, what) };
     },
     "evidence",
   );
   if (!decoded.ok) return decoded;
   const { group, evidence } = decoded.value;
-  if (!equalBytes(encodeEvidence(group, evidence), wire))
+  if (!equalBytes(encodeIn(group, evidence, kinds), wire))
     return fail("NOT_CANONICAL", "the two halves stand in the wrong order");
   return ok({ id: evidenceId(wire), group, evidence, wire });
+}
+
+function evidenceShape(
+  code: Value | undefined,
+  { group, kinds }: { readonly group: Digest; readonly kinds: ConsensusKinds },
+): Shape<Evidence> {
+  const ofHost = hostKinds.find((kind) => codes[kind] === code);
+  if (ofHost !== undefined) return (value) => shapes[ofHost](group)(value, ofHost);
+  const ofConsensus = kinds.find((kind) => kind.code === code);
+  require(ofConsensus !== undefined, "evidence is of a known kind");
+  return (value) => ({
+    kind: "consensus",
+    proof: ofConsensus.shape(value, ofConsensus.kind),
+  });
 }

@@ -1,9 +1,8 @@
-import { Author, type Digest, type Result } from "../base/index.ts";
-import { genesisCommitDigest } from "../consensus/index.ts";
+import { Author, type Digest, ok, type Result } from "../base/index.ts";
+import { groupOf, lineageOf, type Network } from "../committee/index.ts";
+import { faultsTolerated } from "../consensus/index.ts";
 import { append } from "../crypto/index.ts";
-import { cosignerName, lineageOf, type Network } from "../membership/index.ts";
 import { encodeLeaf, type MirrorState, stateKeys } from "../mirror/index.ts";
-import { defaultLeaders, fractionRule } from "../quorum/index.ts";
 import type { SplitGroup } from "./split-document.ts";
 
 /**
@@ -11,30 +10,18 @@ import type { SplitGroup } from "./split-document.ts";
  * the common checkpoint is the parent's, for ever.
  */
 export function fractionOf(parent: Network, split: SplitGroup): Result<Network> {
-  const members = split.members.flatMap((author) => parent.writers[author] ?? []);
-  const rule = fractionRule(members.length);
-  if (!rule.ok) return rule;
-  const { group } = split;
-  const writers = members.map((writer, i) => ({ ...writer, index: Author(i) }));
-  return {
-    ok: true,
-    value: {
-      genesis: parent.genesis,
-      group,
-      epoch: 0,
-      startMs: split.plan.parent.tsMs,
-      rule: rule.value,
-      leadersPerRound: defaultLeaders(members.length),
-      writers,
-      quorum: rule.value.parentQuorum,
-      origin: `smalti/${group.slice(0, 16)}/0`,
-      cosigners: writers.map((writer) => ({
-        name: cosignerName(group, writer.name),
-        key: writer.cosignKey,
-      })),
-      parent: { network: parent, at: split.plan.parent },
-    },
-  };
+  const members = split.members
+    .flatMap((author) => parent.writers[author] ?? [])
+    .map((writer, i) => ({ ...writer, index: Author(i) }));
+  const n = members.length;
+  const faults = { n, f: faultsTolerated(n), c: 0, k: 0 };
+  const configured = parent.consensus.configured.algorithm.configureFraction(faults);
+  if (!configured.ok) return configured;
+  const { genesis } = parent;
+  const { group, plan } = split;
+  const startMs = plan.parent.tsMs;
+  const from = { network: parent, at: plan.parent };
+  return ok(groupOf({ genesis, group, startMs, faults, members, parent: from }, configured.value));
 }
 
 /** Groups whose publishers' records count here: its own, and those it comes from. */
@@ -68,7 +55,7 @@ export function fractionState(
     writes,
     state: {
       ...state,
-      commit: { index: commit, digest: genesisCommitDigest(network.group, network.epoch) },
+      commit: { index: commit, digest: network.consensus.genesisDigest },
       log: frontier,
       pending,
       opinions: new Map(),

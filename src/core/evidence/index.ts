@@ -1,12 +1,14 @@
-export { type Court, courtOf, dagConfigOf } from "./court.ts";
+export type { Court } from "./court.ts";
 export {
   type DecodedEvidence,
   decodeEvidence,
   type Evidence,
-  type EvidenceKind,
   encodeEvidence,
   evidenceId,
   evidenceKinds,
+  kindName,
+  kindOf,
+  misbehavioursOf,
 } from "./evidence.ts";
 export { fractionOf, fractionState, groupsOf } from "./fraction.ts";
 export {

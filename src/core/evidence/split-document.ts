@@ -21,6 +21,7 @@ import {
   type Shape,
   text,
 } from "../codec/index.ts";
+import type { Network } from "../committee/index.ts";
 import {
   type Signer,
   sha256,
@@ -29,9 +30,7 @@ import {
   type Verifier,
   verifyNote,
 } from "../crypto/index.ts";
-import type { Network } from "../membership/index.ts";
 import { divide, readStatement, type Statement } from "../opinion/index.ts";
-import { courtOf } from "./court.ts";
 import { type SplitPoint, splitIdentity } from "./split-point.ts";
 import { judge } from "./verdict.ts";
 
@@ -178,7 +177,7 @@ interface Judges {
 
 /** Those whom the plan's proofs convict; or what is wrong with a proof. */
 function convictedIn(plan: SplitPlan, by: Judges): ReadonlySet<Author> | string {
-  const court = courtOf(by.network, by.verifier);
+  const court = { network: by.network, verifier: by.verifier };
   const convicted = new Set<Author>();
   for (const wire of plan.evidence) {
     const verdict = judge(wire, court);

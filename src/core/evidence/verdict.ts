@@ -8,17 +8,16 @@ import {
   type PublicKey,
   type Result,
 } from "../base/index.ts";
-import { blockSigningBytes, slotIdentity, verifyBlock, wireOf } from "../consensus/index.ts";
-import { sha256, signingBytes, verifyCosignature } from "../crypto/index.ts";
-import type { Network } from "../membership/index.ts";
+import type { Network } from "../committee/index.ts";
+import { areSignedTwins, sha256, signingBytes, verifyCosignature } from "../crypto/index.ts";
 import { provenEntry } from "../proof/index.ts";
 import type { Court } from "./court.ts";
 import {
   type CosignedRoot,
   decodeEvidence,
   type Evidence,
-  type EvidenceKind,
-  type SignedBody,
+  kindOf,
+  misbehavioursOf,
 } from "./evidence.ts";
 import { isPossessionSigned, possessionAnswer } from "./possession.ts";
 import { filePathOf, isNonce, isSigned } from "./receipt.ts";
@@ -28,7 +27,9 @@ import { splitIdentity } from "./split-point.ts";
 export interface Verdict {
   /** Of the evidence. */
   readonly id: Digest;
-  readonly kind: EvidenceKind;
+  /** Of the network in which it counts. */
+  readonly group: Digest;
+  readonly kind: string;
   /** The host that cheated, by its node key. */
   readonly culprit: PublicKey;
   /** Its place in the committee, if it is a writer. */
@@ -47,7 +48,7 @@ type Found = Pick<Verdict, "culprit" | "author" | "offence" | "detail">;
  * WRONG_GROUP, TOO_LONG, and NOT_PROVEN where the signatures are good or bad but nobody is convicted.
  */
 export function judge(wire: Uint8Array, court: Court): Result<Verdict> {
-  const decoded = decodeEvidence(wire);
+  const decoded = decodeEvidence(wire, misbehavioursOf(court.network));
   if (!decoded.ok) return decoded;
   const { id, group, evidence } = decoded.value;
   if (group !== court.network.group)
@@ -55,8 +56,9 @@ export function judge(wire: Uint8Array, court: Court): Result<Verdict> {
   const found = findingOf(evidence, court);
   if (!found.ok) return found;
   // Places are of a group: after a split the same numbers name others.
-  const offence = `${evidence.kind} ${group} ${found.value.offence}`;
-  return ok({ id, kind: evidence.kind, wire, ...found.value, offence });
+  const kind = kindOf(evidence);
+  const offence = `${kind} ${group} ${found.value.offence}`;
+  return ok({ id, group, kind, wire, ...found.value, offence });
 }
 
 /** True if the order takes a proof of this size. */
@@ -70,10 +72,8 @@ function notProven(detail: string): Result<never> {
 
 function findingOf(evidence: Evidence, court: Court): Result<Found> {
   switch (evidence.kind) {
-    case "equivocation":
-      return equivocation(evidence, court);
-    case "invalid-block":
-      return invalidBlock(evidence, court);
+    case "consensus":
+      return cheatedConsensus(evidence, court);
     case "contradicting-checkpoint":
       return twoCheckpoints(evidence, court);
     case "wrong-answer":
@@ -85,53 +85,16 @@ function findingOf(evidence: Evidence, court: Court): Result<Found> {
   }
 }
 
-type Of<K extends EvidenceKind> = Extract<Evidence, { kind: K }>;
+type Of<K extends Evidence["kind"]> = Extract<Evidence, { kind: K }>;
 
-/** Both halves differ, and both are signed by the key. */
-function areTwo(
-  { first, second }: { readonly first: SignedBody; readonly second: SignedBody },
-  isSignedBody: (half: SignedBody) => boolean,
-): boolean {
-  return first.body !== second.body && isSignedBody(first) && isSignedBody(second);
-}
-
-function equivocation(evidence: Of<"equivocation">, { network, dag, verifier }: Court) {
-  const { author, epoch, round } = evidence;
+function cheatedConsensus({ proof }: Of<"consensus">, court: Court): Result<Found> {
+  const { network, verifier } = court;
+  const found = network.consensus.judge(proof, verifier);
+  if (!found.ok) return found;
+  const { author, offence, deed } = found.value;
   const writer = network.writers[author];
-  if (writer === undefined || epoch !== network.epoch || round < 1)
-    return notProven("no such writer, epoch or round");
-  const slot = { group: dag.group, epoch, author, round } as Parameters<typeof slotIdentity>[0];
-  const proves = areTwo(evidence, ({ body, signature }) =>
-    verifier.verify(writer.blockKey, blockSigningBytes(slotIdentity(slot, body)), signature),
-  );
-  if (!proves) return notProven("not two different blocks that the writer signed");
-  return ok({
-    culprit: writer.nodeKey,
-    author,
-    offence: `${author} ${epoch} ${round}`,
-    detail: `${writer.name} signed two blocks of round ${round}`,
-  });
-}
-
-function invalidBlock({ signed, payload }: Of<"invalid-block">, court: Court): Result<Found> {
-  const bare = verifyBlock(wireOf(signed, new Uint8Array(0)), court.dag, court.verifier);
-  // One misdeed has one proof: a payload stands in it only where the header is as it should be.
-  if (payload !== undefined && !bare.ok && bare.error.by === "author")
-    return notProven("the header is what is wrong, and the payload does not belong to the proof");
-  const verified =
-    payload === undefined ? bare : verifyBlock(wireOf(signed, payload), court.dag, court.verifier);
-  if (verified.ok) return notProven("the block is valid");
-  const { error } = verified;
-  if (error.by !== "author") return notProven(error.detail);
-  const writer = court.network.writers[error.author];
   if (writer === undefined) return notProven("no such writer");
-  return ok({
-    culprit: writer.nodeKey,
-    author: error.author,
-    // A header that breaks a rule has a round only in name: what was signed is what is counted.
-    offence: `${error.author} ${sha256(signed.bytes)}`,
-    detail: `${writer.name} signed an invalid block: ${error.detail}`,
-  });
+  return ok({ culprit: writer.nodeKey, author, offence, detail: `${writer.name} ${deed}` });
 }
 
 function twoCheckpoints(
@@ -219,7 +182,7 @@ function doubleSplit(evidence: Of<"double-split">, { network, verifier }: Court)
   const { author, size } = evidence;
   const writer = network.writers[author];
   if (writer === undefined) return notProven("no such writer");
-  const proves = areTwo(evidence, ({ body, signature }) => {
+  const proves = areSignedTwins(evidence, ({ body, signature }) => {
     const identity = splitIdentity({ group: network.group, size }, body);
     return verifier.verify(writer.nodeKey, signingBytes("split", identity), signature);
   });

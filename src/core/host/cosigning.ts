@@ -1,4 +1,5 @@
 import { type Author, equalBytes, limits } from "../base/index.ts";
+import type { Network } from "../committee/index.ts";
 import {
   type Checkpoint,
   type Cosignature,
@@ -9,7 +10,6 @@ import {
   verifyNote,
   writeNote,
 } from "../crypto/index.ts";
-import type { Network } from "../membership/index.ts";
 import type { DueRecord } from "../mirror/index.ts";
 
 /** What a writer remembers of the last checkpoint it cosigned; durable before the cosignature leaves. */

@@ -1,13 +1,12 @@
-import type { Author, Digest, Fault, LinkName } from "../base/index.ts";
+import type { Author, Digest, Fault, LinkName, Step } from "../base/index.ts";
 import type {
   AcceptedBatch,
-  Commit,
-  CommitCertificate,
-  CommitRange,
-  DagVitals,
-  Ref,
+  BatchRange,
+  Certificate,
+  ConsensusRecord,
+  ConsensusVitals,
+  RecordName,
   Segment,
-  VerifiedBlock,
 } from "../consensus/index.ts";
 import type { Verdict } from "../evidence/index.ts";
 import type { Appended, DueRecord, MirrorEvent, Writes } from "../mirror/index.ts";
@@ -45,28 +44,24 @@ export type HostInput =
 /** What reaches a follower from the world. */
 export type FollowerInput =
   | { readonly type: "start" }
-  /** What a source that nobody trusts answered: certified commits, and perhaps a checkpoint note. */
+  /** What a source that nobody trusts answered: certified batches, and perhaps a checkpoint note. */
   | {
       readonly type: "news";
       readonly source: string;
-      readonly range: CommitRange;
+      readonly range: BatchRange;
       readonly note: string | undefined;
     }
   /** As a writer's. */
   | Extract<HostInput, { type: "batches" | "changes-here" | "tick" }>;
 
-/** What a host asks of the world. The first group must be durable before anything else is done. */
-export type HostEffect =
-  | { readonly type: "persist-block"; readonly block: VerifiedBlock }
-  | {
-      readonly type: "persist-commit";
-      readonly commit: Commit;
-      readonly bytes: Uint8Array;
-    }
-  | { readonly type: "guard-round"; readonly round: number }
+/** What must be durable before any effect is performed. */
+export type HostRecord =
+  | ConsensusRecord
   | { readonly type: "guard-checkpoint"; readonly guard: CosignGuard }
-  | { readonly type: "guard-split"; readonly record: JoinRecord }
-  // After the sync, in order:
+  | { readonly type: "guard-split"; readonly record: JoinRecord };
+
+/** What a host asks of the world, in order. */
+export type HostEffect =
   | { readonly type: "state"; readonly writes: Writes }
   | { readonly type: "accepted"; readonly batch: AcceptedBatch }
   /** These batches are to be read back from the log: what waits for a change list has no room in memory. */
@@ -84,13 +79,17 @@ export type HostEffect =
   /** A long execution goes on with the input `changes-here`, once others have had their turn. */
   | { readonly type: "execution-paused" }
   | { readonly type: "certified"; readonly due: DueRecord; readonly note: string }
-  | { readonly type: "certificate"; readonly certificate: CommitCertificate }
+  | { readonly type: "certificate"; readonly certificate: Certificate }
   | { readonly type: "send"; readonly link: LinkName; readonly frame: Uint8Array }
   /** The same to all writers that have said hello. */
   | { readonly type: "broadcast"; readonly links: readonly LinkName[]; readonly frame: Uint8Array }
-  /** Answer from disk with the blocks that are there. */
-  | { readonly type: "serve-blocks"; readonly link: LinkName; readonly refs: readonly Ref[] }
-  /** Answer from disk with certified commits after `after`. */
+  /** Answer from disk with the records that are there. */
+  | {
+      readonly type: "serve-records";
+      readonly link: LinkName;
+      readonly names: readonly RecordName[];
+    }
+  /** Answer from disk with certified batches after `after`. */
   | { readonly type: "serve-range"; readonly link: LinkName; readonly after: number }
   /** A misdeed is proven, and not ordered yet: found here, or told by a peer. */
   | { readonly type: "evidence"; readonly verdict: Verdict }
@@ -105,8 +104,25 @@ export type HostEffect =
   /** "Step me again then." Every step names all times that it waits for; only the earliest need be kept. */
   | { readonly type: "wake"; readonly atMs: number };
 
+export type HostStep = Step<HostRecord, HostEffect>;
+
+/** What only writers ask for: followers say nothing to anybody. */
+type SaidByWriters =
+  | "send"
+  | "broadcast"
+  | "serve-records"
+  | "serve-range"
+  | "disconnect"
+  | "evidence"
+  | "opinion"
+  | "split";
+
+/** What a follower asks of the world. */
+export type FollowerEffect = Exclude<HostEffect, { type: SaidByWriters }>;
+export type FollowerStep = Step<HostRecord, FollowerEffect>;
+
 /** How a writer is, for status pages and metrics. */
-export interface WriterVitals extends DagVitals {
+export interface WriterVitals extends ConsensusVitals {
   readonly backlog: number;
   readonly peers: readonly Author[];
   /** What this host thinks of the others now. */

@@ -1,18 +1,12 @@
-import { type Digest, equalBytes, fail, ok, type Result } from "../base/index.ts";
-import {
-  type CertifiedCommit,
-  type CommitRange,
-  type DagConfig,
-  verifyCommitRange,
-} from "../consensus/index.ts";
+import { equalBytes, fail, ok, type Result, StepBuilder } from "../base/index.ts";
+import type { Network, NetworkParent } from "../committee/index.ts";
+import type { AcceptedBatch, BatchPoint, BatchRange, CertifiedBatch } from "../consensus/index.ts";
 import { type CertifiedCheckpoint, type Verifier, verifyNote } from "../crypto/index.ts";
-import { dagConfigOf } from "../evidence/index.ts";
-import type { Network, NetworkParent } from "../membership/index.ts";
 import type { DueRecord, MirrorState, MirrorView } from "../mirror/index.ts";
-import type { FollowerInput, HostEffect } from "./effects.ts";
+import type { FollowerEffect, FollowerInput, FollowerStep, HostRecord } from "./effects.ts";
 import { certifiedWrites, Executor, type ExecutorEffect } from "./executor.ts";
 import { mirrorConfigOf } from "./network-config.ts";
-import { batchesToReplay, batchOf, type HostRecovery } from "./recovery.ts";
+import { batchesToReplay, type HostRecovery } from "./recovery.ts";
 
 export interface FollowerOptions {
   readonly network: Network;
@@ -27,38 +21,34 @@ export interface FollowerOptions {
 const dueKept = 256;
 
 /**
- * A reader: takes certified commits from anybody, executes them itself, and compares the roots with what
+ * A reader: takes certified batches from anybody, executes them itself, and compares the roots with what
  * the writers cosigned. It never signs and needs to trust nobody.
  */
 export class FollowerHost {
   readonly #network: Network;
-  readonly #config: DagConfig;
   readonly #verifier: Verifier;
   readonly #executor: Executor;
-  readonly #recovery: HostRecovery;
+  /** In the log, and not executed yet. */
+  readonly #replayed: readonly AcceptedBatch[];
   readonly #until: NetworkParent["at"] | undefined;
   readonly #due = new Map<number, DueRecord>();
-  #last: { readonly index: number; readonly digest: Digest };
+  #last: BatchPoint;
   #certified: { readonly due: DueRecord; readonly leaseS: number } | undefined;
   /**
    * Certified checkpoints of sizes that execution has not reached: the nearest, and the newest. Were a newer one to take
    * the place of the nearest, a reader that executes more slowly than others publish would never compare any.
    */
   #waiting: readonly CertifiedCheckpoint[] = [];
+  #made = new StepBuilder<HostRecord, FollowerEffect>();
 
   constructor(options: FollowerOptions) {
     const { network, recovery, verifier } = options;
     this.#network = network;
-    this.#config = dagConfigOf(network);
     this.#verifier = verifier;
-    this.#recovery = recovery;
     this.#until = options.until;
     this.#executor = new Executor(recovery.state, mirrorConfigOf(network, verifier), options.view);
-    const last = recovery.commits.at(-1);
-    this.#last =
-      last !== undefined && last.commit.index > recovery.state.commit.index
-        ? { index: last.commit.index, digest: last.digest }
-        : recovery.state.commit;
+    this.#replayed = batchesToReplay(recovery, network.consensus);
+    this.#last = this.#replayed.at(-1) ?? recovery.state.commit;
     if (recovery.due === undefined) return;
     this.#due.set(recovery.due.size, recovery.due);
     this.#executor.rememberDue(recovery.due);
@@ -83,23 +73,25 @@ export class FollowerHost {
   }
 
   /** The last commit taken: where to follow on. */
-  get lastCommit(): { readonly index: number; readonly digest: Digest } {
+  get lastCommit(): BatchPoint {
     return this.#last;
   }
 
-  /** It needs no blocks of what it has executed. */
+  /** It needs no records of what it has executed. */
   get horizon(): number {
     return Number.MAX_SAFE_INTEGER;
   }
 
   /** Where it diverged from what a quorum certified, nothing of the step is kept. */
-  step(input: FollowerInput): readonly HostEffect[] {
+  step(input: FollowerInput): FollowerStep {
+    this.#made = new StepBuilder();
     const effects = this.#take(input);
     const violation = effects.find(({ type }) => type === "violation");
-    return violation === undefined ? effects : [violation];
+    if (violation !== undefined) return { records: [], effects: [violation] };
+    return { records: this.#made.records, effects };
   }
 
-  #take(input: FollowerInput): readonly HostEffect[] {
+  #take(input: FollowerInput): readonly FollowerEffect[] {
     switch (input.type) {
       case "start":
         return this.#start();
@@ -114,19 +106,18 @@ export class FollowerHost {
     }
   }
 
-  #start(): readonly HostEffect[] {
-    const effects: HostEffect[] = [];
-    for (const batch of batchesToReplay(this.#recovery)) {
+  #start(): readonly FollowerEffect[] {
+    const effects: FollowerEffect[] = [];
+    for (const batch of this.#replayed) {
       effects.push(...this.#run(this.#executor.accept(batch)));
     }
     return effects;
   }
 
-  #onNews({ source, range, note }: Extract<FollowerInput, { type: "news" }>): HostEffect[] {
-    const commits = range.commits.filter(({ commit }) => commit.index > this.#last.index);
-    const taken = commits.length === 0 ? ok([]) : this.onRange({ ...range, commits });
+  #onNews({ source, range, note }: Extract<FollowerInput, { type: "news" }>): FollowerEffect[] {
+    const taken = this.#onRange(range);
     if (!taken.ok) return [{ type: "news-taken", source, fault: taken.error }];
-    const noted = note === undefined ? ok([]) : this.onCheckpoint(note);
+    const noted = note === undefined ? ok([]) : this.#onCheckpoint(note);
     const effects = [...taken.value, ...(noted.ok ? noted.value : [])];
     const fault = noted.ok ? undefined : noted.error;
     if (fault?.code === "STATE_DIVERGED")
@@ -134,44 +125,37 @@ export class FollowerHost {
     return [...effects, { type: "news-taken", source, fault }];
   }
 
-  /** A range of commits from an untrusted source; a fault blames that source. Faults: of {@link verifyCommitRange}. */
-  onRange(range: CommitRange): Result<readonly HostEffect[]> {
+  /** Batches from an untrusted source; a fault blames that source. Faults: of {@link Protocol.verifyRange}. */
+  #onRange(range: BatchRange): Result<readonly FollowerEffect[]> {
     const end = this.#until?.commit;
-    const commits = range.commits.filter(
-      ({ commit }) => commit.index <= (end?.index ?? Number.POSITIVE_INFINITY),
-    );
-    const verified = verifyCommitRange({ ...range, commits }, this.#last, {
-      config: this.#config,
+    const verified = this.#network.consensus.verifyRange(range, this.#last, {
       verifier: this.#verifier,
-      ...(end === undefined ? {} : { known: end }),
+      ...(end === undefined ? {} : { until: end }),
     });
     if (!verified.ok) return verified;
-    const effects: HostEffect[] = [];
-    const { commits: certified, certificate } = verified.value;
-    for (const one of certified) effects.push(...this.#execute(one));
-    if (this.#until !== undefined && this.#last.index === end?.index) {
-      const noted = this.onCheckpoint(this.#until.note);
+    const effects: FollowerEffect[] = [];
+    const { batches, certificate } = verified.value;
+    for (const one of batches) effects.push(...this.#execute(one));
+    if (this.#until !== undefined && batches.length > 0 && this.#last.index === end?.index) {
+      const noted = this.#onCheckpoint(this.#until.note);
       if (noted.ok) effects.push(...noted.value);
       return ok(effects);
     }
-    effects.push({ type: "certificate", certificate });
+    if (certificate !== undefined) effects.push({ type: "certificate", certificate });
     return ok(effects);
   }
 
-  #execute({ commit, bytes, digest, blocks }: CertifiedCommit): readonly HostEffect[] {
-    this.#last = { index: commit.index, digest };
-    const effects: HostEffect[] = blocks.map((block) => ({ type: "persist-block", block }));
-    effects.push({ type: "persist-commit", commit, bytes });
-    const batch = batchOf({ commit, digest }, blocks);
-    effects.push(...this.#run(this.#executor.accept(batch)));
-    return effects;
+  #execute({ batch, records }: CertifiedBatch): readonly FollowerEffect[] {
+    this.#last = { index: batch.index, digest: batch.digest };
+    for (const record of records) this.#made.records.push({ type: "log", record });
+    return this.#run(this.#executor.accept(batch));
   }
 
   /**
    * A checkpoint note from an untrusted source. Faults: of {@link verifyNote}; STATE_DIVERGED if a quorum
    * cosigned another root than this host computed: then either this program is wrong or more than f writers lie.
    */
-  onCheckpoint(note: string): Result<readonly HostEffect[]> {
+  #onCheckpoint(note: string): Result<readonly FollowerEffect[]> {
     const { origin, cosigners, quorum } = this.#network;
     const verified = verifyNote(note, { origin, cosigners, quorum, verifier: this.#verifier });
     if (!verified.ok) return verified;
@@ -202,7 +186,7 @@ export class FollowerHost {
   }
 
   /** What is certified here already was vouched for again: the freshness lease is longer. */
-  #renewed({ checkpoint, leaseS, note }: CertifiedCheckpoint): Result<readonly HostEffect[]> {
+  #renewed({ checkpoint, leaseS, note }: CertifiedCheckpoint): Result<readonly FollowerEffect[]> {
     const certified = this.#certified;
     if (certified === undefined || leaseS <= certified.leaseS) return ok([]);
     const { due } = certified;
@@ -212,8 +196,8 @@ export class FollowerHost {
   }
 
   /** What execution has reached by now is compared, the nearest first. */
-  #compare(): Result<readonly HostEffect[]> {
-    const effects: HostEffect[] = [];
+  #compare(): Result<readonly FollowerEffect[]> {
+    const effects: FollowerEffect[] = [];
     for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
       if (next.checkpoint.size > this.#executor.state.log.size) break;
       this.#waiting = this.#waiting.slice(1);
@@ -224,7 +208,11 @@ export class FollowerHost {
     return ok(effects);
   }
 
-  #compareOne({ checkpoint, leaseS, note }: CertifiedCheckpoint): Result<readonly HostEffect[]> {
+  #compareOne({
+    checkpoint,
+    leaseS,
+    note,
+  }: CertifiedCheckpoint): Result<readonly FollowerEffect[]> {
     const { size, root } = checkpoint;
     const due = this.#due.get(size);
     if (due === undefined) return ok([]);
@@ -236,8 +224,8 @@ export class FollowerHost {
     return ok([...kept, { type: "certified", due, note }]);
   }
 
-  #run(executed: readonly ExecutorEffect[]): readonly HostEffect[] {
-    const effects: HostEffect[] = [...executed];
+  #run(executed: readonly ExecutorEffect[]): readonly FollowerEffect[] {
+    const effects: FollowerEffect[] = [...executed];
     for (const effect of executed)
       if (effect.type === "mirror" && effect.event.type === "checkpoint-due")
         this.#due.set(effect.event.due.size, effect.event.due);

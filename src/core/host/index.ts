@@ -1,11 +1,19 @@
-export { courtOf, dagConfigOf } from "../evidence/index.ts";
 export type { CosignGuard } from "./cosigning.ts";
-export type { FollowerInput, HostEffect, HostInput, WriterVitals } from "./effects.ts";
+export type {
+  FollowerEffect,
+  FollowerInput,
+  FollowerStep,
+  HostEffect,
+  HostInput,
+  HostRecord,
+  HostStep,
+  WriterVitals,
+} from "./effects.ts";
 export { FollowerHost, type FollowerOptions } from "./follower.ts";
-export { decodeMessage, encodeMessage, type PeerMessage } from "./messages.ts";
+export { decodeHostMessage, encodeHostMessage, type HostMessage } from "./messages.ts";
 export { initialState, mirrorConfigOf } from "./network-config.ts";
 export type { OpinionView } from "./opinions.ts";
-export { batchOf, type Guard, type HostRecovery, type RecoveredCommit } from "./recovery.ts";
+export type { Guard, HostRecovery } from "./recovery.ts";
 export {
   type CertifiedPoint,
   certifiedPointOf,

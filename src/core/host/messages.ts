@@ -9,12 +9,6 @@ import {
   require,
   type Shape,
 } from "../codec/index.ts";
-import {
-  type DagMessage,
-  decodeDagMessage,
-  encodeDagMessage,
-  isDagMessage,
-} from "../consensus/index.ts";
 
 /** What hosts say to one another beside what the order needs; one message a frame. */
 export type HostMessage =
@@ -35,9 +29,6 @@ export type HostMessage =
   /** How the sender stands to a plan to split: the plan, whether it joins, and its signature. */
   | { readonly type: "split"; readonly wire: Uint8Array };
 
-/** All that is said on a link. */
-export type PeerMessage = DagMessage | HostMessage;
-
 /** Numbers of the messages; those between are the order's. */
 const codes = {
   cosignature: 6,
@@ -48,7 +39,7 @@ const codes = {
   split: 12,
 } as const;
 
-export function encodeMessage(message: PeerMessage): Uint8Array {
+export function encodeHostMessage(message: HostMessage): Uint8Array {
   switch (message.type) {
     case "probe":
     case "probed":
@@ -65,8 +56,6 @@ export function encodeMessage(message: PeerMessage): Uint8Array {
         message.timeS,
         message.signature,
       ]);
-    default:
-      return encodeDagMessage(message);
   }
 }
 
@@ -113,9 +102,4 @@ const messageShape: Shape<HostMessage> = (value, what) => {
 /** Reads one frame that is none of the order's. Faults: MALFORMED_*, NOT_CANONICAL. */
 export function decodeHostMessage(frame: Uint8Array): Result<HostMessage> {
   return read(frame, messageShape, "message");
-}
-
-/** Reads one frame from a peer. Faults: MALFORMED_*, NOT_CANONICAL. */
-export function decodeMessage(frame: Uint8Array): Result<PeerMessage> {
-  return isDagMessage(frame) ? decodeDagMessage(frame) : decodeHostMessage(frame);
 }

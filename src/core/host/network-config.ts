@@ -1,21 +1,22 @@
 import { type Digest, fail, ok, type Result } from "../base/index.ts";
-import { genesisCommitDigest } from "../consensus/index.ts";
+import type { Network } from "../committee/index.ts";
 import type { Verifier } from "../crypto/index.ts";
 import {
-  courtOf,
   evidenceId,
   evidenceKinds,
   groupsOf,
   judge,
+  misbehavioursOf,
   readGroup,
 } from "../evidence/index.ts";
-import type { Network } from "../membership/index.ts";
 import { genesisState, type MirrorConfig, type MirrorState } from "../mirror/index.ts";
 import { readStatement } from "../opinion/index.ts";
 
 /** What the mirror knows of a network. */
 export function mirrorConfigOf(network: Network, verifier: Verifier): MirrorConfig {
-  const court = courtOf(network, verifier);
+  const kinds = [...evidenceKinds(misbehavioursOf(network))];
+  const court = { network, verifier };
+  const codeOf = (kind: string): number => kinds.find(([, name]) => name === kind)?.[0] ?? -1;
   return {
     group: network.group,
     groups: groupsOf(network),
@@ -26,9 +27,7 @@ export function mirrorConfigOf(network: Network, verifier: Verifier): MirrorConf
       statement: (wire) => readStatement(wire, network, verifier),
       judge: (wire) => {
         const verdict = judge(wire, court);
-        return verdict.ok
-          ? ok({ ...verdict.value, of: evidenceKinds.indexOf(verdict.value.kind) })
-          : verdict;
+        return verdict.ok ? ok({ ...verdict.value, of: codeOf(verdict.value.kind) }) : verdict;
       },
       sibling: (wire) => siblingOf(wire, network, verifier),
     },
@@ -41,7 +40,7 @@ export function initialState(network: Network): MirrorState {
   const { administrators, publishers, timeMs } = network.genesis;
   return genesisState({
     policy: { version: 0, administrators, publishers },
-    commit: genesisCommitDigest(network.group, network.epoch),
+    commit: network.consensus.genesisDigest,
     timeMs,
   });
 }

@@ -1,7 +1,7 @@
 import { type Author, ok, type Result } from "../base/index.ts";
+import type { Network } from "../committee/index.ts";
 import { type Segment, segmentOf } from "../consensus/index.ts";
 import type { Signer, Verifier } from "../crypto/index.ts";
-import type { Network } from "../membership/index.ts";
 import { messageKinds } from "../mirror/index.ts";
 import {
   type DetectorChoice,

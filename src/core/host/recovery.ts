@@ -1,13 +1,18 @@
 import { defined } from "../base/index.ts";
-import type { AcceptedBatch, Commit, VerifiedBlock } from "../consensus/index.ts";
-import { refKey } from "../consensus/index.ts";
+import {
+  type AcceptedBatch,
+  type LogRecord,
+  type Protocol,
+  recordKey,
+} from "../consensus/index.ts";
 import type { DueRecord, MirrorState } from "../mirror/index.ts";
 import type { CosignGuard } from "./cosigning.ts";
 import type { CertifiedPoint, JoinRecord } from "./splitting.ts";
 
 /** The guard file: the last things this host signed, durable before they left it (`dag.md` §2, §12). */
 export interface Guard {
-  readonly round: number;
+  /** The highest place for which it signed in the order. */
+  readonly place: number;
   readonly checkpoint: CosignGuard;
   /** The group that this host joined after a split, if it did. */
   readonly joined?: JoinRecord | undefined;
@@ -15,9 +20,8 @@ export interface Guard {
 
 /** What a host finds on its disk. */
 export interface HostRecovery {
-  /** Blocks in the order they were written, from the horizon (or the last executed commit) on. */
-  readonly blocks: readonly VerifiedBlock[];
-  readonly commits: readonly RecoveredCommit[];
+  /** In the order they were written, from the horizon (or the last executed batch) on. */
+  readonly records: readonly LogRecord[];
   readonly state: MirrorState;
   /** The last checkpoint that was due. */
   readonly due: DueRecord | undefined;
@@ -28,32 +32,21 @@ export interface HostRecovery {
   readonly maySign: boolean;
 }
 
-export interface RecoveredCommit {
-  readonly commit: Commit;
-  readonly digest: AcceptedBatch["digest"];
-}
-
-/** The batches of recovered commits that the state has not executed yet. */
-export function batchesToReplay(recovery: HostRecovery): AcceptedBatch[] {
-  const blocks = new Map(recovery.blocks.map((block) => [refKey(block.ref), block]));
+/** The batches in the log that the state has not executed yet. */
+export function batchesToReplay(
+  { records, state }: Pick<HostRecovery, "records" | "state">,
+  protocol: Protocol,
+): AcceptedBatch[] {
+  const named = new Map<string, LogRecord>();
   const batches: AcceptedBatch[] = [];
-  for (const { commit, digest } of recovery.commits) {
-    if (commit.index <= recovery.state.commit.index) continue;
-    const ordered = commit.blocks.map((ref) =>
-      defined(blocks.get(refKey(ref)), "a committed block is in the log before its commit"),
+  for (const record of records) {
+    if (record.name !== undefined) named.set(recordKey(record.name), record);
+    const { batch } = record;
+    if (batch === undefined || batch.index <= state.commit.index) continue;
+    const parts = batch.parts.map((name) =>
+      defined(named.get(recordKey(name)), "the parts of a batch are in the log before its end"),
     );
-    batches.push(batchOf({ commit, digest }, ordered));
+    batches.push(protocol.batchOf(record, parts));
   }
   return batches;
-}
-
-/** What a commit orders, from its blocks in their order; without tickets, since nobody waits for what is read back. */
-export function batchOf(
-  { commit, digest }: RecoveredCommit,
-  blocks: readonly VerifiedBlock[],
-): AcceptedBatch {
-  const payloads = blocks
-    .filter((block) => block.segments.length > 0)
-    .map((block) => ({ author: block.ref.author, segments: block.segments, tickets: [] }));
-  return { index: commit.index, digest, tsMs: commit.tsMs, payloads };
 }

@@ -1,10 +1,10 @@
 import { type Author, unreachable } from "../base/index.ts";
-import type { AcceptedBatch } from "../consensus/index.ts";
+import type { Network } from "../committee/index.ts";
+import type { AcceptedBatch, Protocol } from "../consensus/index.ts";
 import type { Signer, Verifier } from "../crypto/index.ts";
-import type { Network } from "../membership/index.ts";
 import type { MirrorState, MirrorView } from "../mirror/index.ts";
 import { type CosignEffect, Cosigning, type SizedCosignature } from "./cosigning.ts";
-import type { HostEffect } from "./effects.ts";
+import type { HostEffect, HostRecord } from "./effects.ts";
 import { certifiedWrites, Executor, type ExecutorEffect } from "./executor.ts";
 import { mirrorConfigOf } from "./network-config.ts";
 import { batchesToReplay, type HostRecovery } from "./recovery.ts";
@@ -13,6 +13,7 @@ import { type CertifiedPoint, certifiedPointOf } from "./splitting.ts";
 /** What follows, and what the others are to be told. */
 export type ReplicaEffect =
   | HostEffect
+  | Extract<HostRecord, { type: "guard-checkpoint" }>
   | Extract<CosignEffect, { type: "cosigned" | "contradiction" }>;
 
 /** What follows from the order at a writer: executing it, and cosigning what came of it. */
@@ -20,6 +21,7 @@ export class Replica {
   readonly #executor: Executor;
   readonly #cosigning: Cosigning;
   readonly #recovery: HostRecovery;
+  readonly #protocol: Protocol;
   #certified: CertifiedPoint | undefined;
 
   constructor(options: {
@@ -33,6 +35,7 @@ export class Replica {
   }) {
     const { network, verifier, recovery, author, cosignSigner, leaseEveryMs = 60_000 } = options;
     this.#recovery = recovery;
+    this.#protocol = network.consensus;
     this.#certified = recovery.certified;
     this.#executor = new Executor(recovery.state, mirrorConfigOf(network, verifier), options.view);
     const self = { author, signer: cosignSigner };
@@ -91,7 +94,7 @@ export class Replica {
     const { due } = this.#recovery;
     if (due !== undefined) this.#executor.rememberDue(due);
     const effects = due === undefined ? [] : this.#fromCosigning(this.#cosigning.onDue(due, nowMs));
-    for (const batch of batchesToReplay(this.#recovery)) {
+    for (const batch of batchesToReplay(this.#recovery, this.#protocol)) {
       effects.push(...this.accept(batch, nowMs));
     }
     return effects;

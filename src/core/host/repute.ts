@@ -1,16 +1,6 @@
 import type { Author, Result } from "../base/index.ts";
+import { Stall, type Submission } from "../consensus/index.ts";
 import {
-  blockParts,
-  type DagConfig,
-  type DagMisbehaviour,
-  headerBodyDigest,
-  type InvalidBlock,
-  type SignedHeader,
-  Stall,
-  type Submission,
-} from "../consensus/index.ts";
-import {
-  courtOf,
   type Evidence,
   encodeEvidence,
   fitsOrder,
@@ -95,7 +85,7 @@ export class Repute {
       },
       atMs,
     );
-    const court = courtOf(network, verifier);
+    const court = { network, verifier };
     this.proofs = new Proofs({ self: author, court, get: view.get });
     this.splitting = new Splitting({
       network,
@@ -122,7 +112,7 @@ export class Repute {
 
   /** This host saw it itself. What does not convict before our own court is not reported. */
   saw(evidence: Evidence, atMs: number): void {
-    const wire = encodeEvidence(this.#options.network.group, evidence);
+    const wire = encodeEvidence(this.#options.network, evidence);
     this.hear(wire, { teller: "self", atMs });
   }
 
@@ -263,39 +253,4 @@ export class Repute {
   wakeAtMs(atMs: number): number {
     return Math.max(atMs + 1, Math.min(this.opinions.wakeAtMs(atMs), this.proofs.wakeAtMs));
   }
-}
-
-/** What the order found, as what convicts its author. */
-export function evidenceOf(proof: DagMisbehaviour, config: DagConfig): Evidence | undefined {
-  if (proof.kind === "equivocation") return equivocationEvidence(proof, config);
-  return invalidBlockEvidence(proof.wire, proof.fault);
-}
-
-function equivocationEvidence(
-  { author, round, first, second }: Extract<DagMisbehaviour, { kind: "equivocation" }>,
-  { epoch }: DagConfig,
-): Evidence {
-  return {
-    kind: "equivocation",
-    author,
-    epoch,
-    round,
-    first: halfOf(first),
-    second: halfOf(second),
-  };
-}
-
-function halfOf({
-  bytes,
-  signature,
-}: SignedHeader): Extract<Evidence, { kind: "equivocation" }>["first"] {
-  return { body: headerBodyDigest(bytes), signature };
-}
-
-/** A block that its author should not have signed; with the payload only where the payload is wrong. */
-function invalidBlockEvidence(wire: Uint8Array, fault: InvalidBlock): Evidence | undefined {
-  const parts = fault.by === "author" ? blockParts(wire) : undefined;
-  if (parts === undefined) return undefined;
-  const payload = fault.code === "INVALID_PAYLOAD" ? parts.payload : undefined;
-  return { kind: "invalid-block", signed: parts.signed, payload };
 }

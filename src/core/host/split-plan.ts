@@ -1,7 +1,7 @@
 import { type Author, fail, type Result } from "../base/index.ts";
+import type { Network } from "../committee/index.ts";
 import type { Verifier } from "../crypto/index.ts";
 import { encodePlan, hostilityOf, type SplitParent, type SplitPlan } from "../evidence/index.ts";
-import type { Network } from "../membership/index.ts";
 import { divide, matrixKey, type SignedStatement, type Statement } from "../opinion/index.ts";
 
 /** What a plan is made from: what this host knows and was told. */

@@ -9,6 +9,7 @@ import {
   type Result,
 } from "../base/index.ts";
 import { bytes, encode, exactBytes, fields, optional, read, require } from "../codec/index.ts";
+import type { Network } from "../committee/index.ts";
 import { rootOf, type Signer, type Verifier } from "../crypto/index.ts";
 import {
   type Evidence,
@@ -23,7 +24,6 @@ import {
   signJoin,
   splitBody,
 } from "../evidence/index.ts";
-import type { Network } from "../membership/index.ts";
 import type { MirrorState } from "../mirror/index.ts";
 import type { HostMessage } from "./messages.ts";
 

@@ -1,5 +1,5 @@
 import { limits } from "../base/index.ts";
-import type { DagVitals } from "../consensus/index.ts";
+import type { ConsensusVitals } from "../consensus/index.ts";
 import type { WriterVitals } from "./effects.ts";
 import type { Peers } from "./peers.ts";
 import type { Replica } from "./replica.ts";
@@ -10,7 +10,7 @@ const plansPerTeller = 4;
 
 /** How a writer is, for status pages and metrics. */
 export function vitalsOf(
-  consensus: DagVitals,
+  consensus: ConsensusVitals,
   parts: {
     readonly n: number;
     readonly replica: Replica;

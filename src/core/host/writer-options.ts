@@ -1,8 +1,7 @@
 import type { Author } from "../base/index.ts";
-import { DagParticipant, type Pacing } from "../consensus/index.ts";
+import type { Network } from "../committee/index.ts";
+import type { Consensus, Pacing } from "../consensus/index.ts";
 import type { Signer, Verifier } from "../crypto/index.ts";
-import { dagConfigOf } from "../evidence/index.ts";
-import type { Network } from "../membership/index.ts";
 import type { MirrorView } from "../mirror/index.ts";
 import type { DetectorChoice } from "../opinion/index.ts";
 import type { HostRecovery } from "./recovery.ts";
@@ -28,20 +27,17 @@ export interface WriterOptions {
 }
 
 /** A writer's part in the order as it starts. */
-export function consensusOf(options: WriterOptions): DagParticipant {
+export function consensusOf(options: WriterOptions): Consensus {
   const { network, recovery, author, pacing, verifier, seed } = options;
-  const { blocks, commits, guard, maySign } = recovery;
-  return new DagParticipant({
-    config: dagConfigOf(network),
+  const { records, guard, maySign } = recovery;
+  return network.consensus.participant({
+    author,
+    sign: (message) => options.blockSigner.sign(message),
     verifier,
     pacing,
-    signer: { author, sign: (message) => options.blockSigner.sign(message) },
-    recovery: {
-      blocks,
-      commits: commits.map(({ commit }) => commit),
-      signedRound: guard.round,
-      maySign,
-    },
+    records,
+    guard: guard.place,
+    maySign,
     hasLeft: guard.joined !== undefined,
     seed,
   });

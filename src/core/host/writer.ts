@@ -1,21 +1,19 @@
-import { Allowance, type Author, MonotonicClock, unreachable } from "../base/index.ts";
+import { Allowance, type Author, MonotonicClock, StepBuilder, unreachable } from "../base/index.ts";
 import {
+  type Consensus,
   type ConsensusEffect,
   type ConsensusInput,
-  type Dag,
-  type DagConfig,
-  type DagParticipant,
-  type Ref,
+  type ConsensusStep,
+  type RecordName,
   segmentOf,
-  type VerifiedBlock,
 } from "../consensus/index.ts";
-import { dagConfigOf, type Evidence } from "../evidence/index.ts";
+import type { Evidence } from "../evidence/index.ts";
 import { encodeHeld, type MirrorState, messageKinds } from "../mirror/index.ts";
-import type { HostEffect, HostInput, WriterVitals } from "./effects.ts";
-import { decodeHostMessage, encodeMessage, type HostMessage } from "./messages.ts";
+import type { HostEffect, HostInput, HostRecord, HostStep, WriterVitals } from "./effects.ts";
+import { decodeHostMessage, encodeHostMessage, type HostMessage } from "./messages.ts";
 import { type Peer, Peers } from "./peers.ts";
 import { Replica, type ReplicaEffect } from "./replica.ts";
-import { evidenceOf, Repute, type ReputeEffect, type SaidOfHosts } from "./repute.ts";
+import { Repute, type ReputeEffect, type SaidOfHosts } from "./repute.ts";
 import { vitalsOf } from "./vitals.ts";
 import { consensusOf, type WriterOptions } from "./writer-options.ts";
 
@@ -25,8 +23,7 @@ const probes = { everyMs: 100, atOnce: 16 };
 /** A writer: consensus, mirror, cosigning and what writers say to one another, as one synchronous machine. */
 export class WriterHost {
   readonly #options: WriterOptions;
-  readonly #config: DagConfig;
-  readonly #consensus: DagParticipant;
+  readonly #consensus: Consensus;
   readonly #replica: Replica;
   readonly #time = new MonotonicClock();
   readonly #peers = new Peers();
@@ -36,11 +33,10 @@ export class WriterHost {
   #isStarted = false;
   /** Of the step that is being taken. */
   #nowMs = 0;
-  #effects: HostEffect[] = [];
+  #made = new StepBuilder<HostRecord, HostEffect>();
 
   constructor(options: WriterOptions) {
     this.#options = options;
-    this.#config = dagConfigOf(options.network);
     this.#consensus = consensusOf(options);
     this.#replica = new Replica(options);
   }
@@ -57,7 +53,7 @@ export class WriterHost {
   /** For status pages and metrics. */
   get vitals(): WriterVitals {
     return vitalsOf(this.#consensus.vitals, {
-      n: this.#config.keys.length,
+      n: this.#options.network.writers.length,
       replica: this.#replica,
       peers: this.#peers,
       repute: this.#repute,
@@ -69,24 +65,24 @@ export class WriterHost {
     return this.#repute;
   }
 
-  /** A block that is still in memory. */
-  block(ref: Ref): VerifiedBlock | undefined {
-    return this.#consensus.block(ref);
+  /** A record of the log that is still in memory. */
+  recent(name: RecordName): Uint8Array | undefined {
+    return this.#consensus.recent(name);
   }
 
-  /** Rounds at or below are needed no more after a restart. */
+  /** Records of places at or below are needed no more after a restart. */
   get horizon(): number {
     return this.#consensus.horizon;
   }
 
   /** Whatever comes first, what the log has and the state has not is executed before it. */
-  step(input: HostInput, nowMs: number): readonly HostEffect[] {
-    this.#effects = [];
+  step(input: HostInput, nowMs: number): HostStep {
+    this.#made = new StepBuilder();
     this.#nowMs = nowMs;
     if (!this.#isStarted) this.#start(nowMs);
     this.#take(input, nowMs);
     this.#afterwards(nowMs);
-    return this.#effects;
+    return this.#made;
   }
 
   #take(input: HostInput, nowMs: number): void {
@@ -146,9 +142,10 @@ export class WriterHost {
         this.#broadcast({ type: "cosignature", ...effect.cosignature });
       else if (effect.type === "contradiction")
         this.#saw({ ...effect, kind: "contradicting-checkpoint", size: effect.first.size });
+      else if (effect.type === "guard-checkpoint") this.#made.records.push(effect);
       else {
         if (effect.type === "mirror") this.#repute?.onOrdered(effect.event);
-        this.#effects.push(effect);
+        this.#made.effects.push(effect);
       }
     }
   }
@@ -156,20 +153,20 @@ export class WriterHost {
   // ── peers ──
 
   #broadcast(message: HostMessage): void {
-    this.#broadcastFrame(encodeMessage(message));
+    this.#broadcastFrame(encodeHostMessage(message));
   }
 
   #broadcastFrame(frame: Uint8Array): void {
-    this.#effects.push({ type: "broadcast", links: this.#peers.greetedLinks, frame });
+    this.#made.effects.push({ type: "broadcast", links: this.#peers.greetedLinks, frame });
   }
 
   #send(peer: Author, message: HostMessage): void {
-    this.#sendFrame(peer, encodeMessage(message));
+    this.#sendFrame(peer, encodeHostMessage(message));
   }
 
   #sendFrame(peer: Author, frame: Uint8Array): void {
     const link = this.#peers.get(peer)?.link;
-    if (link !== undefined) this.#effects.push({ type: "send", link, frame });
+    if (link !== undefined) this.#made.effects.push({ type: "send", link, frame });
   }
 
   #reachableChanged(nowMs: number): void {
@@ -190,13 +187,13 @@ export class WriterHost {
   }
 
   #fault(author: Author, code: string, detail = ""): void {
-    this.#effects.push({ type: "dropped", code, peer: author });
+    this.#made.effects.push({ type: "dropped", code, peer: author });
     const peer = this.#peers.get(author);
     if (peer === undefined) return;
     const { latestMs } = this.#time;
     if (!this.#peers.isTooMany(peer, code === "TOO_MANY_ITEMS", latestMs)) return;
     const reason = detail === "" ? code : `${code}: ${detail}`;
-    this.#effects.push({ type: "disconnect", peer: author, code: reason });
+    this.#made.effects.push({ type: "disconnect", peer: author, code: reason });
     this.#stepConsensus({ type: "peer-refused", peer: author }, this.#nowMs);
   }
 
@@ -219,7 +216,7 @@ export class WriterHost {
         return this.#follow(this.#replica.onCosignature(author, message));
       case "probe":
         if (this.#probes.take(author, atMs)) return this.#send(author, { type: "probed" });
-        return void this.#effects.push({ type: "dropped", code: "TOO_OFTEN", peer: author });
+        return void this.#made.effects.push({ type: "dropped", code: "TOO_OFTEN", peer: author });
       case "probed":
         return;
       case "opinion":
@@ -238,7 +235,7 @@ export class WriterHost {
     const { code, detail } = heard.error;
     if (code !== "TOO_MANY_STRANGERS" && code !== "TOO_MANY_PLANS")
       return this.#fault(author, code, detail);
-    this.#effects.push({ type: "dropped", code, peer: author });
+    this.#made.effects.push({ type: "dropped", code, peer: author });
   }
 
   /** This host holds both halves of a misdeed. */
@@ -250,20 +247,22 @@ export class WriterHost {
 
   #stepConsensus(input: ConsensusInput, nowMs: number): void {
     this.#time.read(nowMs);
-    for (const effect of this.#consensus.step(input, nowMs)) this.#onConsensus(effect, nowMs);
+    this.#onConsensusStep(this.#consensus.step(input, nowMs), nowMs);
   }
 
-  #onConsensus(effect: ConsensusEffect<Dag>, nowMs: number): void {
+  #onConsensusStep({ records, effects }: ConsensusStep, nowMs: number): void {
+    for (const record of records) this.#made.records.push(record);
+    for (const effect of effects) this.#onConsensus(effect, nowMs);
+  }
+
+  #onConsensus(effect: ConsensusEffect, nowMs: number): void {
     switch (effect.type) {
-      case "persist-block":
-      case "persist-commit":
-      case "guard-round":
       case "certificate":
       case "disconnect":
       case "dropped":
       case "violation":
       case "wake":
-        return void this.#effects.push(effect);
+        return void this.#made.effects.push(effect);
       case "accept":
         return this.#follow(this.#replica.accept(effect.batch, nowMs));
       case "send":
@@ -278,13 +277,11 @@ export class WriterHost {
         const { author, round } = effect;
         return this.#repute?.observe(author, { type: "block", round }, this.#time.latestMs);
       }
-      case "misbehaviour": {
-        const evidence = evidenceOf(effect.proof, this.#config);
-        return evidence && this.#saw(evidence);
-      }
+      case "misbehaviour":
+        return this.#saw({ kind: "consensus", proof: effect.proof });
       case "fault":
         return this.#fault(effect.peer, effect.code, effect.detail);
-      case "serve-blocks":
+      case "serve-records":
       case "serve-range":
         return this.#serve(effect);
       default:
@@ -293,16 +290,16 @@ export class WriterHost {
   }
 
   /** Answered from disk, over the link on which it was asked. */
-  #serve(question: Extract<ConsensusEffect<Dag>, { type: "serve-blocks" | "serve-range" }>): void {
+  #serve(question: Extract<ConsensusEffect, { type: "serve-records" | "serve-range" }>): void {
     const { peer, ...asked } = question;
     const link = this.#peers.get(peer)?.link;
-    if (link !== undefined) this.#effects.push({ ...asked, link });
+    if (link !== undefined) this.#made.effects.push({ ...asked, link });
   }
 
   // ── after every input ──
 
   #afterwards(nowMs: number): void {
-    for (const effect of this.#consensus.look(nowMs)) this.#onConsensus(effect, nowMs);
+    this.#onConsensusStep(this.#consensus.look(nowMs), nowMs);
     this.#judge(nowMs);
     // Never while the disk may be an older copy: then what it has is not the newest that it saw.
     const mayVouch = this.#consensus.isCurrent && this.#repute?.splitting.hasLeft !== true;
@@ -321,7 +318,7 @@ export class WriterHost {
     for (const effect of effects) this.#onReputeEffect(effect, nowMs);
     const wakeAtMs = this.#repute?.wakeAtMs(atMs);
     if (wakeAtMs !== undefined && Number.isFinite(wakeAtMs))
-      this.#effects.push({ type: "wake", atMs: this.#time.toCaller(wakeAtMs) });
+      this.#made.effects.push({ type: "wake", atMs: this.#time.toCaller(wakeAtMs) });
   }
 
   #onReputeEffect(effect: ReputeEffect, nowMs: number): void {
@@ -334,12 +331,12 @@ export class WriterHost {
       case "standing":
         return this.#stepConsensus(effect, nowMs);
       case "guard-split":
-        this.#effects.push(effect);
+        this.#made.records.push(effect);
         // What this group still orders would be lost to the one that it leaves for: it neither orders nor vouches for it.
         this.#replica.leave();
         return this.#stepConsensus({ type: "leave" }, nowMs);
       default:
-        return void this.#effects.push(effect);
+        return void this.#made.effects.push(effect);
     }
   }
 }

@@ -43,7 +43,7 @@ export type {
   OrderedMessage,
   Writes,
 } from "./execution.ts";
-export { hashedPath, padded, stateKeys } from "./keys.ts";
+export { hashedPath, keySpaces, padded, stateKeys } from "./keys.ts";
 export {
   decodeLeaf,
   decodeStateBody,

@@ -11,8 +11,8 @@ import {
   type Shape,
   type Value,
 } from "../codec/index.ts";
+import type { Network } from "../committee/index.ts";
 import { type Signer, signingBytes, taggedDigest, type Verifier } from "../crypto/index.ts";
-import type { Network } from "../membership/index.ts";
 
 /** What one host thinks of another. `corrupt` is none of these: it is a theorem, and needs evidence. */
 export type Opinion = "ok" | "suspected" | "dead";

@@ -1,6 +1,6 @@
 import type { Result } from "../base/index.ts";
+import { lineageOf, type Network } from "../committee/index.ts";
 import { type CertifiedCheckpoint, type Verifier, verifyNote } from "../crypto/index.ts";
-import { lineageOf, type Network } from "../membership/index.ts";
 
 /** What everything is verified against. */
 export interface Trust {

@@ -9,6 +9,7 @@ import {
   text,
   type Value,
 } from "../codec/index.ts";
+import type { Network } from "../committee/index.ts";
 import {
   type Checkpoint,
   leafHash,
@@ -16,7 +17,6 @@ import {
   verifyInclusion,
   verifyNote,
 } from "../crypto/index.ts";
-import type { Network } from "../membership/index.ts";
 import {
   DirectoryStore,
   decodeLeaf,
