@@ -1,5 +1,5 @@
 // Bugs to plant: one line of the built safety code each. `file` below dist/src, `find` stands there exactly once.
-const dag = "core/consensus/dag";
+const dag = "core/dag";
 export const mutants = [
   // ── the rule ──
   {
@@ -246,8 +246,8 @@ export const mutants = [
   },
   {
     file: "app/host/host-store.js",
-    find: "!this.#lostOwn({ blocks, commits, self: about.self });",
-    put: "true;",
+    find: "network.consensus.isVouchedFor(records, { guard: this.#guard.place, self: about.self })",
+    put: "true",
     says: "a lost log is not noticed",
   },
   {
@@ -281,8 +281,8 @@ export const mutants = [
     says: "honest blocks upon a refused twin are refused",
   },
   {
-    file: "app/host/block-index.js",
-    find: "return placesOf(state, ref.round).find((place) => place.prefix === prefix)?.position;",
+    file: "app/host/record-index.js",
+    find: "return indexedAt(state, name.place).find((one) => one.prefix === prefix)?.position;",
     put: "return undefined;",
     says: "old blocks are served to nobody",
   },
@@ -538,15 +538,15 @@ export const mutants = [
   },
   // ── opinions, evidence, splits ──
   {
-    file: "core/evidence/verdict.js",
-    find: "return first.body !== second.body && isSignedBody(first)",
-    put: "return isSignedBody(first)",
+    file: "core/crypto/signed-body.js",
+    find: "return first.body !== second.body && isSigned(first)",
+    put: "return isSigned(first)",
     says: "the same thing signed twice convicts",
   },
   {
-    file: "core/evidence/verdict.js",
-    find: "isSignedBody(first) && isSignedBody(second)",
-    put: "isSignedBody(first)",
+    file: "core/crypto/signed-body.js",
+    find: "isSigned(first) && isSigned(second)",
+    put: "isSigned(first)",
     says: "one signature convicts of two",
   },
   {
