@@ -204,8 +204,8 @@ export const mutants = [
   },
   {
     file: `${dag}/machine.js`,
-    find: "        this.#noticeOwn(block.ref);\n        const key",
-    put: "        const key",
+    find: "        this.#noticeOwn(block.ref);\n        const { code",
+    put: "        const { code",
     says: "own blocks told by others are not noticed",
   },
   {
@@ -275,7 +275,7 @@ export const mutants = [
     says: "what waits for a refused twin stays",
   },
   {
-    file: `${dag}/machine.js`,
+    file: `${dag}/admission.js`,
     find: "return header.parents.some((p) => isOwn(p) && lacks(p)",
     put: "return header.parents.some((p) => lacks(p)",
     says: "honest blocks upon a refused twin are refused",
@@ -384,9 +384,9 @@ export const mutants = [
     says: "votes in blocks are not counted",
   },
   {
-    file: `${dag}/machine.js`,
-    find: '? "FAR_FUTURE" : undefined;',
-    put: "? undefined : undefined;",
+    file: `${dag}/admission.js`,
+    find: 'return isFar ? { code: "FAR_FUTURE" } : {};',
+    put: "return {};",
     says: "blocks of the far future are kept",
   },
   // ── mirror, checkpoints, readers ──
@@ -605,7 +605,7 @@ export const mutants = [
     says: "the lease is the newest clock, not the quorum's",
   },
   {
-    file: "core/mirror/execute.js",
+    file: "core/mirror/ledger.js",
     find: 'if (this.#lastLeaf !== "state")',
     put: "if (false)",
     says: "what is certified does not end with its state",
@@ -751,7 +751,7 @@ export const mutants = [
     says: "a loop over rounds that a cheater names",
   },
   {
-    file: `${dag}/machine.js`,
+    file: `${dag}/known-blocks.js`,
     find: "if (this.#graph.get(key) === undefined && !this.#waiting.has(key))\n            return [];",
     put: "",
     says: "a block that was dropped says what its author passed over",
@@ -1202,7 +1202,7 @@ export const mutants = [
     says: "one cause takes all room",
   },
   {
-    file: "app/node/publish-desk.js",
+    file: "app/node/publish-room.js",
     find: "return 1 + Math.floor((blobs?.size ?? 0) / blobsPerPlace);",
     put: "return 1;",
     says: "an update of a million blobs counts as one",
@@ -1274,13 +1274,13 @@ export const mutants = [
     says: "what a writer wanted ordered before its pardon is never a reason for a round",
   },
   {
-    file: "app/node/content.js",
+    file: "app/node/large-content.js",
     find: "await askSums(source, digest, asked)",
     put: "await askSums(source, digest, asked).catch(() => undefined)",
     says: "a source that did not have a blob a moment ago is asked for all of it",
   },
   {
-    file: "app/node/content.js",
+    file: "app/node/large-content.js",
     find: "if (this.#blobs.has(digest) || this.#coming.has(digest))",
     put: "if (false)",
     says: "a large blob that comes already is fetched again",

@@ -34,7 +34,7 @@ function authorOf(signed: SignedHeader): number {
 
 /** A header of an author that votes for something else. */
 function votingFor(author: number, index: number, digest: Digest): SignedHeader {
-  const newest = defined(genesis.newestOf(author as never), "a block") as VerifiedBlock;
+  const newest = defined(genesis.blocks.newestOf(author as never), "a block") as VerifiedBlock;
   const { round, parents } = newest.header;
   return forge(config, { author, round, parents, commitVotes: [{ index, digest }] }).signed;
 }

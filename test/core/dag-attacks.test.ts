@@ -176,7 +176,7 @@ test("after commit sync a host asks for the tips it dropped while it lagged", ()
   const { net, range } = ranNet((k) => `m${k}`, 200);
   assert.ok(range.commits.length > limits.commitLagMax, `${range.commits.length} are a lag`);
   const source = net.faces[0]?.machine;
-  const tips = [0, 1, 2].flatMap((author) => source?.newestOf(Author(author)) ?? []);
+  const tips = [0, 1, 2].flatMap((author) => source?.blocks.newestOf(Author(author)) ?? []);
   const lagging = machineOf(net.config, 3);
   const before = [...tips, ...tips].flatMap((block) => lagging.step(pushed(block), 1));
   const isLag = (effect: DagEffect): boolean =>
@@ -187,7 +187,7 @@ test("after commit sync a host asks for the tips it dropped while it lagged", ()
   assert.ok(verified.ok);
   lagging.step({ type: "certified", ...verified.value }, 3);
   for (let i = 0; i < 50; i++) {
-    for (const ref of lagging.missing()) {
+    for (const ref of lagging.admission.missing()) {
       const block = source?.block(ref);
       const from = Author(0);
       if (block !== undefined) lagging.step({ type: "block", block, from, how: "fetched" }, 4);
@@ -212,7 +212,7 @@ test("a returning writer does not build on an own block of which it has only hea
   machine.step({ type: "submit", ticket: 1, segment: segmentOf(0, [Buffer.from("x")]) }, 2);
   machine.step({ type: "resume", minRound: 7 }, 3);
   const [mine] = released(machine.step({ type: "tick" }, 5000));
-  const found = mine?.ref ?? machine.newestOf(Author(3))?.ref;
+  const found = mine?.ref ?? machine.blocks.newestOf(Author(3))?.ref;
   assert.ok(found !== undefined, "it signs again");
   let below = refs(6);
   assert.doesNotThrow(() => {
@@ -258,7 +258,8 @@ test("one cheating writer cannot fill the graph with twins that no correct write
     const [tip, ...rest] = twinChain(world, top, top).toReversed();
     assert.ok(tip !== undefined);
     machine.step(pushed(tip), 2);
-    for (const block of rest) if (machine.isWanted(block.ref)) machine.step(fetched(block, 3), 2);
+    for (const block of rest)
+      if (machine.admission.isWanted(block.ref)) machine.step(fetched(block, 3), 2);
   }
   const grown = machine.sizes.graph + machine.sizes.waiting - before;
   assert.ok(
@@ -338,7 +339,8 @@ test("a segment that the machine takes never makes a block that nobody else acce
 test("empty blocks of one cheater do not keep an idle network spinning", () => {
   const net = new DagNet({ config: configOf(three, { leadersPerRound: 1 }), seed: 5 });
   net.kill(3);
-  const newest = (i: number): Ref | undefined => net.faces[0]?.machine.newestOf(Author(i))?.ref;
+  const newest = (i: number): Ref | undefined =>
+    net.faces[0]?.machine.blocks.newestOf(Author(i))?.ref;
   let own: Ref = genesisRef(net.config, Author(3));
   const seconds = 40;
   const until = net.now + 1000 * seconds;

@@ -43,7 +43,8 @@ test("what stands on a refused twin is not asked for again and again", () => {
       ask(machine.step(fetched(next, 3), 3));
     }
     // What is still missing is asked for again after a while.
-    for (const ref of machine.missing()) queue.push(known.get(refKey(ref)) as VerifiedBlock);
+    for (const ref of machine.admission.missing())
+      queue.push(known.get(refKey(ref)) as VerifiedBlock);
     for (const again of queue) {
       asked++;
       machine.step(fetched(again, 3), 3);

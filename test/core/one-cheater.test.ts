@@ -70,8 +70,8 @@ describe("numbers that a cheater names", () => {
     for (const block of fullRounds(config, 5).flat()) machine.step(pushed(block), 1);
     const effects = machine.step(pushed(farBlock), 2);
     assert.ok(effects.some((e) => e.type === "dropped" && e.code === "FAR_FUTURE"));
-    assert.deepEqual(machine.passedOver(farBlock), [], "what was dropped says nothing");
-    assert.deepEqual(machine.inventory(far), []);
+    assert.deepEqual(machine.blocks.passedOver(farBlock), [], "what was dropped says nothing");
+    assert.deepEqual(machine.blocks.inventory(far), []);
   });
 
   test("where it waits, only blocks that are here are passed over", () => {
@@ -84,7 +84,7 @@ describe("numbers that a cheater names", () => {
     assert.equal(machine.sizes.waiting, 1);
     const own = rounds.flat().filter(({ ref }) => ref.author === 3);
     assert.deepEqual(
-      machine.passedOver(over),
+      machine.blocks.passedOver(over),
       own.map(({ ref }) => ref),
     );
   });
@@ -232,11 +232,11 @@ describe("room that a cheater fills", () => {
       informed.step(pushed(one), 1);
       if (one !== secret) stuck.step(pushed(one), 1);
     }
-    stuck.step({ type: "inventory", refs: informed.inventory(1), from: Author(0) }, 2);
-    assert.deepEqual(stuck.missing(), [secret.ref]);
+    stuck.step({ type: "inventory", refs: informed.blocks.inventory(1), from: Author(0) }, 2);
+    assert.deepEqual(stuck.admission.missing(), [secret.ref]);
     stuck.step({ type: "block", block: secret, from: Author(0), how: "fetched" }, 3);
     assert.ok(stuck.block(secret.ref) !== undefined);
-    assert.deepEqual(stuck.missing(), []);
+    assert.deepEqual(stuck.admission.missing(), []);
   });
 
   test("a peer names a bounded number of blocks, and what it named before is forgotten", () => {
@@ -247,7 +247,7 @@ describe("room that a cheater fills", () => {
       );
       machine.step({ type: "inventory", refs, from: Author(3) }, i);
     }
-    assert.ok(machine.missing().length <= 4 * limits.fetchRefsMax);
+    assert.ok(machine.admission.missing().length <= 4 * limits.fetchRefsMax);
   });
 });
 
@@ -349,13 +349,13 @@ describe("whoever comes back", () => {
       }
     }
     const machine = machineOf(config, 0, { ...freshRecovery, blocks, signedRound: 24 });
-    const rounds = machine.ownBlocksAbove(0).map(({ ref }) => ref.round);
+    const rounds = machine.blocks.ownAbove(0).map(({ ref }) => ref.round);
     assert.deepEqual(
       rounds,
       Array.from({ length: 17 }, (_, i) => i + 8),
       "17 blocks of 480 kB are 8 MiB",
     );
-    assert.equal(machine.ownBlocksAbove(20).length, 4);
+    assert.equal(machine.blocks.ownAbove(20).length, 4);
   });
 });
 

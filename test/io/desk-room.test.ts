@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { setImmediate } from "node:timers/promises";
 import { BusyError, FewAtOnce } from "../../src/app/gateway/index.ts";
 import { InLine } from "../../src/app/node/in-line.ts";
-import { makeRoom } from "../../src/app/node/publish-desk.ts";
+import { makeRoom } from "../../src/app/node/publish-room.ts";
 import { SharedRoom } from "../../src/app/node/shared-room.ts";
 import type { Digest } from "../../src/core/base/index.ts";
 import { sha256 } from "../../src/core/crypto/index.ts";

@@ -131,8 +131,8 @@ export class DagNet {
   resubscribe(i: number): void {
     for (const [j, peer] of this.faces.entries()) {
       if (j === i) continue;
-      for (const block of peer.machine.ownBlocksAbove(0)) this.send(j, i, block);
-      for (const block of this.faces[i]?.machine.ownBlocksAbove(0) ?? []) this.send(i, j, block);
+      for (const block of peer.machine.blocks.ownAbove(0)) this.send(j, i, block);
+      for (const block of this.faces[i]?.machine.blocks.ownAbove(0) ?? []) this.send(i, j, block);
     }
   }
 
@@ -291,7 +291,7 @@ export class DagNet {
   repair(): void {
     for (const [i, face] of this.faces.entries()) {
       if (!face.up) continue;
-      for (const ref of face.machine.missing()) this.#fetch(i, ref);
+      for (const ref of face.machine.admission.missing()) this.#fetch(i, ref);
       if (face.machine.endorsedIndex > face.machine.lastCommit.index)
         this.#after(() => this.sync(i));
     }

@@ -163,8 +163,8 @@ export class DagWorld {
     this.#reach();
     for (const [j, peer] of this.hosts.entries()) {
       if (j === i || !peer.up) continue;
-      for (const block of peer.machine.ownBlocksAbove(0)) this.#send(j, i, block);
-      for (const block of host.machine.ownBlocksAbove(0)) this.#send(i, j, block);
+      for (const block of peer.machine.blocks.ownAbove(0)) this.#send(j, i, block);
+      for (const block of host.machine.blocks.ownAbove(0)) this.#send(i, j, block);
     }
   }
 

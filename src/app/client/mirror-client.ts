@@ -1,8 +1,7 @@
 import { type Digest, limits, type Result } from "../../core/base/index.ts";
 import {
   type Difference,
-  type DirectoryNode,
-  DirectoryStore,
+  type DirectoryStore,
   differences,
   type Entry,
   type Leaf,
@@ -11,7 +10,6 @@ import {
   MissingNodeError,
   nodeDigest,
   parsePath,
-  readNode,
 } from "../../core/mirror/index.ts";
 import {
   checkConsistency,
@@ -21,12 +19,13 @@ import {
   readPathProof,
 } from "../../core/proof/index.ts";
 import { ContentClient } from "./content-client.ts";
+import { FetchedNodes } from "./fetched-nodes.ts";
 import { compareWithMark, type MarkStore, Marks, markOf, staleHead } from "./high-water.ts";
 import { rootOfLeaves } from "./local-root.ts";
 import { convictedAmong } from "./proven-lie.ts";
 import { type PoolOptions, quorumOf, smallHedgeMs, wrong } from "./server-pool.ts";
 import { consistencyFromTiles } from "./tiles.ts";
-import { askBulk, askBytes, askJson, groupsOf, ServerError } from "./transfer.ts";
+import { askBytes, askJson } from "./transfer.ts";
 import { type Trust, type VerifiedHead, verifyHead } from "./trust.ts";
 
 /** The tree or path that was asked for is not there, provably. */
@@ -35,9 +34,6 @@ export class AbsentError extends Error {
   readonly code = "NOT_FOUND";
 }
 
-const bulkCount = 1024;
-/** Directory nodes that are kept as they were read; one takes some kilobytes. */
-const readMax = 4096;
 /**
  * Once a server has shown a head, the others have so long to show theirs, milliseconds: some times what the first took. And
  * less once there are heads of more than could be left if a third of them were liars.
@@ -69,9 +65,7 @@ export class MirrorClient extends ContentClient {
   readonly #trust: Trust;
   readonly #marks: MarkStore | undefined;
   readonly #maxAgeS: number;
-  readonly #nodes = new Map<Digest, Uint8Array>();
-  /** Some of the nodes, read. */
-  readonly #read = new Map<Digest, DirectoryNode>();
+  readonly #nodes: FetchedNodes;
 
   constructor(
     options: PoolOptions & {
@@ -86,6 +80,7 @@ export class MirrorClient extends ContentClient {
     },
   ) {
     super(options);
+    this.#nodes = new FetchedNodes(this.pool);
     this.#trust = options.trust;
     const { marks = new Marks() } = options;
     this.#marks = marks === "none" ? undefined : marks;
@@ -253,7 +248,7 @@ export class MirrorClient extends ContentClient {
     const names = trimmed === "" ? { ok: true as const, value: [] } : parsePath(trimmed);
     if (!names.ok) throw new AbsentError(`${path} cannot be a path: ${names.error.detail}`);
     const list = names.value;
-    const entry = await this.#withNodes((store) => lookup(store, head.trees, [tree, ...list]));
+    const entry = await this.#nodes.lookUp((store) => lookup(store, head.trees, [tree, ...list]));
     if (entry === undefined)
       throw new AbsentError(`${tree}/${path} is not in height ${head.height}`);
     return entry;
@@ -261,27 +256,27 @@ export class MirrorClient extends ContentClient {
 
   /** The entries of a directory. */
   async list(root: Digest | undefined): Promise<ReturnType<DirectoryStore["list"]>> {
-    await this.#load(root, false);
-    return this.#withNodes((store) => store.list(root));
+    await this.#nodes.load(root, false);
+    return this.#nodes.lookUp((store) => store.list(root));
   }
 
   /** All leaves of a tree by path; an absent tree has none. */
   async leaves(head: VerifiedHead, tree: string): Promise<ReadonlyMap<string, Leaf>> {
-    const entry = await this.#withNodes((store) => lookup(store, head.trees, [tree]));
+    const entry = await this.#nodes.lookUp((store) => lookup(store, head.trees, [tree]));
     if (entry?.kind !== "directory") return new Map();
     return this.leavesBelow(entry.root);
   }
 
   async leavesBelow(root: Digest): Promise<ReadonlyMap<string, Leaf>> {
-    await this.#load(root, true);
+    await this.#nodes.load(root, true);
     const leaves = new Map<string, Leaf>();
-    for (const { path, leaf } of leavesOf(this.#store, root)) leaves.set(path, leaf);
+    for (const { path, leaf } of leavesOf(this.#nodes.store, root)) leaves.set(path, leaf);
     return leaves;
   }
 
   /** The root directory of a tree; `undefined` of one that is absent. */
   async rootOf(head: VerifiedHead | undefined, tree: string): Promise<Digest | undefined> {
-    const entry = head && (await this.#withNodes((store) => lookup(store, head.trees, [tree])));
+    const entry = head && (await this.#nodes.lookUp((store) => lookup(store, head.trees, [tree])));
     return entry?.kind === "directory" ? entry.root : undefined;
   }
 
@@ -296,103 +291,15 @@ export class MirrorClient extends ContentClient {
   ): Promise<readonly Difference[]> {
     const own = new Map<Digest, Uint8Array>();
     const after = rootOfLeaves(local, own);
-    for (const [digest, node] of own) this.#nodes.set(digest, node);
+    for (const [digest, node] of own) this.#nodes.keep(digest, node);
     const before = await this.rootOf(head, tree);
-    await this.#load(before, true, (digest) => own.has(digest));
-    return [...differences(this.#store, { before, after })];
-  }
-
-  get #store(): DirectoryStore {
-    return new DirectoryStore(
-      (root) => this.#node(root),
-      () => undefined,
-    );
-  }
-
-  /** Nodes near the roots are asked for again and again: the last ones that were read stay read. */
-  #node(root: Digest): DirectoryNode | undefined {
-    const known = this.#read.get(root);
-    if (known !== undefined) return known;
-    const bytes = this.#nodes.get(root);
-    const node = bytes === undefined ? undefined : readNode(bytes);
-    if (node?.ok !== true) return undefined;
-    if (this.#read.size >= readMax) this.#read.clear();
-    this.#read.set(root, node.value);
-    return node.value;
-  }
-
-  /** Runs a lookup, fetching the nodes that it misses. */
-  async #withNodes<T>(work: (store: DirectoryStore) => T): Promise<T> {
-    for (;;) {
-      try {
-        return work(this.#store);
-      } catch (error) {
-        if (!(error instanceof MissingNodeError)) throw error;
-        await this.#fetchNodes(new Set([error.root]));
-      }
-    }
-  }
-
-  /**
-   * Fetches a directory's nodes level by level, many at a time; `deep` goes into subdirectories too, but not below what
-   * `isWhole` says is here with all that is below it.
-   */
-  async #load(
-    root: Digest | undefined,
-    deep: boolean,
-    isWhole: (digest: Digest) => boolean = () => false,
-  ): Promise<void> {
-    let level = new Set<Digest>(root === undefined || isWhole(root) ? [] : [root]);
-    while (level.size > 0) {
-      await this.#fetchMissing(level);
-      // Equal directories are one: it is fetched once, and gone into once.
-      const next = new Set<Digest>();
-      for (const digest of level)
-        for (const child of childrenOf(this.#node(digest), deep))
-          if (!isWhole(child)) next.add(child);
-      level = next;
-    }
-  }
-
-  /** Fetches those of the nodes that are not here; with `nodesMax`, the first ones. Returns how many. */
-  async #fetchMissing(
-    nodes: Iterable<Digest>,
-    nodesMax = Number.POSITIVE_INFINITY,
-  ): Promise<number> {
-    const missing = [...new Set(nodes)].filter((digest) => !this.#nodes.has(digest));
-    const wanted = missing.slice(0, nodesMax);
-    for (const group of groupsOf(wanted, bulkCount)) await this.#fetchNodes(group);
-    return wanted.length;
-  }
-
-  /** An answer takes so many bytes: what it leaves out is asked for again, as long as each brings something. */
-  async #fetchNodes(digests: ReadonlySet<Digest>): Promise<void> {
-    for (let missing = digests; missing.size > 0; ) {
-      await this.#fetchSomeNodes(missing);
-      missing = new Set([...missing].filter((digest) => !this.#nodes.has(digest)));
-    }
-  }
-
-  async #fetchSomeNodes(digests: ReadonlySet<Digest>): Promise<void> {
-    await this.pool.first<undefined>(`${digests.size} directory nodes`, async (server) => {
-      const { patienceMs } = this.pool;
-      for await (const { digest, bytes } of askBulk(server, "nodes", digests, {
-        deadlineMs: 8 * patienceMs,
-      })) {
-        if (nodeDigest(bytes) !== digest || !readNode(bytes).ok)
-          return wrong(`directory node ${digest} has other bytes`);
-        this.#nodes.set(digest, Buffer.from(bytes));
-      }
-      if ([...digests].some((digest) => this.#nodes.has(digest)))
-        return { ok: true, value: undefined };
-      const why = `${digests.size} directory nodes are not there`;
-      throw new ServerError(server, 404, "NOT_FOUND", why);
-    });
+    await this.#nodes.load(before, true, (digest) => own.has(digest));
+    return [...differences(this.#nodes.store, { before, after })];
   }
 
   /** The directories that were fetched so far; a lookup throws {@link MissingNodeError} where more are needed. */
   get directories(): DirectoryStore {
-    return this.#store;
+    return this.#nodes.store;
   }
 
   /**
@@ -411,28 +318,24 @@ export class MirrorClient extends ContentClient {
       if (!read.ok) return read;
       const entry = entryIn(read.value.nodes, trees, path.split("/"));
       if (!entry.ok) return entry;
-      for (const node of read.value.nodes) this.#nodes.set(nodeDigest(node), node);
+      for (const node of read.value.nodes) this.#nodes.keep(nodeDigest(node), node);
       return { ok: true, value: undefined };
     });
   }
 
   /** Fetches the directories below one, level by level, until so many nodes were fetched. */
-  async prefetch(root: Digest, nodesMax: number): Promise<void> {
-    let level = new Set([root]);
-    for (let left = nodesMax; level.size > 0 && left > 0; ) {
-      left -= await this.#fetchMissing(level, left);
-      level = new Set([...level].flatMap((digest) => childrenOf(this.#node(digest), true)));
-    }
+  prefetch(root: Digest, nodesMax: number): Promise<void> {
+    return this.#nodes.prefetch(root, nodesMax);
   }
 
   /** Fetches all nodes of one directory, not of those below it. */
   bringDirectory(root: Digest): Promise<void> {
-    return this.#load(root, false);
+    return this.#nodes.load(root, false);
   }
 
   /** Forgets directories if more than `nodesMax` nodes are remembered. */
   trim(nodesMax: number): void {
-    if (this.#nodes.size > nodesMax) this.#nodes.clear();
+    this.#nodes.trim(nodesMax);
   }
 }
 
@@ -441,12 +344,4 @@ function isNewer(
   b: Pick<VerifiedHead, "logSize" | "leaseS">,
 ): boolean {
   return a.logSize > b.logSize || (a.logSize === b.logSize && a.leaseS > b.leaseS);
-}
-
-function childrenOf(node: DirectoryNode | undefined, deep: boolean): Digest[] {
-  if (node === undefined) return [];
-  if (node.kind === "inner") return node.children.flatMap((child) => child?.root ?? []);
-  return deep
-    ? node.entries.flatMap(({ entry }) => (entry.kind === "directory" ? [entry.root] : []))
-    : [];
 }

@@ -78,7 +78,7 @@ export interface PublishDesk {
 export interface HostRepute {
   /** The host's own key. */
   readonly key: PublicKey;
-  report(): OpinionsReport;
+  report(): Promise<OpinionsReport>;
   /** Hosts whose convictions count, with the last proof against each. */
   convicted(): readonly { readonly key: PublicKey; readonly evidence: Digest }[];
   /** Proofs that are here: those that the order has first. */

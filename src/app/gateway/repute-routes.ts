@@ -6,8 +6,8 @@ import type { GatewayHost } from "./host-api.ts";
 /** Opinions and proofs over HTTP: nothing of it need be trusted, the proofs verify by themselves. */
 export function reputeRoutes(server: FastifyInstance, host: GatewayHost): void {
   const { repute } = host;
-  server.get("/.smalti/opinions.json", (_, reply) =>
-    reply.header("cache-control", "no-store").send(repute.report()),
+  server.get("/.smalti/opinions.json", async (_, reply) =>
+    reply.header("cache-control", "no-store").send(await repute.report()),
   );
   server.get("/.smalti/mirrors.json", (_, reply) =>
     reply.header("cache-control", "max-age=30").send({ mirrors: host.mirrors.rows() }),

@@ -1,10 +1,18 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import { lookup as mimeOf } from "mrmime";
 import Negotiator from "negotiator";
-import { type Digest, fromHex, toBase64 } from "../../core/base/index.ts";
-import { type Entry, type Leaf, MissingNodeError } from "../../core/mirror/index.ts";
+import type { Digest } from "../../core/base/index.ts";
+import { type Entry, MissingNodeError } from "../../core/mirror/index.ts";
 import { sendView, type Viewed, viewOf } from "./derived.ts";
 import { linkHeader, redirectAway, sendMetalink, sendMirrorList } from "./duplicates.ts";
+import {
+  cacheFor,
+  type File,
+  headersOf,
+  jsonTypes,
+  notAfterNow,
+  timeHeaders,
+  wishOf,
+} from "./file-headers.ts";
 import { directoryPage } from "./listing.ts";
 import { Listings } from "./listings.ts";
 import { isManifest, manifestHeaders, ociTree, refuseOci } from "./oci.ts";
@@ -14,8 +22,6 @@ import { arePreconditionsMet, dateOf, isFresh } from "./preconditions.ts";
 import { refuse } from "./refuse.ts";
 import { sendBlob } from "./send-blob.ts";
 import type { AnswerSigner, TreeExchange, TreeHost } from "./tree-host.ts";
-
-type File = Extract<Leaf, { kind: "file" }>;
 
 /** Trees over plain HTTP: `/TREE/path` is the newest state, `/@HEIGHT/TREE/path` any one before it. */
 export function treeRoutes(server: FastifyInstance, host: TreeHost, sign?: AnswerSigner): void {
@@ -101,19 +107,6 @@ async function servePlace(exchange: Exchange, place: Place): Promise<FastifyRepl
   return serveEntry(exchange, { ...place, ...found }, found.entry);
 }
 
-/** Of a past height: of when it is, and where the newest stands. The newest can be asked for another time (RFC 7089). */
-function timeHeaders(
-  { isPinned, record, tree }: Place,
-  rawPath: string,
-): Readonly<Record<string, string>> {
-  if (tree === ociTree) return {};
-  if (!isPinned) return { vary: "accept-datetime" };
-  return {
-    "memento-datetime": new Date(record.tsMs).toUTCString(),
-    link: `<${rawPath.replace(/^\/@[^/]+/, "") || "/"}>; rel=original`,
-  };
-}
-
 /** Memento (RFC 7089): whoever asks for a time is sent to the height that was newest then. */
 async function redirectToTime(
   { host, request, reply }: Call,
@@ -163,10 +156,6 @@ interface Exchange extends Call {
   readonly rawPath: string;
 }
 
-function cacheFor(place: Place): string {
-  return place.isForEver ? "public, max-age=31536000, immutable" : "no-cache";
-}
-
 async function serveTrees(exchange: Exchange, place: Place): Promise<FastifyReply> {
   const { host, reply, listings, request } = exchange;
   const { directories } = host.archive;
@@ -197,19 +186,6 @@ function serveEntry(
   if (place.hasSlash) return refuse(reply, 404, "NOT_A_DIRECTORY", `${path} is not a directory`);
   if (entry.kind === "file") return serveFile(exchange, place, entry);
   return refuse(reply, 404, "DANGLING_LINK", "a link that leads nowhere");
-}
-
-/** What an `index.json` can be: listings for pip (PEP 691), packuments for npm. */
-const jsonTypes = [
-  "application/vnd.pypi.simple.v1+json",
-  "application/vnd.npm.install-v1+json",
-  "application/json",
-];
-
-/** A client's wish for JSON, where it has one: part of what its answer is remembered by. */
-function wishOf(request: FastifyRequest): string {
-  const { accept = "" } = request.headers;
-  return accept.includes("json") ? accept : "";
 }
 
 interface Index {
@@ -318,40 +294,6 @@ function viewedOf(
   return { view, digest, size, height, directory: `/${parts.join("/")}/`, has };
 }
 
-/** Pages of a tree may run scripts, but stand for nobody: not for this host, nor for one another. */
-const apart = "sandbox allow-scripts allow-forms allow-popups allow-downloads";
-
-function isActive(name: string): boolean {
-  return /(html|svg|xml)/.test(mimeOf(name) ?? "");
-}
-
-/** Plain text is taken for UTF-8, as nearly all of it is; other types say so themselves. */
-function typeOf(name: string): string {
-  const type = mimeOf(name) ?? "application/octet-stream";
-  return /^text\/(plain|markdown|csv)$/.test(type) ? `${type}; charset=utf-8` : type;
-}
-
-function headersOf(host: TreeHost, place: Place, file: File): Readonly<Record<string, string>> {
-  const name = place.names.at(-1) ?? "";
-  const paths = new Set([...place.via, place.names.join("/")]);
-  const stamps = [...paths].map(
-    (path) => host.archive.changedMs(place.tree, path, place.record.height) ?? 0,
-  );
-  const changedMs = Math.max(...stamps);
-  const lastModified =
-    changedMs === 0 ? {} : { "last-modified": new Date(changedMs).toUTCString() };
-  return {
-    "smalti-height": String(place.record.height),
-    etag: `"${file.digest}"`,
-    "repr-digest": `sha-256=:${toBase64(fromHex(file.digest))}:`,
-    "accept-ranges": "bytes",
-    "cache-control": cacheFor(place),
-    ...(isActive(name) ? { "content-security-policy": apart } : {}),
-    "content-type": typeOf(name),
-    ...lastModified,
-  };
-}
-
 /** `FILE.meta4`, where no such file stands and FILE does. */
 async function metalinkOf(
   call: Call,
@@ -379,11 +321,6 @@ function traceIn({ host, reply }: Call, place: Place): FastifyReply | undefined 
     .header("cache-control", "max-age=60")
     .type("text/plain; charset=utf-8")
     .send(host.trace());
-}
-
-/** The order's clock may be ahead of this host's: no answer is of a later time than its own (RFC 9110 §8.8.2.1). */
-function notAfterNow(changed: string): string {
-  return Date.parse(changed) > Date.now() ? new Date().toUTCString() : changed;
 }
 
 async function sendFile(call: Call, answer: FileAnswer): Promise<FastifyReply> {

@@ -64,7 +64,7 @@ export async function openAdmin(
   server.post("/gc", (request) =>
     collector.run({ isDry: (request.body as { dry?: unknown } | null)?.dry === true }),
   );
-  server.post("/split/propose", (_, reply) => tell(reply, splits.propose()));
+  server.post("/split/propose", async (_, reply) => tell(reply, await splits.propose()));
   server.post("/split/join", (request, reply) => {
     const { plan, wire } = (request.body ?? {}) as { plan?: unknown; wire?: unknown };
     const bytes = typeof wire === "string" ? fromBase64(wire) : undefined;

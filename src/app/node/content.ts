@@ -1,56 +1,27 @@
-import { Readable } from "node:stream";
 import { type Digest, limits, Prng, type Steps } from "../../core/base/index.ts";
-import { blobsOf, type ChangeList, readingChanges } from "../../core/mirror/index.ts";
+import { blobsOf, readingChanges } from "../../core/mirror/index.ts";
 import { type BlobStore, StorageError } from "../../io/ports/index.ts";
 import { BlobError, RecentBlobs } from "../../io/storage/index.ts";
-import {
-  ask,
-  askBulk,
-  askSums,
-  groupsOf,
-  overlapOf,
-  readAll,
-  ServerError,
-  stallMs,
-  stopWith,
-  transferMs,
-  twoAtOnce,
-} from "../client/index.ts";
+import { askBulk, groupsOf, ServerError, stallMs, twoAtOnce } from "../client/index.ts";
 import { inTurns } from "../gateway/index.ts";
+import { LargeContent } from "./large-content.ts";
 import type { Log } from "./log.ts";
-import { upon } from "./upon.ts";
-
-/** A change list by name. */
-export interface ChangesRef {
-  readonly digest: Digest;
-  readonly bytes: number;
-}
-
-/** By the digest of a blob, that of one which is probably much alike and here. */
-type Bases = ReadonlyMap<Digest, Digest>;
-/** The content of a path before an update, if a file was there. */
-export type Before = (tree: string, path: string) => Digest | undefined;
-
-/** Whether what an update put at a path must be here: always, only if some source has it, or not any more. */
-export type Need = (tree: string, path: string, digest: Digest) => "yes" | "if-there" | "no";
-
-/** What helps to bring an update's content: who has it surely, what was there before, and what of it is needed. */
-export interface Origin {
-  readonly hint?: string | undefined;
-  readonly before?: Before | undefined;
-  readonly need?: Need | undefined;
-  /** False once nobody needs it any more: then what is not here yet is not looked for. */
-  readonly isWanted?: (() => boolean) | undefined;
-}
+import {
+  type Bases,
+  basesOf,
+  type ChangesRef,
+  checkSize,
+  fruitlessMax,
+  giveUp,
+  isWorthIt,
+  needsOf,
+  noBases,
+  type Origin,
+  type Wanted,
+  WrongSizeError,
+} from "./wanted.ts";
 
 const always = (): boolean => true;
-
-interface Wanted {
-  readonly isWanted?: (() => boolean) | undefined;
-  readonly hint?: string | undefined;
-  readonly bases?: Bases;
-  readonly needOf?: ((digest: Digest) => ReturnType<Need>) | undefined;
-}
 
 /** What is fetched, and how long a source may say nothing, milliseconds. */
 interface Fetch {
@@ -59,49 +30,18 @@ interface Fetch {
   readonly patienceMs: number;
 }
 
-/** A blob that is fetched alone, and one that is probably much alike and here. */
-interface Large {
-  readonly digest: Digest;
-  readonly size: number;
-  readonly base: Digest | undefined;
-}
-
-/** Bytes of a blob from `start` to `end`, exclusive. */
-interface Part {
-  readonly start: number;
-  readonly end: number;
-  readonly patienceMs?: number;
-}
-
 /** A source that says nothing for so long is passed over while there are others, milliseconds. */
 const shortPatienceMs = 700;
 /** And is asked after them for so long. */
 const lateMs = 30_000;
 
-/**
- * Rounds without success after which what is only wanted if somebody has it is given up, and of the rest the whole is
- * asked for where only changed parts were.
- */
-const fruitlessMax = 3;
-
 /** Change lists kept at hand, bytes; what was read of one takes ten times the room. */
 const listsBytesMax = 4 * 1024 * 1024;
 const completeKept = 1024;
-const noBases: Bases = new Map();
 const bulkCount = 512;
 const bulkParallel = 3;
 const storeBatchBytes = 4 * 1024 * 1024;
 const retryMs = { first: 200, longest: 5000 };
-
-/** An update names a blob with a size that it does not have: nobody can ever hold that update. */
-export class WrongSizeError extends Error {
-  override readonly name = "WrongSizeError";
-}
-
-function checkSize(digest: Digest, present: number, said: number): void {
-  if (present === said) return;
-  throw new WrongSizeError(`blob ${digest} has ${present} bytes; an update says ${said}`);
-}
 
 /** Fetches content by hash from whoever has it; nothing is kept that is not what its name says. */
 export class ContentFetcher {
@@ -110,8 +50,7 @@ export class ContentFetcher {
   readonly #log: Log;
   readonly #random = new Prng(Math.floor(Math.random() * 2 ** 32));
   readonly #running = new Map<Digest, Promise<Uint8Array | undefined>>();
-  /** Large blobs that come from somewhere. */
-  readonly #coming = new Map<Digest, Promise<void>>();
+  readonly #large: LargeContent;
   /** Change lists that were used lately: what was read of them stays read. */
   readonly #lists = new RecentBlobs(listsBytesMax, listsBytesMax);
   /** Change lists of which everything was here. */
@@ -131,6 +70,7 @@ export class ContentFetcher {
     this.#sources = options.sources;
     this.#log = options.log;
     this.#onBytes = options.onBytes;
+    this.#large = new LargeContent({ ...options, signal: this.#stop.signal });
   }
 
   stop(): void {
@@ -322,7 +262,8 @@ export class ContentFetcher {
       await this.#fetchSmall(source, small, fetch);
       const large = [...missing].filter(([, size]) => !isSmall(size));
       await twoAtOnce(large, async ([digest, size]) => {
-        await this.#fetchLarge(source, { digest, size, base: bases.get(digest) }, fetch);
+        const blob = { digest, size, base: bases.get(digest) };
+        await this.#large.fetch(source, blob, fetch.patienceMs);
         if (this.#blobs.has(digest)) missing.delete(digest);
       });
     } catch (error) {
@@ -369,130 +310,9 @@ export class ContentFetcher {
     }
     await store();
   }
-
-  /** Once at a time: what two updates name, or one that is published while it is fetched ahead, is not fetched twice. */
-  async #fetchLarge(source: string, blob: Large, fetch: Fetch): Promise<void> {
-    const { digest } = blob;
-    await this.#coming.get(digest)?.catch(() => undefined);
-    if (this.#blobs.has(digest) || this.#coming.has(digest)) return;
-    const coming = this.#bringLarge(source, blob, fetch).finally(() => this.#coming.delete(digest));
-    this.#coming.set(digest, coming);
-    await coming;
-  }
-
-  async #bringLarge(
-    source: string,
-    blob: Large,
-    { patienceMs }: Pick<Fetch, "patienceMs">,
-  ): Promise<void> {
-    const { digest, size, base } = blob;
-    const offset = await this.#blobs.partialSize(digest);
-    if (
-      offset === 0 &&
-      base !== undefined &&
-      (await this.#fetchChanged(source, blob, { base, patienceMs }))
-    )
-      return;
-    const part = { start: offset, end: size, patienceMs };
-    const { body, from } = await this.#bytesFrom(source, blob, part);
-    await this.#blobs.putLarge({ digest, size, offset: from }, body);
-    this.#onBytes(source, size - from);
-  }
-
-  /**
-   * Only what differs from a blob that is here; false if nothing is alike, or if the source's hints were wrong. A source that
-   * has no hints does not have the blob yet: were it asked for the whole, it might have it by then.
-   */
-  async #fetchChanged(
-    source: string,
-    { digest, size }: { readonly digest: Digest; readonly size: number },
-    { base, patienceMs }: { readonly base: Digest; readonly patienceMs: number },
-  ): Promise<boolean> {
-    const asked = { patienceMs, signal: this.#stop.signal };
-    const [sums, baseSize] = [await askSums(source, digest, asked), this.#blobs.size(base)];
-    if (sums?.size !== size || baseSize === undefined) return false;
-    const read = (start: number, end: number): Promise<Uint8Array> =>
-      readAll(this.#blobs.stream(base, start, end), end - start, base);
-    const { prefix, suffix } = await overlapOf(sums, { size: baseSize, read });
-    if (prefix + suffix === 0) return false;
-    const end = size - suffix;
-    const middle =
-      end > prefix
-        ? (await this.#bytesFrom(source, { digest, size }, { start: prefix, end, patienceMs })).body
-        : Readable.from([]);
-    try {
-      const whole = upon(this.#blobs, { digest: base, prefix, suffix }, middle);
-      await this.#blobs.putLarge({ digest, size, offset: 0 }, whole);
-      this.#onBytes(source, end - prefix);
-      return true;
-    } catch (error) {
-      if (!(error instanceof BlobError)) throw error;
-      this.#log.debug({ source, digest }, "content: the parts did not make the whole");
-      return false;
-    }
-  }
-
-  /**
-   * The bytes of a blob from `start` to `end`, or all of them where the source knows no ranges. A source that drips is left
-   * for the next one, which goes on where it ended.
-   */
-  async #bytesFrom(
-    source: string,
-    { digest, size }: { readonly digest: Digest; readonly size: number },
-    { start, end, patienceMs }: Part,
-  ): Promise<{ readonly body: AsyncIterable<Uint8Array>; readonly from: number }> {
-    const isPart = (start > 0 && start < size) || end < size;
-    const headers: Record<string, string> = isPart ? { range: `bytes=${start}-${end - 1}` } : {};
-    const stop = stopWith(this.#stop.signal);
-    const timer = setTimeout(() => stop.abort(new Error("too slow")), transferMs(end - start));
-    const done = (): void => {
-      clearTimeout(timer);
-      stop.end();
-    };
-    const { body, statusCode } = await ask(`${source}/.smalti/blob/sha256/${digest}`, {
-      headers,
-      signal: stop.signal,
-      ...(patienceMs === undefined ? {} : { patienceMs }),
-    }).catch((error: unknown) => {
-      done();
-      throw error;
-    });
-    body.once("close", done);
-    return { body, from: statusCode === 206 ? start : 0 };
-  }
 }
 
 /** It gave no answer at all, or stopped in the middle of one. */
 function isSilence(error: unknown): boolean {
   return !(error instanceof ServerError) && !(error instanceof BlobError);
-}
-
-function giveUp(missing: Map<Digest, number>, isIdle: (digest: Digest) => boolean): void {
-  for (const digest of missing.keys()) if (isIdle(digest)) missing.delete(digest);
-}
-
-function isWorthIt(need: ReturnType<Need>, fruitless: number): boolean {
-  return need === "yes" || (need === "if-there" && fruitless < fruitlessMax);
-}
-
-/** What must come of a content that stands at several paths: as much as one of them asks for. */
-function needsOf(changes: ChangeList, need: Need): (digest: Digest) => ReturnType<Need> {
-  const paths = new Map<Digest, string[]>();
-  for (const { path, leaf } of changes.changes)
-    if (leaf?.kind === "file") paths.set(leaf.digest, [...(paths.get(leaf.digest) ?? []), path]);
-  return (digest) => {
-    const needs = (paths.get(digest) ?? []).map((path) => need(changes.tree, path, digest));
-    return needs.includes("yes") ? "yes" : needs.includes("if-there") ? "if-there" : "no";
-  };
-}
-
-/** For each large file of an update, what stood at its path before: most of it may be the same. */
-function basesOf(changes: ChangeList, before: Before): Bases {
-  const bases = new Map<Digest, Digest>();
-  for (const { path, leaf } of changes.changes) {
-    if (leaf?.kind !== "file" || leaf.size <= limits.packedBlobBytesMax) continue;
-    const old = before(changes.tree, path);
-    if (old !== undefined && old !== leaf.digest) bases.set(leaf.digest, old);
-  }
-  return bases;
 }

@@ -72,7 +72,7 @@ export function hostOf(
     external: config.http.external?.replace(/\/+$/, ""),
     keeps: (height) => core.retainer.keeps(height),
     wantBlob: (blob) => core.wantBlob(blob),
-    follow: (after, wait) => core.follow(after, wait),
+    follow: (after, wait) => core.follow.after(after, wait),
     settled: async (id, wait) => {
       const isSettled = (): boolean => {
         const outcome = core.archive.outcome(id);

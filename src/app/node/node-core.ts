@@ -1,17 +1,6 @@
-import {
-  bigEndian,
-  type Digest,
-  equalBytes,
-  fail,
-  isPublicKey,
-  limits,
-  ok,
-  type PublicKey,
-  type Result,
-  readBigEndian,
-} from "../../core/base/index.ts";
+import { type Digest, equalBytes, limits } from "../../core/base/index.ts";
 import { bytes, encode, list, read } from "../../core/codec/index.ts";
-import { lineageOf, type Network } from "../../core/committee/index.ts";
+import type { Network } from "../../core/committee/index.ts";
 import type { Segment } from "../../core/consensus/index.ts";
 import type { Verifier } from "../../core/crypto/index.ts";
 import { kindName, type Verdict } from "../../core/evidence/index.ts";
@@ -27,13 +16,12 @@ import {
 } from "../../core/mirror/index.ts";
 import { opinions, reasonText } from "../../core/opinion/index.ts";
 import { StorageError } from "../../io/ports/index.ts";
-import { askJson } from "../client/index.ts";
 import type { Config } from "../config/index.ts";
-import { Archive, type CertifiedHead, type FollowedSoFar, type Wait } from "../gateway/index.ts";
+import { Archive, type CertifiedHead } from "../gateway/index.ts";
 import type { HostStore, LaterEffect } from "../host/index.ts";
-import { type Before, ContentFetcher, WrongSizeError } from "./content.ts";
-import { FollowAnswers } from "./follow-answers.ts";
-import { isHeadNews } from "./head-news.ts";
+import { Completion } from "./completion.ts";
+import { ContentFetcher } from "./content.ts";
+import { Follow } from "./follow.ts";
 import { Heads } from "./heads.ts";
 import { ListsAtHand } from "./lists-at-hand.ts";
 import type { Log } from "./log.ts";
@@ -42,9 +30,10 @@ import type { Metrics } from "./metrics.ts";
 import { countConvictions, Offences } from "./offences.ts";
 import { Retainer } from "./retainer.ts";
 import { Signal } from "./signal.ts";
+import { SourceKeys } from "./source-keys.ts";
+import { Tickets } from "./tickets.ts";
+import { type Before, WrongSizeError } from "./wanted.ts";
 
-/** A source that did not say who it is is asked again after so long, milliseconds. */
-const learnAgainMs = 10_000;
 /** Blobs that the disk lost and that are fetched again at once, at most. */
 const fetchingLostMax = 64;
 /** What nobody has gives up its place after so long, milliseconds. */
@@ -71,25 +60,21 @@ export class NodeCore {
   readonly content: ContentFetcher;
   readonly feed: MessageFeed;
   readonly retainer: Retainer;
+  readonly follow: Follow;
   readonly news = new Signal();
+  readonly tickets = new Tickets();
   readonly log: Log;
   readonly metrics: Metrics;
   readonly #verifier: Verifier;
   /** Change lists that execution will ask for. */
   readonly #lists = new ListsAtHand();
-  readonly #answers: FollowAnswers;
   readonly #onFatal: (error: unknown) => void;
-  readonly #tickets = new Map<number, (place: Result<{ index: number; count: number }>) => void>();
   /** Misdeeds that were counted. */
   readonly #offences = new Offences();
-  /** Keys of sources that are not in the genesis, as they say: whoever lies about his own is no worse than a stranger. */
-  readonly #keys = new Map<string, PublicKey>();
-  readonly #asking = new Set<string>();
+  readonly #sourceKeys: SourceKeys;
   readonly #fetchingLost = new Set<Digest>();
-  #nextTicket = 1;
-  #complete: number;
   readonly #heads: Heads;
-  #completing: Promise<void> | undefined;
+  readonly #completion: Completion;
   #role: NodeRole | undefined;
 
   constructor(options: {
@@ -106,7 +91,7 @@ export class NodeCore {
     const { network, store, log, metrics } = options;
     this.network = network;
     this.store = store;
-    this.#answers = new FollowAnswers(network.consensus, store.batches);
+    this.#sourceKeys = new SourceKeys(network);
     this.log = log;
     this.metrics = metrics;
     this.#verifier = options.verifier;
@@ -132,10 +117,19 @@ export class NodeCore {
       newest: () => this.role.state.height,
       before: (trees) => this.before(trees),
     });
-    const complete = store.state.get(stateKeys.complete);
-    this.#complete = complete === undefined ? 0 : readBigEndian(complete);
+    this.#completion = new Completion({
+      state: store.state,
+      archive: this.archive,
+      content: this.content,
+      retainer: this.retainer,
+      before: (trees) => this.before(trees),
+      untilDone: (what, work) => this.untilDone(what, work),
+      onComplete: (height, changes) => this.#onComplete(height, changes),
+    });
     countConvictions(this.archive.convictions(), { network, metrics });
-    this.#heads = new Heads(this.network, this.archive.checkpoints(), this.#complete);
+    this.#heads = new Heads(this.network, this.archive.checkpoints(), this.completeHeight);
+    const { batches } = store;
+    this.follow = new Follow({ network, batches, heads: this.#heads, news: this.news });
   }
 
   /** Binds the machine once it exists; before, nothing is performed. */
@@ -168,7 +162,7 @@ export class NodeCore {
 
   /** Newest height that is certified and whose content is all here. */
   get servedHeight(): number {
-    return Math.min(this.#complete, this.head?.due.height ?? 0);
+    return Math.min(this.completeHeight, this.head?.due.height ?? 0);
   }
 
   // ── effects ──
@@ -196,8 +190,8 @@ export class NodeCore {
         return true;
       case "certified":
         this.archive.keepCheckpoint(effect.due.size, effect.note);
-        this.#heads.certified({ due: effect.due, note: effect.note }, this.#complete);
-        this.#completeMore();
+        this.#heads.certified({ due: effect.due, note: effect.note }, this.completeHeight);
+        this.#completion.goOn();
         this.news.notify();
         return true;
       case "certificate":
@@ -220,7 +214,7 @@ export class NodeCore {
 
   #executed({ commit, firstMessage, appends }: Extract<LaterEffect, { type: "executed" }>): void {
     for (const [ticket, place] of this.feed.executed(commit, firstMessage, appends))
-      this.#settle(ticket, place);
+      this.tickets.settle(ticket, place);
   }
 
   #onOpinion({ about, opinion, reason }: OpinionView): void {
@@ -242,7 +236,7 @@ export class NodeCore {
         this.role.onFinished(event.id);
         return this.news.notify();
       case "height":
-        return this.#completeMore();
+        return this.#completion.goOn();
       case "ignored":
         return void this.metrics.dropped.inc({ code: event.code });
       case "convicted": {
@@ -294,36 +288,15 @@ export class NodeCore {
     }
   }
 
-  /** Fetches what published heights lack, in their order; a height is served once all of it is here. */
-  #completeMore(): void {
-    this.#completing ??= this.untilDone("complete a height", () => this.#completeLoop()).finally(
-      () => {
-        this.#completing = undefined;
-      },
-    );
-  }
-
-  async #completeLoop(): Promise<void> {
-    for (;;) {
-      const record = this.archive.height(this.#complete + 1);
-      if (record === undefined) return;
-      if (record.changes !== undefined) {
-        const ref = { digest: record.changes, bytes: record.changesBytes };
-        const before = this.before(this.archive.height(this.#complete)?.trees);
-        const need = this.retainer.needAt(record.height);
-        if (!(await this.content.complete(ref, { before, need }))) return;
-      }
-      this.#complete = record.height;
-      if (record.changes !== undefined) this.#role?.onComplete(record.changes);
-      this.store.state.write([[stateKeys.complete, bigEndian(this.#complete, 6)]]);
-      this.#heads.complete(this.#complete);
-      this.metrics.height.set(this.servedHeight);
-      this.news.notify();
-    }
-  }
-
   get completeHeight(): number {
-    return this.#complete;
+    return this.#completion.height;
+  }
+
+  #onComplete(height: number, changes: Digest | undefined): void {
+    if (changes !== undefined) this.#role?.onComplete(changes);
+    this.#heads.complete(height);
+    this.metrics.height.set(this.servedHeight);
+    this.news.notify();
   }
 
   /** What stood at a path of the trees under `trees`; a hint, so a node that cannot be read says nothing. */
@@ -340,7 +313,7 @@ export class NodeCore {
   }
 
   startCompleting(): void {
-    this.#completeMore();
+    this.#completion.goOn();
   }
 
   /** A blob that the disk lost is fetched from neighbours again. */
@@ -360,30 +333,10 @@ export class NodeCore {
 
   // ── broadcast ──
 
-  ticket(): {
-    readonly ticket: number;
-    readonly place: Promise<Result<{ index: number; count: number }>>;
-  } {
-    const ticket = this.#nextTicket++;
-    const place = new Promise<Result<{ index: number; count: number }>>((resolve) =>
-      this.#tickets.set(ticket, resolve),
-    );
-    return { ticket, place };
-  }
-
-  #settle(ticket: number, place: Result<{ index: number; count: number }>): void {
-    this.#tickets.get(ticket)?.(place);
-    this.#tickets.delete(ticket);
-  }
-
   /** Answers everybody who waits for a place in the order. */
   stop(): void {
     this.content.stop();
-    for (const ticket of [...this.#tickets.keys()])
-      this.#settle(
-        ticket,
-        fail("STOPPED", "the host stops; the message may or may not be ordered"),
-      );
+    this.tickets.stop();
     this.news.close();
   }
 
@@ -392,31 +345,6 @@ export class NodeCore {
     signal: AbortSignal,
   ): AsyncGenerator<{ first: number; segments: readonly Segment[] }> {
     return this.feed.tail(from, signal);
-  }
-
-  /** Commits after `after.commit` and a checkpoint above `after.size`, as soon as there is one of the two. */
-  async follow(after: FollowedSoFar, wait: Wait): Promise<Result<Uint8Array>> {
-    const { group = this.network.group } = after;
-    const isOwn = group === this.network.group;
-    if (!isOwn && !this.#endsLater(group, after.commit))
-      return fail(
-        "OTHER_GROUP",
-        "this host follows another group; see /.smalti/splits.json for what became of yours",
-      );
-    const certified = (): number => this.store.batches.tip?.index ?? 0;
-    const isNewer = (): boolean =>
-      isHeadNews({ head: this.head, certified: certified(), leaseS: this.#heads.leaseS }, after);
-    const hasNews = (): boolean => certified() > after.commit || (isOwn && isNewer());
-    await this.news.until(hasNews, wait);
-    const note = isOwn && isNewer() ? this.head?.note : undefined;
-    return ok(await this.#answers.after(after.commit, note));
-  }
-
-  /** True for a group that this one comes from, while `commit` is before its end. */
-  #endsLater(group: string, commit: number): boolean {
-    return lineageOf(this.network).some(
-      ({ parent }) => parent?.network.group === group && commit < parent.at.commit.index,
-    );
   }
 
   // ── splits ──
@@ -440,23 +368,10 @@ export class NodeCore {
 
   // ── evidence ──
 
-  /** True for a source whose host is convicted; a source is known by its address, or by the key it showed. */
+  /** True for a source whose host is convicted. */
   isConvictedSource(source: string): boolean {
-    const writer = this.network.writers.find(({ http }) => http === source);
-    const key = writer?.nodeKey ?? this.#keys.get(source);
-    if (key === undefined) this.#learnKey(source);
+    const key = this.#sourceKeys.keyOf(source);
     return key !== undefined && this.archive.isConvicted(key);
-  }
-
-  #learnKey(source: string): void {
-    if (this.#asking.has(source)) return;
-    this.#asking.add(source);
-    void askJson<{ nodeKey?: unknown }>(`${source}/.smalti/status.json`, { patienceMs: 5000 })
-      .then(({ nodeKey }) => {
-        if (isPublicKey(nodeKey)) this.#keys.set(source, nodeKey);
-      })
-      // It is asked again when it is thought of again; until then it is as good as any.
-      .catch(() => setTimeout(() => this.#asking.delete(source), learnAgainMs).unref());
   }
 
   /** Found, told, or ordered: each misdeed is counted once. */

@@ -29,24 +29,13 @@ import { BlobError } from "../../io/storage/index.ts";
 import { readAll, readBulk, ServerError } from "../client/index.ts";
 import type { BlobBase, PublishDesk } from "../gateway/index.ts";
 import { inTurns } from "../gateway/index.ts";
+import { makeRoom, type Open } from "./publish-room.ts";
 import { SharedRoom } from "./shared-room.ts";
 import { upon } from "./upon.ts";
 
-/** Updates that publishers are bringing at once, and a part more for many blobs. For one more, who has most gives up one. */
-const openMax = 256;
-/** Blobs of an update that count as one update more. */
-const blobsPerPlace = 16_384;
 /** Bytes of change lists that are being received, of each publisher and of all. */
 const receivedMax = { own: limits.changeListBytesMax, all: 4 * limits.changeListBytesMax };
 const storeBatchBytes = 4 * 1024 * 1024;
-
-interface Open {
-  readonly update: SignedUpdate;
-  /** Known once the change list is here. */
-  blobs: ReadonlyMap<Digest, number> | undefined;
-  /** So many of them, the first ones, were seen here: whoever brings the others asks again and again what is missing. */
-  hereUntil: number;
-}
 
 /** What the desk needs of the writer behind it. */
 export interface DeskWriter {
@@ -278,49 +267,6 @@ export class Desk implements PublishDesk {
 function hasHadHisHour({ taken, tsMs }: MirrorState, publisher: PublicKey, quota: number): boolean {
   const hour = hourOf(Math.max(tsMs, Date.now()));
   return taken.hour === hour && (taken.updates.get(publisher) ?? 0) >= quota;
-}
-
-type Place = Pick<Open, "update"> & { readonly blobs?: Open["blobs"] };
-
-function placesOf({ blobs }: Place): number {
-  return 1 + Math.floor((blobs?.size ?? 0) / blobsPerPlace);
-}
-
-/**
- * Who has most updates here gives up the one of those that are open that was touched longest ago. False if there is no room,
- * since all wait for the order.
- */
-export function makeRoom(open: Map<Digest, Place>, ordered: ReadonlyMap<Digest, Place>): boolean {
-  const places = new Map<PublicKey, number>();
-  let all = 0;
-  for (const each of [...open.values(), ...ordered.values()]) {
-    const { publisher } = each.update.record;
-    places.set(publisher, (places.get(publisher) ?? 0) + placesOf(each));
-    all += placesOf(each);
-  }
-  while (all >= openMax) {
-    const leaves = oldestOfGreediest(open, places);
-    if (leaves === undefined) return false;
-    const [id, place] = leaves;
-    const { publisher } = place.update.record;
-    open.delete(id);
-    places.set(publisher, (places.get(publisher) ?? 0) - placesOf(place));
-    all -= placesOf(place);
-  }
-  return true;
-}
-
-function oldestOfGreediest(
-  open: ReadonlyMap<Digest, Place>,
-  places: ReadonlyMap<PublicKey, number>,
-): readonly [Digest, Place] | undefined {
-  let found: readonly [Digest, Place] | undefined;
-  let most = 0;
-  for (const [id, place] of open) {
-    const theirs = places.get(place.update.record.publisher) ?? 0;
-    if (theirs > most) [found, most] = [[id, place], theirs];
-  }
-  return found;
 }
 
 /** The first blobs of an update that are not here, up to `limit`. */

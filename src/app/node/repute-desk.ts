@@ -46,7 +46,7 @@ const rowsKept = 4096;
 export class ReputeDesk implements HostRepute {
   readonly #parts: Parts;
   readonly #engine: Engine;
-  #signed: { readonly atMs: number; readonly wires: readonly string[] } | undefined;
+  #signed: { readonly atMs: number; readonly wires: Promise<readonly string[]> } | undefined;
 
   constructor(parts: Parts, engine: Engine) {
     this.#parts = parts;
@@ -64,7 +64,7 @@ export class ReputeDesk implements HostRepute {
     return this.#parts.network.writers[author]?.name ?? String(author);
   }
 
-  report(): OpinionsReport {
+  async report(): Promise<OpinionsReport> {
     const { config, network, core } = this.#parts;
     const { opinions, convicted, commit } = core.role.state;
     const writers = network.writers.map(({ name }) => name);
@@ -87,7 +87,7 @@ export class ReputeDesk implements HostRepute {
         .filter(({ opinion }) => opinion !== "ok")
         .map((statement) => this.#row(statement)),
       own: this.#own(),
-      signed: this.#signedNow(),
+      signed: await this.#signedNow(),
       convicted: this.#convictions(),
       leaving: leaving.map((author) => this.#writer(author)),
     };
@@ -116,11 +116,13 @@ export class ReputeDesk implements HostRepute {
     }));
   }
 
-  #signedNow(): readonly string[] {
+  /** However many ask at once, and however often, it is signed once in a while. */
+  #signedNow(): Promise<readonly string[]> {
     const now = Date.now();
     if (this.#signed === undefined || now >= this.#signed.atMs + signEveryMs) {
-      const statements = this.#engine.writer?.statements(now) ?? [];
-      this.#signed = { atMs: now, wires: statements.map(({ wire }) => toBase64(wire)) };
+      const statements = this.#engine.writer?.statements() ?? Promise.resolve([]);
+      const wires = statements.then((all) => all.map(({ wire }) => toBase64(wire)));
+      this.#signed = { atMs: now, wires };
     }
     return this.#signed.wires;
   }

@@ -3,8 +3,8 @@ import { stateKeys } from "../../core/mirror/index.ts";
 import type { StateStore } from "../../io/ports/index.ts";
 import type { Config } from "../config/index.ts";
 import { type Archive, heightAt } from "../gateway/index.ts";
-import type { Before, Need } from "./content.ts";
 import { decodeKept, encodeKept, isKept, type Kept, keptFrom } from "./retention.ts";
+import type { Before, Need } from "./wanted.ts";
 
 /** What a host keeps of the past, and what it still has to fetch of it. */
 export class Retainer {

@@ -1,4 +1,12 @@
-import { type Digest, fail, limits, ok, type Result, toBase64 } from "../../core/base/index.ts";
+import {
+  type Author,
+  type Digest,
+  fail,
+  limits,
+  ok,
+  type Result,
+  toBase64,
+} from "../../core/base/index.ts";
 import { lineageOf } from "../../core/committee/index.ts";
 import {
   groupIdentity,
@@ -65,20 +73,20 @@ export class SplitDesk implements HostSplits {
   }
 
   /** Proposes a split, and consents to it: the operator asked for it. */
-  propose(): Result<{ readonly id: Digest }> {
+  async propose(): Promise<Result<{ readonly id: Digest }>> {
     const { writer } = this.#engine;
     const { config, core, network } = this.#parts;
     const parent = this.#parent();
     if (writer === undefined) return fail("NOT_A_WRITER", "a reader follows; it is in no group");
     if (parent === undefined) return fail("NOT_FOUND", "nothing is certified here yet");
-    const plan = writer.proposeSplit(parent, {
-      splitAfterMs: config.opinion.split_after_s * 1000,
-      proofOf: (author) => {
-        const key = network.writers[author]?.nodeKey;
-        const evidence = key && core.archive.conviction(key)?.evidence;
-        return evidence && core.archive.proofOfMisdeed(evidence);
-      },
-    });
+    const proofs = new Map<Author, Uint8Array>();
+    for (const { index, nodeKey } of network.writers) {
+      const evidence = core.archive.conviction(nodeKey)?.evidence;
+      const wire = evidence && core.archive.proofOfMisdeed(evidence);
+      if (wire !== undefined) proofs.set(index, wire);
+    }
+    const splitAfterMs = config.opinion.split_after_s * 1000;
+    const plan = await writer.proposeSplit({ parent, proofs, splitAfterMs });
     if (!plan.ok) return plan;
     writer.push({ type: "split-plan", wire: plan.value.wire });
     return this.#join(plan.value.id);

@@ -9,8 +9,8 @@ import {
 } from "../../core/base/index.ts";
 import { type Segment, segmentOf } from "../../core/consensus/index.ts";
 import type { Verifier } from "../../core/crypto/index.ts";
-import type { SplitParent, SplitPlan, Verdict } from "../../core/evidence/index.ts";
-import type { HostInput, PlanView, WriterHost } from "../../core/host/index.ts";
+import type { SplitPlan, Verdict } from "../../core/evidence/index.ts";
+import type { HostInput, PlanView, SplitWish, WriterHost } from "../../core/host/index.ts";
 import {
   type MirrorEvent,
   type MirrorState,
@@ -50,6 +50,9 @@ export class WriterNode implements NodeRole, DeskWriter {
   readonly #held = new Set<Digest>();
   /** Updates whose bytes are being brought. */
   readonly #holding = new Set<Digest>();
+  /** Who waits for this host's signature, or for a plan: each is answered in its turn. */
+  readonly #signing: ((statements: readonly SignedStatement[]) => void)[] = [];
+  readonly #proposing: ((plan: Result<SplitPlan>) => void)[] = [];
   readonly #inLine = new InLine<PublicKey>(broughtBytesMax);
   readonly #onSplit: (wire: Uint8Array, isMine: boolean) => void;
   readonly #challenger: Challenger | undefined;
@@ -112,9 +115,13 @@ export class WriterNode implements NodeRole, DeskWriter {
     return this.#host.repute?.proofs.found ?? [];
   }
 
-  /** What this host thinks now, signed. */
-  statements(nowMs: number): readonly SignedStatement[] {
-    return this.#host.repute?.statements(nowMs) ?? [];
+  /** What this host thinks now, signed; nothing of a host that stops. */
+  statements(): Promise<readonly SignedStatement[]> {
+    if (this.#loop.isStopped) return Promise.resolve([]);
+    return new Promise((done) => {
+      this.#signing.push(done);
+      this.push({ type: "sign-opinions" });
+    });
   }
 
   /** It has signed itself out of this group, and the other one is not founded here yet. */
@@ -126,15 +133,13 @@ export class WriterNode implements NodeRole, DeskWriter {
     return this.#host.repute?.splitting.plans ?? [];
   }
 
-  /** Faults: of the proposal; NOT_SIGNING before the host has started. */
-  proposeSplit(
-    parent: SplitParent,
-    options: Parameters<NonNullable<WriterHost["repute"]>["propose"]>[2],
-  ): Result<SplitPlan> {
-    const { repute } = this.#host;
-    return repute === undefined
-      ? fail("NOT_SIGNING", "the host has just started")
-      : repute.propose(parent, Date.now(), options);
+  /** Faults: of the proposal; STOPPED. */
+  proposeSplit(wish: SplitWish): Promise<Result<SplitPlan>> {
+    if (this.#loop.isStopped) return Promise.resolve(fail("STOPPED", "the host stops"));
+    return new Promise((done) => {
+      this.#proposing.push(done);
+      this.push({ type: "propose-split", ...wish });
+    });
   }
 
   /** Bytes handed to the links so far. */
@@ -181,6 +186,10 @@ export class WriterNode implements NodeRole, DeskWriter {
         return void readBack(this.#core, effect).then((batches) =>
           this.push({ type: "batches", batches }),
         );
+      case "opinions-signed":
+        return this.#signing.shift()?.(effect.statements);
+      case "split-proposed":
+        return this.#proposing.shift()?.(effect.plan);
       case "split":
         return this.#onSplit(effect.wire, effect.isMine);
       case "disconnect":
@@ -209,9 +218,11 @@ export class WriterNode implements NodeRole, DeskWriter {
     this.#links?.ban(peer, forMs, code);
   }
 
-  stop(): Promise<void> {
+  async stop(): Promise<void> {
     this.#witness?.stop();
-    return this.#loop.stop();
+    await this.#loop.stop();
+    for (const done of this.#signing.splice(0)) done([]);
+    for (const done of this.#proposing.splice(0)) done(fail("STOPPED", "the host stops"));
   }
 
   // ── content of updates ──
@@ -344,7 +355,7 @@ export class WriterNode implements NodeRole, DeskWriter {
   async append(segment: Segment): Promise<Result<{ index: number; count: number }>> {
     const { whyNot } = this;
     if (whyNot !== undefined) return fail(whyNot.code, whyNot.detail);
-    const { ticket, place } = this.#core.ticket();
+    const { ticket, place } = this.#core.tickets.take();
     this.#submit(segment, ticket);
     return place;
   }

@@ -49,7 +49,7 @@ export class Asking {
   #gaps(dag: DagAcceptance, reachable: ReadonlySet<Author>, paceMs: number): Question[] {
     if (!this.gaps.isDue(paceMs)) return [];
     return this.gaps
-      .requests(dag.missing(), reachable, paceMs)
+      .requests(dag.admission.missing(), reachable, paceMs)
       .map(({ peer, refs }) => ({ peer, message: { type: "fetch", refs } }));
   }
 
@@ -81,6 +81,8 @@ function inventoryFrom(dag: DagAcceptance, writers: number): number {
   const deepest = Math.max(0, dag.decidedRound - limits.gcRounds);
   if (dag.round - deepest <= rounds) return deepest;
   // An answer does not hold all of it: as far down as it still reaches up to what is missing.
-  const lowest = dag.missing().reduce((least, { round }) => Math.min(least, round), Infinity);
+  const lowest = dag.admission
+    .missing()
+    .reduce((least, { round }) => Math.min(least, round), Infinity);
   return lowest > dag.decidedRound ? dag.decidedRound : Math.max(0, lowest - rounds);
 }

@@ -9,7 +9,7 @@ export function helloOf(
   { group, epoch }: DagConfig,
   { self, peer }: { readonly self: Author; readonly peer: Author },
 ): Extract<DagMessage, { type: "hello" }> {
-  const newest = dag.newestOf(peer);
+  const newest = dag.blocks.newestOf(peer);
   return {
     type: "hello",
     group,
@@ -17,6 +17,6 @@ export function helloOf(
     fromRound: newest?.ref.round ?? 0,
     lastCommit: dag.lastCommit.index,
     newestOfYou: newest?.signed,
-    newestOfMe: dag.newestOf(self)?.signed,
+    newestOfMe: dag.blocks.newestOf(self)?.signed,
   };
 }

@@ -75,7 +75,7 @@ export class Intake {
     if (isRepeated) yield fault("REPEATED_ROUND");
     yield { kind: "input", input: { type: "block", block, from: stream.author, how: "pushed" } };
     // An honest writer stands upon its own last block: one that passes it over may have shown others another one.
-    const refs = this.#dag.passedOver(block).slice(0, limits.fetchRefsMax);
+    const refs = this.#dag.blocks.passedOver(block).slice(0, limits.fetchRefsMax);
     if (refs.length === 0) return;
     this.#gaps.askedAll();
     yield { kind: "seen", refs };
@@ -83,7 +83,7 @@ export class Intake {
 
   /** A peer has blocks whose author passed them over: it is shown what else is known of these slots. */
   *seen(refs: readonly Ref[]): Generator<Taken> {
-    const wires = refs.flatMap((ref) => this.#dag.rivalOf(ref)?.wire ?? []).slice(0, 1);
+    const wires = refs.flatMap((ref) => this.#dag.blocks.rivalOf(ref)?.wire ?? []).slice(0, 1);
     if (wires.length > 0) yield { kind: "reply", wires };
   }
 
@@ -94,15 +94,15 @@ export class Intake {
       const claimed = claimedRef(wire);
       const isOfUse =
         claimed === undefined ||
-        this.#dag.isWanted(claimed) ||
-        this.#dag.rivalOf(claimed) !== undefined;
+        this.#dag.admission.isWanted(claimed) ||
+        this.#dag.blocks.rivalOf(claimed) !== undefined;
       if (!isOfUse) {
         yield { kind: "dropped", code: "NOT_WANTED" };
         continue;
       }
       const verified = verifyBlock(wire, this.#by.config, this.#by.verifier);
       if (!verified.ok) return yield* invalid(wire, verified.error);
-      if (!this.#dag.isWanted(verified.value.ref)) yield this.#unwanted(verified.value);
+      if (!this.#dag.admission.isWanted(verified.value.ref)) yield this.#unwanted(verified.value);
       else
         yield {
           kind: "input",
@@ -113,7 +113,7 @@ export class Intake {
 
   /** Of no use but as one half of a proof. */
   #unwanted(block: VerifiedBlock): Taken {
-    const rival = this.#dag.rivalOf(block.ref);
+    const rival = this.#dag.blocks.rivalOf(block.ref);
     if (rival === undefined) return { kind: "dropped", code: "NOT_WANTED" };
     const { author, round } = block.ref;
     const { epoch } = this.#by.config;

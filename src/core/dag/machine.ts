@@ -1,12 +1,13 @@
 import { Author, assert, type Digest, limits, MonotonicClock } from "../base/index.ts";
 import { fitsPayload, type Submission } from "../consensus/index.ts";
+import { Admission } from "./admission.ts";
 import { type DagConfig, type Ref, refKey, type VerifiedBlock } from "./block.ts";
 import type { CertifiedCommit, CertifiedRange } from "./commit-range.ts";
 import { type CommitCertificate, CommitVotes } from "./commit-votes.ts";
-import type { DagEffect, DagInput, DagSizes, DropCode } from "./effects.ts";
+import type { DagEffect, DagInput, DagSizes } from "./effects.ts";
 import { type Entry, entryOf } from "./entry.ts";
 import { Graph } from "./graph.ts";
-import { blocksAbove, inventoryAbove } from "./graph-queries.ts";
+import { KnownBlocks } from "./known-blocks.ts";
 import type { DagOptions, DagRecovery } from "./options.ts";
 import { Ordering, type OrderingOutcome } from "./ordering.ts";
 import { Absence, RoundClock } from "./pacing.ts";
@@ -41,6 +42,9 @@ export class DagAcceptance {
   readonly #ordering: Ordering;
   readonly #proposer: Proposer | undefined;
   readonly #tips = new Tips();
+  readonly admission: Admission;
+  /** What is in memory of others and of its own. */
+  readonly blocks: KnownBlocks;
   #isHeld = false;
   /** The graph has something that ordering has not looked at. */
   #isGrown = true;
@@ -58,6 +62,21 @@ export class DagAcceptance {
     this.#absence = new Absence(config.rule.n, config.rule.f + config.rule.c);
     this.#votes = new CommitVotes(config.rule.n, config.rule.f + 1);
     this.#ordering = new Ordering(config, this.#graph, this.#votes);
+    this.admission = new Admission({
+      n: config.rule.n,
+      graph: this.#graph,
+      waiting: this.#waiting,
+      tips: this.#tips,
+      clock: this.#clock,
+      votes: this.#votes,
+      ordering: this.#ordering,
+    });
+    this.blocks = new KnownBlocks({
+      self: this.#self,
+      graph: this.#graph,
+      waiting: this.#waiting,
+      ordering: this.#ordering,
+    });
     const parts = {
       config,
       pacing,
@@ -124,73 +143,13 @@ export class DagAcceptance {
     };
   }
 
-  /** Own blocks above `round`, oldest first: what a subscriber lacks, or the newest of it. */
-  ownBlocksAbove(round: number): VerifiedBlock[] {
-    return blocksAbove(this.#graph, this.#self, round);
-  }
-
-  /** The newest block of `author` here, of which a returning host is told. */
-  newestOf(author: Author): VerifiedBlock | undefined {
-    return this.#graph.newestOf(author, Number.POSITIVE_INFINITY)?.block;
-  }
-
   /** The round of the newest slot that is decided. */
   get decidedRound(): number {
     return this.#ordering.decidedRound;
   }
 
-  /** What is here from a round on, the lowest rounds first: for a host that stands still, and may lack some of it. */
-  inventory(fromRound: number): Ref[] {
-    return inventoryAbove(this.#graph, Math.max(fromRound, this.horizon) - 1);
-  }
-
   block(ref: Ref): VerifiedBlock | undefined {
     return this.#graph.get(refKey(ref))?.block;
-  }
-
-  /** Blocks of a round that are in memory. */
-  blocksAt(round: number): readonly VerifiedBlock[] {
-    return this.#graph.atRound(round).map(({ block }) => block);
-  }
-
-  /** Another block of the same slot that is here. */
-  rivalOf({ round, author, digest }: Ref): VerifiedBlock | undefined {
-    return this.#graph.atSlot(round, author).find(({ ref }) => ref.digest !== digest)?.block;
-  }
-
-  /**
-   * Blocks of the author that its later block leaves out, though it should stand upon them. A block that was not
-   * admitted says nothing, and rounds are those that are here, never those that it names.
-   */
-  passedOver({ ref, header }: VerifiedBlock): Ref[] {
-    const key = refKey(ref);
-    if (this.#graph.get(key) === undefined && !this.#waiting.has(key)) return [];
-    return this.#graph
-      .between(header.parents[0]?.round ?? 0, ref.round)
-      .filter((entry) => entry.ref.author === ref.author)
-      .map((entry) => entry.ref);
-  }
-
-  /** What must be fetched: parents that blocks wait for, and tips that were dropped while this host was behind. */
-  missing(): Ref[] {
-    return [...this.#waiting.missing(), ...this.#tips.all.filter((ref) => this.#isTipWanted(ref))];
-  }
-
-  isWanted(ref: Ref): boolean {
-    return this.#waiting.isWanted(ref) || this.#isTipWanted(ref);
-  }
-
-  #isTipWanted(ref: Ref): boolean {
-    if (!this.#tips.has(ref) || this.#lag > limits.commitLagMax) return false;
-    return (
-      ref.round > this.horizon &&
-      this.#graph.get(refKey(ref)) === undefined &&
-      !this.#waiting.has(refKey(ref))
-    );
-  }
-
-  get #lag(): number {
-    return this.#votes.endorsedIndex - this.#ordering.last.index;
   }
 
   step(input: DagInput, nowMs: number): readonly DagEffect[] {
@@ -247,8 +206,8 @@ export class DagAcceptance {
     // Before any drop, else lag would go unnoticed (pitfall 18).
     this.#votes.observe(block);
     this.#noticeOwn(block.ref);
-    const key = refKey(block.ref);
-    const code = this.#admissionFault(block, key, how);
+    const { code, rival } = this.admission.judge(block, how);
+    if (rival !== undefined) this.#reportTwins(rival, block);
     if (code === undefined) return this.#insert([{ block, from }], paceMs);
     this.#effects.push({ type: "dropped", code, from });
     const upon = code === "ON_REFUSED" ? block.header.parents[0] : undefined;
@@ -267,50 +226,6 @@ export class DagAcceptance {
     if (wasSigning) this.#effects.push({ type: "amnesia", round: ref.round });
   }
 
-  #admissionFault(
-    block: VerifiedBlock,
-    key: string,
-    how: "pushed" | "fetched",
-  ): DropCode | undefined {
-    if (block.ref.round <= this.horizon) return "BELOW_HORIZON";
-    if (this.#graph.get(key) !== undefined || this.#waiting.has(key)) return "DUPLICATE";
-    if (this.#lag > limits.commitLagMax) return "COMMIT_LAG";
-    // Twins that another author's block references are needed for the order; nobody else's demand counts.
-    if (!this.#isNeededByOthers(block.ref)) {
-      if (this.#hasTwin(block)) return "TWIN_PUSHED";
-      if (this.#standsOnRefused(block)) return "ON_REFUSED";
-    }
-    if (how === "fetched" || this.#waiting.isWanted(block.ref)) return undefined;
-    return block.ref.round > this.#clock.round + limits.roundsAheadMax ? "FAR_FUTURE" : undefined;
-  }
-
-  /** What another writer only says that it has counts while there is room: fewer twins than writers that have one each. */
-  #isNeededByOthers(ref: Ref): boolean {
-    const wanted = this.#waiting.wantedByOthers(ref);
-    if (wanted !== "name") return wanted === "block";
-    return this.#graph.atSlot(ref.round, ref.author).length < this.#config.rule.n;
-  }
-
-  /**
-   * The author's own block before it was refused, as a twin: this one could only wait for it. Where another author's
-   * block rests on a refused one, that one is needed for the order, and fetched.
-   */
-  #standsOnRefused({ ref, header }: VerifiedBlock): boolean {
-    const lacks = (parent: Ref): boolean => this.#lacks(parent);
-    const isOwn = (parent: Ref): boolean => parent.author === ref.author;
-    return header.parents.some((p) => isOwn(p) && lacks(p) && this.#waiting.isRefused(p, lacks));
-  }
-
-  /** Twins are refused where they are pushed, and kept where others reference them (pitfall 3). */
-  #hasTwin(block: VerifiedBlock): boolean {
-    const { round, author } = block.ref;
-    const rival =
-      this.#graph.atSlot(round, author)[0]?.block ?? this.#waiting.blockAtSlot(round, author);
-    if (rival === undefined) return false;
-    this.#reportTwins(rival, block);
-    return true;
-  }
-
   #reportTwins({ signed: first }: VerifiedBlock, { signed: second, ref }: VerifiedBlock): void {
     const { author, round } = ref;
     this.#effects.push({ type: "equivocation", first, second, author, round });
@@ -318,7 +233,7 @@ export class DagAcceptance {
 
   #onInventory({ refs, from }: Extract<DagInput, { type: "inventory" }>): void {
     const here = (ref: Ref): boolean =>
-      !this.#lacks(ref) || ref.round > this.#clock.round + limits.roundsAheadMax;
+      !this.admission.lacks(ref) || ref.round > this.#clock.round + limits.roundsAheadMax;
     const lacking = refs.filter((ref) => !here(ref));
     this.#waiting.name(lacking, from);
     if (lacking.length > 0) this.#effects.push({ type: "missing", refs: lacking, from });
@@ -332,7 +247,7 @@ export class DagAcceptance {
       const { block, from } = next;
       const key = refKey(block.ref);
       if (this.#graph.get(key) !== undefined || block.ref.round <= this.horizon) continue;
-      const missing = block.header.parents.filter((parent) => this.#lacks(parent));
+      const missing = block.header.parents.filter((parent) => this.admission.lacks(parent));
       if (missing.length > 0) {
         const fresh = this.#waiting.park(block, missing);
         if (fresh.length > 0) this.#effects.push({ type: "missing", refs: fresh, from });
@@ -342,14 +257,6 @@ export class DagAcceptance {
       this.#effects.push({ type: "persist-block", block });
       for (const ready of this.#waiting.arrived(key)) queue.unshift({ block: ready, from });
     }
-  }
-
-  #lacks(parent: Ref): boolean {
-    return (
-      parent.round > this.horizon &&
-      parent.round > 0 &&
-      this.#graph.get(refKey(parent)) === undefined
-    );
   }
 
   #add(block: VerifiedBlock, paceMs: number, submissions: readonly Submission[] = []): Entry {
@@ -463,7 +370,7 @@ export class DagAcceptance {
   /** Persisting comes first in the effects, and so first in the world. */
   #release(block: VerifiedBlock, submissions: readonly Submission[], paceMs: number): void {
     assert(
-      block.header.parents.every((parent) => !this.#lacks(parent)),
+      block.header.parents.every((parent) => !this.admission.lacks(parent)),
       "an own block has all its parents here",
     );
     this.#effects.push({ type: "persist-block", block });

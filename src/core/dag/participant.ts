@@ -104,7 +104,7 @@ export class DagParticipant implements Consensus {
   }
 
   recent({ place, digest }: RecordName): Uint8Array | undefined {
-    return this.#dag.blocksAt(place).find(({ ref }) => ref.digest === digest)?.wire;
+    return this.#dag.blocks.at(place).find(({ ref }) => ref.digest === digest)?.wire;
   }
 
   isMessage(frame: Uint8Array): boolean {
@@ -246,7 +246,7 @@ export class DagParticipant implements Consensus {
 
   #tellInventory(peer: Author, fromRound: number, nowMs: number): void {
     if (this.#asking.antiEntropy.mayTell(peer, this.#time.read(nowMs)))
-      this.#send(peer, { type: "inventory", refs: this.#dag.inventory(fromRound) });
+      this.#send(peer, { type: "inventory", refs: this.#dag.blocks.inventory(fromRound) });
   }
 
   #onHello(stream: Stream, hello: Hello, nowMs: number): void {
@@ -259,7 +259,7 @@ export class DagParticipant implements Consensus {
     this.#asking.stateTransfer.hint(peer, hello.lastCommit);
     this.#hold(nowMs);
     this.#learnOfSelf(peer, hello, nowMs);
-    for (const { wire } of this.#dag.ownBlocksAbove(hello.fromRound))
+    for (const { wire } of this.#dag.blocks.ownAbove(hello.fromRound))
       this.#send(peer, { type: "block", wire });
     this.#step.effects.push({ type: "greeted", peer });
   }

@@ -1,4 +1,4 @@
-import type { Author, Digest, Fault, LinkName, Step } from "../base/index.ts";
+import type { Author, Digest, Fault, LinkName, Result, Step } from "../base/index.ts";
 import type {
   AcceptedBatch,
   BatchRange,
@@ -8,11 +8,12 @@ import type {
   RecordName,
   Segment,
 } from "../consensus/index.ts";
-import type { Verdict } from "../evidence/index.ts";
+import type { SplitPlan, Verdict } from "../evidence/index.ts";
 import type { Appended, DueRecord, MirrorEvent, Writes } from "../mirror/index.ts";
-import type { Opinion } from "../opinion/index.ts";
+import type { Opinion, SignedStatement } from "../opinion/index.ts";
 import type { CosignGuard } from "./cosigning.ts";
 import type { OpinionView } from "./opinions.ts";
+import type { SplitWish } from "./repute.ts";
 import type { JoinRecord } from "./splitting.ts";
 
 /** What reaches a host from the world. */
@@ -39,6 +40,10 @@ export type HostInput =
   /** A plan to split, which was verified before; and the operator's consent to it. */
   | { readonly type: "split-plan"; readonly wire: Uint8Array }
   | { readonly type: "split-join"; readonly plan: Digest }
+  /** Somebody wants to see this host's opinions with its signature: `opinions-signed` answers. */
+  | { readonly type: "sign-opinions" }
+  /** The operator wants a split at this checkpoint, with what convicted whom: `split-proposed` answers. */
+  | ({ readonly type: "propose-split" } & SplitWish)
   | { readonly type: "tick" };
 
 /** What reaches a follower from the world. */
@@ -95,6 +100,9 @@ export type HostEffect =
   | { readonly type: "evidence"; readonly verdict: Verdict }
   /** This host thinks otherwise of another one than before. */
   | { readonly type: "opinion"; readonly view: OpinionView }
+  /** What this host thinks of everybody else now. */
+  | { readonly type: "opinions-signed"; readonly statements: readonly SignedStatement[] }
+  | { readonly type: "split-proposed"; readonly plan: Result<SplitPlan> }
   /** A group of the same past is founded: this host's own, or the other one. */
   | { readonly type: "split"; readonly wire: Uint8Array; readonly isMine: boolean }
   /** The peer misbehaved: close its link and avoid it for a while. */
@@ -115,6 +123,8 @@ type SaidByWriters =
   | "disconnect"
   | "evidence"
   | "opinion"
+  | "opinions-signed"
+  | "split-proposed"
   | "split";
 
 /** What a follower asks of the world. */

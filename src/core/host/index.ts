@@ -14,6 +14,7 @@ export { decodeHostMessage, encodeHostMessage, type HostMessage } from "./messag
 export { initialState, mirrorConfigOf } from "./network-config.ts";
 export type { OpinionView } from "./opinions.ts";
 export type { Guard, HostRecovery } from "./recovery.ts";
+export type { SplitWish } from "./repute.ts";
 export {
   type CertifiedPoint,
   certifiedPointOf,

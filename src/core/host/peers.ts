@@ -42,8 +42,8 @@ export class Peers {
     return links;
   }
 
-  /** Counts a fault; true if it was one too many: what the peer has said already is not heard any more. */
-  isTooMany({ author }: Peer, isGrave: boolean, nowMs: number): boolean {
+  /** Counts a fault; true if it was one too many: then the peer is forgotten, and what it has said already not heard. */
+  countFault({ author }: Peer, isGrave: boolean, nowMs: number): boolean {
     if (this.#faults.take(author, nowMs) && !isGrave) return false;
     this.#peers.delete(author);
     return true;

@@ -35,8 +35,20 @@ export type ReputeEffect =
     }
   | { readonly type: "evidence"; readonly verdict: Verdict }
   | { readonly type: "opinion"; readonly view: OpinionView }
+  | { readonly type: "opinions-signed"; readonly statements: readonly SignedStatement[] }
+  | { readonly type: "split-proposed"; readonly plan: Result<SplitPlan> }
   | { readonly type: "state"; readonly writes: Writes }
   | Exclude<SplitEffect, { type: "saw" | "say" | "tell" }>;
+
+/** A split that an operator wants. */
+export interface SplitWish {
+  /** The newest certified checkpoint, as the store has it. */
+  readonly parent: SplitParent;
+  /** What convicted each writer that was. */
+  readonly proofs: ReadonlyMap<Author, Uint8Array>;
+  /** For so long nothing must have been accepted, milliseconds. */
+  readonly splitAfterMs: number;
+}
 
 /** What peers say of other hosts. */
 export type SaidOfHosts = Extract<HostMessage, { type: "opinion" | "evidence" | "split" }>;
@@ -203,40 +215,35 @@ export class Repute {
   }
 
   /** The same, signed. */
-  statements(nowMs: number): readonly SignedStatement[] {
-    return this.opinions.signedNow(nowMs, this.#offsetMs);
+  signOpinions(nowMs: number): void {
+    const statements = this.opinions.signedNow(nowMs, this.#offsetMs);
+    this.#effects.push({ type: "opinions-signed", statements });
   }
 
-  /**
-   * Proposes a split, if this is the time for one. `parent` is the newest certified checkpoint, as the store has it;
-   * `proofOf` finds what convicted a writer. Faults: those of {@link proposeSplit}.
-   */
-  propose(
-    parent: SplitParent,
-    nowMs: number,
-    options: {
-      readonly splitAfterMs: number;
-      readonly proofOf: (author: Author) => Uint8Array | undefined;
-    },
-  ): Result<SplitPlan> {
+  /** Proposes a split, if this is the time for one: with a plan, or with the faults of {@link proposeSplit}. */
+  propose({ parent, proofs, splitAfterMs }: SplitWish, nowMs: number): void {
     const { network, verifier, author: self } = this.#options;
     const convicted = new Map<Author, Uint8Array>();
     for (const author of this.#state().convicted) {
-      const wire = options.proofOf(author);
+      const wire = proofs.get(author);
       if (wire !== undefined) convicted.set(author, wire);
     }
     const reachable = this.#around?.reachable ?? new Set<Author>();
-    return proposeSplit({
+    const plan = proposeSplit({
       network,
       verifier,
       self,
       parent,
       convicted,
-      statements: [...this.statements(nowMs), ...this.opinions.toldBy(reachable)],
+      statements: [
+        ...this.opinions.signedNow(nowMs, this.#offsetMs),
+        ...this.opinions.toldBy(reachable),
+      ],
       reachable,
       stalledMs: this.#stall.forMs(nowMs - this.#offsetMs),
-      splitAfterMs: options.splitAfterMs,
+      splitAfterMs,
     });
+    this.#effects.push({ type: "split-proposed", plan });
   }
 
   #stand(): void {

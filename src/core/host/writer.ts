@@ -120,6 +120,10 @@ export class WriterHost {
         return this.#onPlan(input.wire);
       case "split-join":
         return this.#repute?.splitting.join(input.plan);
+      case "sign-opinions":
+        return this.#repute?.signOpinions(nowMs);
+      case "propose-split":
+        return this.#repute?.propose(input, nowMs);
     }
   }
 
@@ -191,7 +195,7 @@ export class WriterHost {
     const peer = this.#peers.get(author);
     if (peer === undefined) return;
     const { latestMs } = this.#time;
-    if (!this.#peers.isTooMany(peer, code === "TOO_MANY_ITEMS", latestMs)) return;
+    if (!this.#peers.countFault(peer, code === "TOO_MANY_ITEMS", latestMs)) return;
     const reason = detail === "" ? code : `${code}: ${detail}`;
     this.#made.effects.push({ type: "disconnect", peer: author, code: reason });
     this.#stepConsensus({ type: "peer-refused", peer: author }, this.#nowMs);

@@ -9,7 +9,6 @@ import {
   type PublicKey,
   type Steps,
 } from "../base/index.ts";
-import { append, rootOf } from "../crypto/index.ts";
 import { type AboutHost, onEvidence, onOpinion, onOrigin, onPardon } from "./about-hosts.ts";
 import { type Appended, onAppend, readAppend } from "./append.ts";
 import { readingChanges } from "./changes.ts";
@@ -17,25 +16,19 @@ import { DirectoryStore, type NodeReader } from "./directory.ts";
 import type {
   Executed,
   MirrorConfig,
-  MirrorEvent,
   MirrorView,
   OrderedBatch,
   OrderedMessage,
 } from "./execution.ts";
 import { stateKeys } from "./keys.ts";
-import { encodeLeaf, type LogLeaf, type OutcomeCode, stateBodyOf, stateDigest } from "./leaves.ts";
+import type { OutcomeCode } from "./leaves.ts";
+import { Ledger } from "./ledger.ts";
 import { isTreeName } from "./path.ts";
 import { recordingHistory } from "./path-history.ts";
 import { completedBy, roomFor } from "./pending.ts";
-import { changePolicy, makeRoomFor, mayWrite, policyDigest, quotaOf } from "./policy.ts";
+import { changePolicy, makeRoomFor, mayWrite, quotaOf } from "./policy.ts";
 import { PublishingRoom } from "./publishing-room.ts";
-import {
-  type DueRecord,
-  encodeDue,
-  encodeHeightRecord,
-  encodeOutcome,
-  type HeightRecord,
-} from "./records.ts";
+import { encodeOutcome } from "./records.ts";
 import { hourOf, type MirrorState, type PendingUpdate } from "./state.ts";
 import { applyingChanges } from "./tree.ts";
 import {
@@ -46,9 +39,6 @@ import {
   type SignedPolicy,
   type SignedUpdate,
 } from "./update.ts";
-
-/** Order time between two checkpoints when only application messages flow. */
-const checkpointEveryMs = 1000;
 
 /** What a message costs at least, as a step counts it: a signature is verified. */
 const messageWork = 10;
@@ -93,8 +83,7 @@ class Execution {
   readonly #batch: OrderedBatch;
   readonly #view: MirrorView;
   readonly #config: MirrorConfig;
-  readonly #writes = new Map<string, Uint8Array | undefined>();
-  readonly #events: MirrorEvent[] = [];
+  readonly #ledger: Ledger;
   readonly #appends: (Appended | undefined)[] = [];
   readonly #store: DirectoryStore;
   readonly #pending: Map<Digest, PendingUpdate>;
@@ -102,34 +91,31 @@ class Execution {
   #taken: Map<PublicKey, number> | undefined;
   readonly #room = new PublishingRoom();
   readonly #required = new PublishingRoom();
-  /** Kind of the last leaf that this batch appended. */
-  #lastLeaf: LogLeaf["kind"] | undefined;
-  #state: MirrorState;
 
   constructor(
     state: MirrorState,
     batch: OrderedBatch,
     use: { view: MirrorView; config: MirrorConfig },
   ) {
-    this.#state = state;
+    this.#ledger = new Ledger(state, use.view);
     this.#batch = batch;
     this.#view = use.view;
     this.#config = use.config;
     this.#pending = new Map(state.pending);
-    const read: NodeReader = (root) => this.#get(stateKeys.node(root));
+    const read: NodeReader = (root) => this.#ledger.get(stateKeys.node(root));
     this.#store = new DirectoryStore(read, (root, node) =>
-      this.#writes.set(stateKeys.node(root), node),
+      this.#ledger.writes.set(stateKeys.node(root), node),
     );
   }
 
   *execute(): Steps<Executed> {
     const { index, digest, tsMs, applications, messages } = this.#batch;
-    this.#state = { ...this.#state, commit: { index, digest }, tsMs };
+    this.#ledger.state = { ...this.#ledger.state, commit: { index, digest }, tsMs };
     if (applications > 0 || messages.length > 0) yield* this.#executeContent();
     const [state, writes, events, appends] = [
-      this.#state,
-      this.#writes,
-      this.#events,
+      this.#ledger.state,
+      this.#ledger.writes,
+      this.#ledger.events,
       this.#appends,
     ];
     return { kind: "executed", state, writes, events, appends };
@@ -141,10 +127,10 @@ class Execution {
    */
   *#executeContent(): Steps<void> {
     const { index, digest, tsMs, applications, messages } = this.#batch;
-    this.#append({ kind: "commit", index, digest, tsMs });
-    const before = this.#state.messages;
+    this.#ledger.append({ kind: "commit", index, digest, tsMs });
+    const before = this.#ledger.state.messages;
     // Plain messages of a commit come first, then what clients number.
-    this.#state = { ...this.#state, messages: before + applications };
+    this.#ledger.state = { ...this.#ledger.state, messages: before + applications };
     // First, since the network may have been quiet for long: what is too old is not completed any more.
     this.#expire();
     yield* this.#requireLists();
@@ -152,34 +138,19 @@ class Execution {
       yield messageWork;
       yield* this.#onMessage(message);
     }
-    if (this.#state.messages > before)
-      this.#writes.set(stateKeys.messages(before), bigEndian(index, 6));
-    if (this.#appends.length > 0) this.#writes.set(stateKeys.appended(index), this.#newAppends());
-    this.#checkpoint();
-    this.#state = { ...this.#state, pending: this.#pending };
-  }
-
-  #get(key: string): Uint8Array | undefined {
-    return this.#writes.has(key) ? this.#writes.get(key) : this.#view.get(key);
-  }
-
-  #append(leaf: LogLeaf): number {
-    this.#lastLeaf = leaf.kind;
-    const index = this.#state.log.size;
-    const bytes = encodeLeaf(leaf);
-    const { frontier, stored } = append(this.#state.log, bytes);
-    this.#writes.set(stateKeys.leaf(index), bytes);
-    for (const { level, index: place, hash } of stored)
-      this.#writes.set(stateKeys.hash(level, place), hash);
-    this.#state = { ...this.#state, log: frontier };
-    return index;
+    if (this.#ledger.state.messages > before)
+      this.#ledger.writes.set(stateKeys.messages(before), bigEndian(index, 6));
+    if (this.#appends.length > 0)
+      this.#ledger.writes.set(stateKeys.appended(index), this.#newAppends());
+    this.#ledger.checkpoint();
+    this.#ledger.state = { ...this.#ledger.state, pending: this.#pending };
   }
 
   *#onMessage(message: OrderedMessage): Steps<void> {
     // Proofs alone may be longer: what else is ordered is kept whole, and asked for.
     if (message.kind !== messageKinds.evidence && message.bytes.length > limits.messageBytesMax) {
       if (message.kind === messageKinds.append) this.#appends.push(undefined);
-      return this.#ignore("MESSAGE_TOO_LONG", message.author);
+      return this.#ledger.ignore("MESSAGE_TOO_LONG", message.author);
     }
     switch (message.kind) {
       case messageKinds.update:
@@ -199,22 +170,22 @@ class Execution {
       case messageKinds.append:
         return this.#onAppend(message);
       default:
-        return this.#ignore("UNKNOWN_MESSAGE", message.author);
+        return this.#ledger.ignore("UNKNOWN_MESSAGE", message.author);
     }
   }
 
   #onAppend({ bytes, author }: OrderedMessage): void {
     const read = readAppend(bytes, this.#config.group, this.#config.verifier);
-    const { messages: next, appends: turn } = this.#state;
+    const { messages: next, appends: turn } = this.#ledger.state;
     const done = read.ok
-      ? onAppend(read.value.record, { get: (key) => this.#get(key), next, turn })
+      ? onAppend(read.value.record, { get: (key) => this.#ledger.get(key), next, turn })
       : read;
     this.#appends.push(done.ok ? done.value.place : undefined);
-    if (!done.ok) return this.#ignore(done.error.code, author);
+    if (!done.ok) return this.#ledger.ignore(done.error.code, author);
     const { place, writes } = done.value;
-    if (!place.isNew) return this.#ignore("REPEATED_APPEND", author);
-    for (const [key, value] of writes) this.#writes.set(key, value);
-    this.#state = { ...this.#state, messages: next + place.count, appends: turn + 1 };
+    if (!place.isNew) return this.#ledger.ignore("REPEATED_APPEND", author);
+    for (const [key, value] of writes) this.#ledger.writes.set(key, value);
+    this.#ledger.state = { ...this.#ledger.state, messages: next + place.count, appends: turn + 1 };
   }
 
   /** One byte a record of a client: 1 where it was ordered anew. */
@@ -224,41 +195,37 @@ class Execution {
 
   get #around(): Parameters<typeof onEvidence>[2] {
     const { court } = this.#config;
-    return { state: this.#state, get: (key) => this.#get(key), court };
+    return { state: this.#ledger.state, get: (key) => this.#ledger.get(key), court };
   }
 
   #onHost({ author }: OrderedMessage, about: AboutHost): void {
-    if (about.kind === "ignored") return this.#ignore(about.code, author);
-    this.#state = about.state;
-    const leaf = about.leaf === undefined ? 0 : this.#append(about.leaf);
-    for (const [key, value] of about.writes?.(leaf) ?? []) this.#writes.set(key, value);
-    this.#events.push(about.event);
-  }
-
-  #ignore(code: string, author: Author): void {
-    this.#events.push({ type: "ignored", code, author });
+    if (about.kind === "ignored") return this.#ledger.ignore(about.code, author);
+    this.#ledger.state = about.state;
+    const leaf = about.leaf === undefined ? 0 : this.#ledger.append(about.leaf);
+    for (const [key, value] of about.writes?.(leaf) ?? []) this.#ledger.writes.set(key, value);
+    this.#ledger.events.push(about.event);
   }
 
   /** Whose publishers' records count. */
   get #groups(): ReadonlySet<Digest> {
-    return new Set([...this.#config.groups, ...this.#state.origins]);
+    return new Set([...this.#config.groups, ...this.#ledger.state.origins]);
   }
 
   #isKnown(id: Digest): boolean {
-    return this.#pending.has(id) || this.#get(stateKeys.update(id)) !== undefined;
+    return this.#pending.has(id) || this.#ledger.get(stateKeys.update(id)) !== undefined;
   }
 
   #onUpdate({ bytes, author }: OrderedMessage): void {
     const read = readUpdate(bytes, this.#groups, this.#config.verifier);
-    if (!read.ok) return this.#ignore(read.error.code, author);
+    if (!read.ok) return this.#ledger.ignore(read.error.code, author);
     const update = read.value;
-    if (this.#isKnown(update.id)) return this.#ignore("DUPLICATE_UPDATE", author);
+    if (this.#isKnown(update.id)) return this.#ledger.ignore("DUPLICATE_UPDATE", author);
     if (!this.#isPermitted(update)) return this.#finish(update, "not-permitted");
     const room = roomFor(update.record.publisher, this.#pending);
     if (!room.isThere) return this.#finish(update, "busy");
     if (!this.#take(update.record.publisher)) return this.#finish(update, "over-quota");
     if (room.leaves !== undefined) this.#finish(this.#pendingUpdate(room.leaves), "busy");
-    const { tsMs } = this.#state;
+    const { tsMs } = this.#ledger.state;
     this.#pending.set(update.id, {
       id: update.id,
       publisher: update.record.publisher,
@@ -266,24 +233,24 @@ class Execution {
       acceptedMs: tsMs,
       heldBy: new Set(),
     });
-    this.#events.push({ type: "accepted", update, author });
+    this.#ledger.events.push({ type: "accepted", update, author });
   }
 
   /** Counts one more update of a publisher; false if he has had his hour's. */
   #take(publisher: PublicKey): boolean {
-    const hour = hourOf(this.#state.tsMs);
-    const { taken, policy } = this.#state;
+    const hour = hourOf(this.#ledger.state.tsMs);
+    const { taken, policy } = this.#ledger.state;
     this.#taken ??= new Map(taken.hour === hour ? taken.updates : []);
     const count = (this.#taken.get(publisher) ?? 0) + 1;
     if (count > quotaOf(policy, publisher)) return false;
     if (count === 1) makeRoomFor(this.#taken, policy);
     this.#taken.set(publisher, count);
-    this.#state = { ...this.#state, taken: { hour, updates: this.#taken } };
+    this.#ledger.state = { ...this.#ledger.state, taken: { hour, updates: this.#taken } };
     return true;
   }
 
   #isPermitted({ record }: SignedUpdate): boolean {
-    return isTreeName(record.tree) && mayWrite(this.#state.policy, record);
+    return isTreeName(record.tree) && mayWrite(this.#ledger.state.policy, record);
   }
 
   /** Were a list missed only when its turn comes, all before it would be done again for each. */
@@ -307,7 +274,7 @@ class Execution {
 
   *#onHeld({ bytes, author }: OrderedMessage): Steps<void> {
     const ids = readHeld(bytes);
-    if (!ids.ok) return this.#ignore(ids.error.code, author);
+    if (!ids.ok) return this.#ledger.ignore(ids.error.code, author);
     for (const id of ids.value) {
       const pending = this.#pending.get(id);
       if (pending === undefined || pending.heldBy.has(author)) continue;
@@ -340,7 +307,7 @@ class Execution {
     if (!isTrue) return this.#finish(update, "malformed");
     if (!this.#room.takeChanges(publisher, changes.value.changes.length))
       return this.#finish(update, "busy");
-    const { trees } = this.#state;
+    const { trees } = this.#ledger.state;
     const tree = this.#store.get(trees, update.record.tree);
     const root = tree?.kind === "directory" ? tree.root : undefined;
     const applied = yield* applyingChanges(this.#store, root, changes.value.changes);
@@ -350,21 +317,21 @@ class Execution {
         ? undefined
         : { kind: "directory" as const, root: applied.root, count: applied.count };
     const now = this.#store.edit(trees, new Map([[update.record.tree, entry]]));
-    this.#state = { ...this.#state, trees: now?.root };
+    this.#ledger.state = { ...this.#ledger.state, trees: now?.root };
     this.#finish(update, "published");
     yield* recordingHistory(changes.value, {
-      get: (key) => this.#get(key),
-      put: (key, value) => this.#writes.set(key, value),
-      at: this.#state,
+      get: (key) => this.#ledger.get(key),
+      put: (key, value) => this.#ledger.writes.set(key, value),
+      at: this.#ledger.state,
     });
   }
 
   #finish(update: SignedUpdate, outcome: OutcomeCode, conflicts: readonly string[] = []): void {
     const isPublished = outcome === "published";
-    const height = isPublished ? Height(this.#state.height + 1) : Height(0);
+    const height = isPublished ? Height(this.#ledger.state.height + 1) : Height(0);
     const { publisher, tree, changes, source } = update.record;
     this.#pending.delete(update.id);
-    const leaf = this.#append({
+    const leaf = this.#ledger.append({
       kind: "update",
       id: update.id,
       publisher,
@@ -376,22 +343,28 @@ class Execution {
       source: source === undefined ? "" : `${source.kind} ${source.url}`,
     });
     const record = { outcome, height, leaf, conflicts, wire: update.wire };
-    this.#writes.set(stateKeys.update(update.id), encodeOutcome(record));
+    this.#ledger.writes.set(stateKeys.update(update.id), encodeOutcome(record));
     if (isPublished)
-      this.#rise({ by: update.id, tree, changes: changes.digest, changesBytes: changes.bytes });
-    this.#events.push({ type: "finished", id: update.id, outcome, height });
+      this.#ledger.rise({
+        by: update.id,
+        tree,
+        changes: changes.digest,
+        changesBytes: changes.bytes,
+      });
+    this.#ledger.events.push({ type: "finished", id: update.id, outcome, height });
   }
 
   #onPolicy({ bytes, author }: OrderedMessage): void {
     const read = readPolicy(bytes, this.#config.group, this.#config.verifier);
-    if (!read.ok) return this.#ignore(read.error.code, author);
-    if (this.#isKnown(read.value.id)) return this.#ignore("DUPLICATE_UPDATE", author);
-    const changed = changePolicy(this.#state.policy, read.value.record);
+    if (!read.ok) return this.#ledger.ignore(read.error.code, author);
+    if (this.#isKnown(read.value.id)) return this.#ledger.ignore("DUPLICATE_UPDATE", author);
+    const changed = changePolicy(this.#ledger.state.policy, read.value.record);
     if (changed.ok) {
-      this.#state = { ...this.#state, policy: changed.value };
+      this.#ledger.state = { ...this.#ledger.state, policy: changed.value };
       return this.#finishPolicy(read.value, "published");
     }
-    if (changed.error.code === "NOT_ADMINISTRATOR") return this.#ignore(changed.error.code, author);
+    if (changed.error.code === "NOT_ADMINISTRATOR")
+      return this.#ledger.ignore(changed.error.code, author);
     this.#finishPolicy(
       read.value,
       changed.error.code === "STALE_POLICY" ? "stale-policy" : "malformed",
@@ -399,57 +372,22 @@ class Execution {
   }
 
   #finishPolicy({ id, wire }: SignedPolicy, outcome: OutcomeCode): void {
-    const height = outcome === "published" ? Height(this.#state.height + 1) : Height(0);
-    const leaf = this.#append({ kind: "policy", id, outcome, height });
-    this.#writes.set(
+    const height = outcome === "published" ? Height(this.#ledger.state.height + 1) : Height(0);
+    const leaf = this.#ledger.append({ kind: "policy", id, outcome, height });
+    this.#ledger.writes.set(
       stateKeys.update(id),
       encodeOutcome({ outcome, height, leaf, conflicts: [], wire }),
     );
     if (outcome === "published")
-      this.#rise({ by: id, tree: "", changes: undefined, changesBytes: 0 });
-    this.#events.push({ type: "finished", id, outcome, height });
-  }
-
-  /** One height more: the state after this change has its own root, and its leaf in the log. */
-  #rise(by: Pick<HeightRecord, "by" | "tree" | "changes" | "changesBytes">): void {
-    const { tsMs, trees, policy } = this.#state;
-    const height = Height(this.#state.height + 1);
-    this.#state = { ...this.#state, height };
-    const leaf = this.#appendState();
-    const record: HeightRecord = { height, trees, policy: policyDigest(policy), tsMs, leaf, ...by };
-    this.#writes.set(stateKeys.height(height), encodeHeightRecord(record));
-    this.#events.push({ type: "height", record });
-  }
-
-  #appendState(): number {
-    const { height, trees, policy, tsMs } = this.#state;
-    const state = stateDigest(stateBodyOf(height, trees, policy));
-    return this.#append({ kind: "state", height, state, tsMs });
+      this.#ledger.rise({ by: id, tree: "", changes: undefined, changesBytes: 0 });
+    this.#ledger.events.push({ type: "finished", id, outcome, height });
   }
 
   #expire(): void {
-    const before = this.#state.tsMs - limits.pendingUpdateMs;
+    const before = this.#ledger.state.tsMs - limits.pendingUpdateMs;
     for (const pending of [...this.#pending.values()]) {
       if (pending.acceptedMs >= before) return;
       this.#finish(this.#pendingUpdate(pending), "expired");
     }
-  }
-
-  /** Due at sizes that every host agrees on, so that cosignatures meet (`dag.md` §13). */
-  #checkpoint(): void {
-    const finished = this.#events.some(({ type }) => type === "finished" || type === "convicted");
-    const { tsMs, checkpointMs } = this.#state;
-    if (!finished && tsMs < checkpointMs + checkpointEveryMs) return;
-    // What is certified ends with the state: whoever is shown an older one for the newest can tell.
-    if (this.#lastLeaf !== "state") this.#appendState();
-    const due: DueRecord = {
-      size: this.#state.log.size,
-      root: rootOf(this.#state.log),
-      height: this.#state.height,
-      commit: this.#state.commit.index,
-    };
-    this.#state = { ...this.#state, checkpointMs: tsMs };
-    this.#writes.set(stateKeys.due(due.size), encodeDue(due));
-    this.#events.push({ type: "checkpoint-due", due });
   }
 }

@@ -120,7 +120,7 @@ export class Watch {
     const changed: Author[] = [];
     const probe: Author[] = [];
     for (const host of this.#hosts) {
-      if (this.#isProbeDue(host, atMs)) probe.push(host.author);
+      if (this.#takeProbe(host, atMs)) probe.push(host.author);
       const before = host.finding;
       host.finding = this.#judge(host, atMs);
       if (host.finding.opinion !== before.opinion || host.finding.code !== before.code)
@@ -134,8 +134,8 @@ export class Watch {
     return { ...operator, code: "operator" };
   }
 
-  /** Only who is late is asked: a quiet network stays quiet. */
-  #isProbeDue(host: Watched, atMs: number): boolean {
+  /** True if it is to be asked now. Only who is late is: a quiet network stays quiet. */
+  #takeProbe(host: Watched, atMs: number): boolean {
     const { sight } = host.detector;
     const isLate = sight.isLinked && sight.owesMs !== undefined;
     if (!isLate || atMs < Math.max(host.nextProbeMs, (sight.owesMs ?? 0) + this.#probeEveryMs))

@@ -5,20 +5,21 @@ import { bigEndian, type Digest, readBigEndian } from "../../core/base/index.ts"
 import { sha256 } from "../../core/crypto/index.ts";
 import type { BlobStore, PartialBlob, Position, StateStore } from "../ports/index.ts";
 import { BlobError } from "./blob-error.ts";
+import {
+  decodePlace,
+  encodePlace,
+  type PackedBlob,
+  type PackedPlace,
+  type Place,
+  packedType,
+  runsOf,
+} from "./blob-places.ts";
 import { type LargeBlobs, openLargeBlobs, roomsInTurn } from "./large-blobs.ts";
 import { RecentBlobs } from "./recent-blobs.ts";
 import { type FileRecordLog, openRecordLog } from "./record-log.ts";
 
-const packedType = 1;
 /** About 10 MB. */
 const placesKept = 65_536;
-
-interface PackedPlace {
-  readonly kind: "packed";
-  readonly position: Position;
-  readonly size: number;
-}
-type Place = PackedPlace | { readonly kind: "large"; readonly size: number };
 
 /** What says that the disk changed or lost something; a shortage (EMFILE, ENOMEM) does not. */
 const damageCodes: ReadonlySet<string> = new Set(["STORAGE_LOG_CORRUPT", "ENOENT", "EIO"]);
@@ -27,27 +28,6 @@ const indexKey = (digest: Digest): string => `b/${digest}`;
 const packedUntil = "packed";
 /** Below such a part of a segment it is not worth a new one. */
 const sealedParts = 16;
-
-function encodePlace(place: Place): Uint8Array {
-  if (place.kind === "large") return Buffer.concat([Buffer.from([1]), bigEndian(place.size, 6)]);
-  const { segment, offset } = place.position;
-  return Buffer.concat([
-    Buffer.from([0]),
-    bigEndian(place.size, 6),
-    bigEndian(segment, 4),
-    bigEndian(offset, 6),
-  ]);
-}
-
-function decodePlace(bytes: Uint8Array): Place {
-  const size = readBigEndian(bytes.subarray(1, 7));
-  if (bytes[0] === 1) return { kind: "large", size };
-  const position = {
-    segment: readBigEndian(bytes.subarray(7, 11)),
-    offset: readBigEndian(bytes.subarray(11, 17)),
-  };
-  return { kind: "packed", position, size };
-}
 
 /**
  * Blobs by SHA-256. Small ones are packed into the segments of a record log, larger ones are a file each, with
@@ -397,35 +377,6 @@ export class FileBlobStore implements BlobStore {
 /** Blobs of up to 256 KiB each. */
 const movedAtOnce = 64;
 const pageEntries = 2000;
-
-interface PackedBlob {
-  readonly digest: Digest;
-  readonly position: Position;
-  readonly size: number;
-}
-
-const runBytesMax = 1024 * 1024;
-
-/** Neighbours in the packs are read together. */
-function* runsOf(items: readonly PackedBlob[]): Generator<PackedBlob[]> {
-  const sorted = items.toSorted(
-    (a, b) => a.position.segment - b.position.segment || a.position.offset - b.position.offset,
-  );
-  let run: PackedBlob[] = [];
-  for (const item of sorted) {
-    const [first] = run;
-    const isNear =
-      first !== undefined &&
-      item.position.segment === first.position.segment &&
-      item.position.offset + item.size - first.position.offset <= runBytesMax;
-    if (!isNear && run.length > 0) {
-      yield run;
-      run = [];
-    }
-    run.push(item);
-  }
-  if (run.length > 0) yield run;
-}
 
 function missing(digest: Digest): BlobError {
   return new BlobError("BLOB_MISSING", digest, `blob ${digest} is not here`);
