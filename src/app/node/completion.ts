@@ -3,14 +3,13 @@ import { stateKeys } from "../../core/mirror/index.ts";
 import type { StateStore } from "../../io/ports/index.ts";
 import type { Archive } from "../gateway/index.ts";
 import type { ContentFetcher } from "./content.ts";
-import type { Retainer } from "./retainer.ts";
-import type { Before } from "./wanted.ts";
+import type { Before, Need } from "./wanted.ts";
 
 interface CompletionParts {
   readonly state: StateStore;
   readonly archive: Archive;
   readonly content: ContentFetcher;
-  readonly retainer: Retainer;
+  readonly retainer: { needAt(height: number): Need | undefined };
   readonly before: (trees: Digest | undefined) => Before;
   readonly untilDone: (what: string, work: () => Promise<void>) => Promise<void>;
   /** A height is all here; `changes` is what led to it, if content did. */

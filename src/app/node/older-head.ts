@@ -1,8 +1,9 @@
 import { equalBytes } from "../../core/base/index.ts";
+import type { Network } from "../../core/committee/index.ts";
 import { type Verifier, verifyNote } from "../../core/crypto/index.ts";
 import { askBytes } from "../client/index.ts";
-import type { CertifiedHead } from "../gateway/index.ts";
-import type { NodeCore } from "./node-core.ts";
+import type { Archive, CertifiedHead } from "../gateway/index.ts";
+import type { Heads } from "./heads.ts";
 
 const noteBytesMax = 65_536;
 
@@ -11,11 +12,16 @@ const noteBytesMax = 65_536;
  * all of, as its source has it certified. `undefined` where it has none that is newer than the one that is shown.
  */
 export async function olderHead(
-  core: NodeCore,
+  of: {
+    readonly heads: Heads;
+    readonly servedHeight: number;
+    readonly archive: Archive;
+    readonly network: Network;
+  },
   source: string,
   verifier: Verifier,
 ): Promise<CertifiedHead | undefined> {
-  const { heads, servedHeight, archive, network } = core;
+  const { heads, servedHeight, archive, network } = of;
   if ((heads.newest?.due.height ?? 0) <= servedHeight) return undefined;
   const due = archive.dueUpTo(servedHeight);
   if (due === undefined || due.height === 0 || due.size <= (heads.served?.due.size ?? 0))

@@ -1,9 +1,15 @@
 import type { AcceptedBatch } from "../../core/consensus/index.ts";
-import type { NodeCore } from "./node-core.ts";
+import type { HostStore } from "../host/index.ts";
+import type { Log } from "./log.ts";
+import type { Metrics } from "./metrics.ts";
 
 /** What execution left in the log; nothing where it cannot be read: it is asked for again. */
 export async function readBack(
-  { store, metrics, log }: Pick<NodeCore, "store" | "metrics" | "log">,
+  {
+    store,
+    metrics,
+    log,
+  }: { readonly store: HostStore; readonly metrics: Metrics; readonly log: Log },
   range: { readonly after: number; readonly until: number },
 ): Promise<readonly AcceptedBatch[]> {
   try {
