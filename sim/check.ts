@@ -1,3 +1,4 @@
+import { fitsOrder, type Verdict } from "../src/core/accountability/index.ts";
 import type { Author, Digest } from "../src/core/base/index.ts";
 import { type AcceptedBatch, type Certificate, messagesOf } from "../src/core/consensus/index.ts";
 import { verifyNote } from "../src/core/crypto/index.ts";
@@ -8,8 +9,6 @@ import {
   readCertificate,
   verifySignedHeader,
 } from "../src/core/dag/index.ts";
-import { fitsOrder, type Verdict } from "../src/core/evidence/index.ts";
-import type { HostRecovery } from "../src/core/host/index.ts";
 import {
   type Appended,
   appendOf,
@@ -17,6 +16,7 @@ import {
   type MirrorEvent,
   messageKinds,
 } from "../src/core/mirror/index.ts";
+import type { HostRecovery } from "../src/core/replica/index.ts";
 import { StorageError } from "../src/io/ports/index.ts";
 import { decodeMessage } from "./messages.ts";
 import type { Checks, Named, NamedWriter, Proof, Realm } from "./realm.ts";

@@ -1,10 +1,11 @@
-import { HostLoop, type LaterEffect, type Question } from "../src/app/host/index.ts";
+import { HostLoop, type LaterEffect } from "../src/app/loop/index.ts";
+import type { Question } from "../src/app/store/index.ts";
 import { type Author, type Digest, type LinkName, limits } from "../src/core/base/index.ts";
 import { type Segment, segmentOf } from "../src/core/consensus/index.ts";
 import type { Signer } from "../src/core/crypto/index.ts";
-import { type HostInput, WriterHost } from "../src/core/host/index.ts";
 import { messageKinds, type SignedUpdate } from "../src/core/mirror/index.ts";
 import { type DetectorChoice, defaultDetector, type Opinion } from "../src/core/opinion/index.ts";
+import { type HostInput, WriterHost } from "../src/core/replica/index.ts";
 import { createGuard } from "../src/io/files/index.ts";
 import type { Outgoing } from "./outgoing.ts";
 import type { Realm } from "./realm.ts";

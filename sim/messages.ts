@@ -5,7 +5,11 @@ import {
   encodeDagMessage,
   isDagMessage,
 } from "../src/core/dag/index.ts";
-import { decodeHostMessage, encodeHostMessage, type HostMessage } from "../src/core/host/index.ts";
+import {
+  decodeHostMessage,
+  encodeHostMessage,
+  type HostMessage,
+} from "../src/core/replica/index.ts";
 
 /** All that is said on a link: cheaters and checks look into it. */
 export type PeerMessage = DagMessage | HostMessage;

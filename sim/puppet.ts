@@ -16,7 +16,7 @@ import {
   type VerifiedBlock,
   wireOf,
 } from "../src/core/dag/index.ts";
-import type { HostInput } from "../src/core/host/index.ts";
+import type { HostInput } from "../src/core/replica/index.ts";
 import type { SimWriter } from "./host.ts";
 import { decodeMessage, encodeMessage } from "./messages.ts";
 import type { Realm } from "./realm.ts";

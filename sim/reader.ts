@@ -1,5 +1,5 @@
-import { HostLoop, type LaterEffect } from "../src/app/host/index.ts";
-import { FollowerHost, type FollowerInput } from "../src/core/host/index.ts";
+import { HostLoop, type LaterEffect } from "../src/app/loop/index.ts";
+import { FollowerHost, type FollowerInput } from "../src/core/replica/index.ts";
 import { SimHost } from "./sim-host.ts";
 
 const pollMs = 500;

@@ -1,10 +1,10 @@
+import type { Verdict } from "../src/core/accountability/index.ts";
 import type { Author, Digest, Prng } from "../src/core/base/index.ts";
 import type { Network } from "../src/core/committee/index.ts";
 import type { AcceptedBatch, Certificate } from "../src/core/consensus/index.ts";
 import type { Signer } from "../src/core/crypto/index.ts";
-import type { Verdict } from "../src/core/evidence/index.ts";
-import type { HostRecovery } from "../src/core/host/index.ts";
 import type { Appended, DueRecord, MirrorEvent } from "../src/core/mirror/index.ts";
+import type { HostRecovery } from "../src/core/replica/index.ts";
 import type { Signatures } from "./crypto.ts";
 import type { SimNetwork } from "./network.ts";
 import type { Outgoing } from "./outgoing.ts";

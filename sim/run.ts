@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { limits, Prng } from "../src/core/base/index.ts";
 import { dagConfigOf } from "../src/core/dag/index.ts";
-import type { WriterVitals } from "../src/core/host/index.ts";
+import type { WriterVitals } from "../src/core/replica/index.ts";
 import { Clients } from "./clients.ts";
 import type { SimWriter } from "./host.ts";
 import { Liveness } from "./liveness.ts";
@@ -42,7 +42,7 @@ const shortage = { settleMs: 3000, forMs: 6000 };
 /** Commits without payload that a reader may be behind at the end. */
 const nearCommits = 200;
 /** In which a host that is well gets hold of what is certified, milliseconds. */
-const catchUpMs = 4000;
+const settleMs = 4000;
 const limitsOfQueues = {
   waitingBlocks: 13 * (limits.suspendedBlocksMax + 8 * 13),
   graphBlocks: 20_000,
@@ -177,7 +177,7 @@ async function heal(world: World, clients: Clients, goesOn: () => boolean): Prom
   const healedMs = scheduler.nowMs;
   await goOn(world, clients, { core, goesOn });
   const endMs = Math.max(scheduler.nowMs + 8000, plan.stormMs + plan.healMs);
-  await scheduler.run(endMs - catchUpMs, goesOn);
+  await scheduler.run(endMs - settleMs, goesOn);
   const certified = Math.max(...core.map((host) => host.head?.due.size ?? 0));
   const messages = world.check.messages.length;
   await scheduler.run(endMs, goesOn);

@@ -1,14 +1,9 @@
-import {
-  type HostStore,
-  type LaterEffect,
-  type LoopClock,
-  openHostStore,
-} from "../src/app/host/index.ts";
+import type { LaterEffect, LoopClock } from "../src/app/loop/index.ts";
+import { type HostStore, openHostStore } from "../src/app/store/index.ts";
 import { type Digest, Prng } from "../src/core/base/index.ts";
 import { encode, fields, optional, read, type Shape, text } from "../src/core/codec/index.ts";
 import type { AcceptedBatch } from "../src/core/consensus/index.ts";
 import { type CommitRange, commitRangeShape } from "../src/core/dag/index.ts";
-import type { OpinionView } from "../src/core/host/index.ts";
 import {
   blobsOf,
   DirectoryStore,
@@ -23,6 +18,7 @@ import {
   type SignedUpdate,
   stateKeys,
 } from "../src/core/mirror/index.ts";
+import type { OpinionView } from "../src/core/replica/index.ts";
 import type { BlobStore } from "../src/io/ports/index.ts";
 import { type DiskPlan, SimDisk } from "./disk.ts";
 import type { Proof, Realm } from "./realm.ts";

@@ -1,5 +1,4 @@
-import type { Digest } from "../src/core/base/index.ts";
-import { compareText, type Prng } from "../src/core/base/index.ts";
+import { compareText, type Digest, type Prng } from "../src/core/base/index.ts";
 import { sha256 } from "../src/core/crypto/index.ts";
 import type { BlobStore, StateStore, StateValue } from "../src/io/ports/index.ts";
 

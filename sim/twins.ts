@@ -2,10 +2,10 @@ import { Author, type Digest, Digest as digestOf, type PublicKey } from "../src/
 import { segmentOf } from "../src/core/consensus/index.ts";
 import {
   commitRule,
-  DagAcceptance,
   type DagConfig,
   type DagEffect,
   type DagInput,
+  DagMachine,
   type Ref,
   type VerifiedBlock,
 } from "../src/core/dag/index.ts";
@@ -36,7 +36,7 @@ interface Carried {
 
 interface Instance {
   readonly author: Author;
-  readonly machine: DagAcceptance;
+  readonly machine: DagMachine;
   readonly digests: Digest[];
   readonly texts: string[];
   isWoken: boolean;
@@ -94,7 +94,7 @@ export class TwinsScenario {
   }
 
   #instance(author: Author): Instance {
-    const machine = new DagAcceptance({
+    const machine = new DagMachine({
       config: this.#config,
       pacing: { leaderTimeoutMs: impatienceMs - 50, minRoundMs: 0 },
       signer: { author, sign: () => signature },

@@ -37,14 +37,8 @@ export {
   verifyHead,
   verifyReceipt,
 } from "./app/client/index.ts";
-export {
-  type Config,
-  ConfigError,
-  formatGenesis,
-  loadGenesis,
-  parseGenesis,
-  version,
-} from "./app/config/index.ts";
+export { type Config, loadGenesis, version } from "./app/config/index.ts";
+export { ConfigError, formatGenesis, parseGenesis } from "./app/genesis/index.ts";
 export { type RunningNode, startNode } from "./app/node/index.ts";
 export { createTestnet, type Testnet, type TestnetOptions } from "./app/setup/index.ts";
 export type { Genesis, Network } from "./core/committee/index.ts";

@@ -11,7 +11,8 @@ import {
   MirrorClient,
   type Trust,
 } from "../app/client/index.ts";
-import { ConfigError, loadGenesis } from "../app/config/index.ts";
+import { loadGenesis } from "../app/config/index.ts";
+import { ConfigError } from "../app/genesis/index.ts";
 import { Ed25519Verifier } from "../core/crypto/index.ts";
 import { isTreeName } from "../core/mirror/index.ts";
 import { type KeyRole, type LoadedKey, loadKeyFile } from "../io/files/index.ts";

@@ -1,14 +1,8 @@
 import { mkdir, readdir } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import type { Command } from "commander";
-import {
-  ConfigError,
-  homeOf,
-  lieKinds,
-  loadConfig,
-  loadGenesis,
-  version,
-} from "../app/config/index.ts";
+import { homeOf, lieKinds, loadConfig, loadGenesis, version } from "../app/config/index.ts";
+import { ConfigError } from "../app/genesis/index.ts";
 import type { Outside } from "../app/node/index.ts";
 import { createTestnet, type Lie } from "../app/setup/index.ts";
 import { createKeyFile, type KeyRole, loadKeyFile } from "../io/files/index.ts";

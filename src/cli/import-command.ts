@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
-import { ConfigError } from "../app/config/index.ts";
+import { ConfigError } from "../app/genesis/index.ts";
 import {
   kindOf,
   openSource,

@@ -2,15 +2,14 @@ import { copyFile, readFile, writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { Command } from "commander";
 import {
-  ConfigError,
   type ConfigInput,
   checkedEndpoint,
   homeOf,
   isAnyAddress,
   loadGenesis,
-  parseWriterEntry,
   splitEndpoint,
 } from "../app/config/index.ts";
+import { ConfigError, parseWriterEntry } from "../app/genesis/index.ts";
 import { checkedGenesis, createHome, genesisWriter } from "../app/setup/index.ts";
 import { isPublicKey } from "../core/base/index.ts";
 import { dagOf, type RuleName } from "../core/dag/index.ts";

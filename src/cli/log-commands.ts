@@ -1,7 +1,7 @@
 import { createInterface } from "node:readline";
 import type { Command } from "commander";
 import { Appender, tailOfAny } from "../app/client/index.ts";
-import { ConfigError } from "../app/config/index.ts";
+import { ConfigError } from "../app/genesis/index.ts";
 import { loadKeyFile, newKey } from "../io/files/index.ts";
 import { type CommonOptions, serversOf, trustOf, withOutput, withTrust } from "./context.ts";
 import { printable, say, sayJson } from "./output.ts";

@@ -3,7 +3,7 @@ import { createReadStream } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import type { Command } from "commander";
 import pc from "picocolors";
-import { ConfigError } from "../app/config/index.ts";
+import { ConfigError } from "../app/genesis/index.ts";
 import {
   checkConsistency,
   checkPathProof,

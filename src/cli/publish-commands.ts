@@ -21,7 +21,7 @@ import {
   type VerifiedHead,
   type Witnessed,
 } from "../app/client/index.ts";
-import { ConfigError } from "../app/config/index.ts";
+import { ConfigError } from "../app/genesis/index.ts";
 import { isPublicKey, limits } from "../core/base/index.ts";
 import type { UpdateSource } from "../core/mirror/index.ts";
 import {

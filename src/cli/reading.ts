@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError } from "commander";
 import type { MirrorClient, VerifiedHead } from "../app/client/index.ts";
-import { ConfigError } from "../app/config/index.ts";
+import { ConfigError } from "../app/genesis/index.ts";
 import { type Leaf, sameLeaf } from "../core/mirror/index.ts";
 import { type CommonOptions, secondsFlag, withOutput, withTrust } from "./context.ts";
 

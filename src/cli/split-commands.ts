@@ -12,12 +12,13 @@ import {
   type Trust,
   verifyReceipt,
 } from "../app/client/index.ts";
-import { ConfigError, loadConfig, withSplit } from "../app/config/index.ts";
+import { loadConfig } from "../app/config/index.ts";
 import type { GroupRow, PlanRow, SplitsReport } from "../app/gateway/index.ts";
+import { ConfigError, withSplit } from "../app/genesis/index.ts";
 import { type Digest, fromBase64, type Result } from "../core/base/index.ts";
 import { lineageOf } from "../core/committee/index.ts";
-import { fractionOf, readGroup, type SplitGroup } from "../core/evidence/index.ts";
 import { type ChangeList, decodeChanges, type Leaf, readUpdate } from "../core/mirror/index.ts";
+import { fractionOf, readGroup, type SplitGroup } from "../core/split/index.ts";
 import { replaceFile } from "../io/files/index.ts";
 import {
   type CommonOptions,

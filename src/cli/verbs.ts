@@ -32,7 +32,7 @@ export const verbRooms: readonly VerbRoom[] = [
   { verbs: ["proof"], load: async () => (await import("./proof-commands.ts")).proofCommands },
   {
     verbs: ["opinion", "evidence"],
-    load: async () => (await import("./repute-commands.ts")).reputeCommands,
+    load: async () => (await import("./accountability-commands.ts")).accountabilityCommands,
   },
   { verbs: ["split"], load: async () => (await import("./split-commands.ts")).splitCommands },
   {

@@ -8,7 +8,7 @@ import {
   type VerifiedHead,
   verifyReceipt,
 } from "../app/client/index.ts";
-import { ConfigError } from "../app/config/index.ts";
+import { ConfigError } from "../app/genesis/index.ts";
 import type { Leaf } from "../core/mirror/index.ts";
 import { type CommonOptions, checkTree, clientOf, trustOf } from "./context.ts";
 import { note, say, sayJson } from "./output.ts";

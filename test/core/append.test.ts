@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { beforeEach, describe, test } from "node:test";
 import { Author, limits } from "../../src/core/base/index.ts";
 import { sha256 } from "../../src/core/crypto/index.ts";
-import { initialState, mirrorConfigOf } from "../../src/core/host/index.ts";
 import { onAppend } from "../../src/core/mirror/append.ts";
 import {
   type AppendRecord,
@@ -14,6 +13,7 @@ import {
   signAppend,
   stateKeys,
 } from "../../src/core/mirror/index.ts";
+import { initialState, mirrorConfigOf } from "../../src/core/replica/index.ts";
 import { castOf } from "../support/evidence-cast.ts";
 
 const { network, verifier, signer } = castOf();

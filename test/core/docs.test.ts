@@ -136,7 +136,7 @@ test("ARCHITECTURE.md shows the table of edges", async () => {
 
 test("docs/reference/wire.md has every message", () => {
   const page = readFileSync(join(root, "docs/reference/wire.md"), "utf8");
-  const numbers = ["src/core/dag/messages.ts", "src/core/host/messages.ts"].flatMap((file) => {
+  const numbers = ["src/core/dag/messages.ts", "src/core/replica/messages.ts"].flatMap((file) => {
     const [, table = ""] =
       /const codes = \{([^}]+)\}/.exec(readFileSync(join(root, file), "utf8")) ?? [];
     return [...table.matchAll(/: (\d+),/g)].map(([, number]) => Number(number));
@@ -148,7 +148,7 @@ test("docs/reference/wire.md has every message", () => {
 });
 
 test("links between the documents lead somewhere", () => {
-  const pages = ["README.md", "ARCHITECTURE.md", "SECURITY.md", "CHANGELOG.md"];
+  const pages = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"];
   const walk = (directory: string): void => {
     for (const name of readdirSync(join(root, directory))) {
       const path = join(directory, name);

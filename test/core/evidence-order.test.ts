@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
 import { beforeEach, describe, test } from "node:test";
 import fc from "fast-check";
+import { type Evidence, encodeEvidence, evidenceId } from "../../src/core/accountability/index.ts";
 import { Author, type Digest, limits } from "../../src/core/base/index.ts";
 import { rootOf, type Signer, sha256 } from "../../src/core/crypto/index.ts";
-import { type Evidence, encodeEvidence, evidenceId } from "../../src/core/evidence/index.ts";
-import { initialState, mirrorConfigOf } from "../../src/core/host/index.ts";
 import {
   decodeConviction,
   decodeLeaf,
@@ -20,6 +19,7 @@ import {
   stateKeys,
 } from "../../src/core/mirror/index.ts";
 import { type Opinion, opinionIn, signStatement } from "../../src/core/opinion/index.ts";
+import { initialState, mirrorConfigOf } from "../../src/core/replica/index.ts";
 import {
   blockOf,
   castOf,

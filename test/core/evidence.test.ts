@@ -1,9 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import { equalBytes } from "../../src/core/base/index.ts";
-import { encode, type Value } from "../../src/core/codec/index.ts";
-import { type DagMisbehaviour, dag } from "../../src/core/dag/index.ts";
 import {
   decodeEvidence,
   type Evidence,
@@ -13,7 +10,10 @@ import {
   filePathOf,
   judge,
   signatureBase,
-} from "../../src/core/evidence/index.ts";
+} from "../../src/core/accountability/index.ts";
+import { equalBytes } from "../../src/core/base/index.ts";
+import { encode, type Value } from "../../src/core/codec/index.ts";
+import { type DagMisbehaviour, dag } from "../../src/core/dag/index.ts";
 import {
   blockOf,
   type Cast,

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { planOf, World } from "../../sim/index.ts";
 import { cosign, leaseOf, writeNote } from "../../src/core/crypto/index.ts";
-import { type FollowerEffect, FollowerHost, initialState } from "../../src/core/host/index.ts";
 import type { DueRecord } from "../../src/core/mirror/index.ts";
+import { type FollowerEffect, FollowerHost, initialState } from "../../src/core/replica/index.ts";
 
 const { network, signatures } = new World(planOf(1, { n: 4 }));
 const own = Buffer.alloc(32, 1);

@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { createHash, generateKeyPairSync, sign } from "node:crypto";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import type { PublicKey } from "../../src/core/base/index.ts";
 import {
   bigEndian,
   compareBytes,
@@ -12,6 +11,7 @@ import {
   limits,
   MonotonicClock,
   Prng,
+  type PublicKey,
   readBigEndian,
   toBase64,
   toHex,

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { isHeadNews } from "../../src/app/node/head-news.ts";
+import { isHeadNews } from "../../src/app/replication/head-news.ts";
 import { Height } from "../../src/core/base/index.ts";
 
 const root = new Uint8Array(32);

@@ -8,14 +8,14 @@ import { BlockSynchronizer } from "../../src/core/dag/block-synchronizer.ts";
 import { CrashRecovery } from "../../src/core/dag/crash-recovery.ts";
 import type { Ref } from "../../src/core/dag/index.ts";
 import { StateTransfer } from "../../src/core/dag/state-transfer.ts";
+import type { DueRecord } from "../../src/core/mirror/index.ts";
 import {
   type CosignEffect,
   Cosigning,
   type SizedCosignature,
-} from "../../src/core/host/cosigning.ts";
-import { Executor } from "../../src/core/host/executor.ts";
-import { initialState, mirrorConfigOf } from "../../src/core/host/index.ts";
-import type { DueRecord } from "../../src/core/mirror/index.ts";
+} from "../../src/core/replica/cosigning.ts";
+import { Executor } from "../../src/core/replica/executor.ts";
+import { initialState, mirrorConfigOf } from "../../src/core/replica/index.ts";
 
 const refOf = (round: number, author: number): Ref => ({
   round: Round(round),

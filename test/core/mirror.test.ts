@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import type { Digest } from "../../src/core/base/index.ts";
-import { allAtOnce } from "../../src/core/base/index.ts";
+import { allAtOnce, type Digest } from "../../src/core/base/index.ts";
 import { sha256 } from "../../src/core/crypto/index.ts";
 import {
   applyChanges,

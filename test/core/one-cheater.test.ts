@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { encodeMessage } from "../../sim/index.ts";
-import { Inbox } from "../../src/app/host/inbox.ts";
+import { Inbox } from "../../src/app/loop/inbox.ts";
 import { Author, Digest, limits, Round } from "../../src/core/base/index.ts";
 import { segmentOf } from "../../src/core/consensus/index.ts";
 import { sha256 } from "../../src/core/crypto/index.ts";
@@ -18,7 +18,7 @@ import {
 } from "../../src/core/dag/index.ts";
 import { linearize } from "../../src/core/dag/linearize.ts";
 import { WaitingRoom } from "../../src/core/dag/waiting-room.ts";
-import type { HostInput } from "../../src/core/host/index.ts";
+import type { HostInput } from "../../src/core/replica/index.ts";
 import {
   configOf,
   forge,

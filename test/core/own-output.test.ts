@@ -14,8 +14,6 @@ import {
 import { sha256 } from "../../src/core/crypto/index.ts";
 import { dagConfigOf, verifyBlock } from "../../src/core/dag/index.ts";
 import { PayloadQueue } from "../../src/core/dag/payload-queue.ts";
-import { Executor } from "../../src/core/host/executor.ts";
-import { initialState, mirrorConfigOf } from "../../src/core/host/index.ts";
 import {
   changesDigest,
   encodeChanges,
@@ -23,6 +21,8 @@ import {
   messageKinds,
   signUpdate,
 } from "../../src/core/mirror/index.ts";
+import { Executor } from "../../src/core/replica/executor.ts";
+import { initialState, mirrorConfigOf } from "../../src/core/replica/index.ts";
 import { Driven, drivenWorld } from "../support/driven.ts";
 import { blockOf } from "../support/evidence-cast.ts";
 
@@ -136,12 +136,12 @@ describe("a host's own blocks are valid, whatever waits", () => {
     };
     for (let round = 1; round <= 8; round++) bad(round, limits.evidenceBytesMax - 2000);
     bad(9, 10);
-    const segment = driven.host.repute?.proofs.due(driven.nowMs + 60_000);
+    const segment = driven.host.accountability?.proofs.due(driven.nowMs + 60_000);
     assert.ok(segment !== undefined);
     const [first] = messagesOf(segment);
     assert.ok(first !== undefined && first.length < 2000, `${first?.length} bytes come first`);
     assert.equal(
-      driven.host.repute?.proofs.due(driven.nowMs + 60_100),
+      driven.host.accountability?.proofs.due(driven.nowMs + 60_100),
       undefined,
       "the next one does not take its place",
     );

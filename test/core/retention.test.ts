@@ -9,7 +9,7 @@ import {
   keepsAll,
   keptFrom,
   keptHeights,
-} from "../../src/app/node/retention.ts";
+} from "../../src/app/retention/retention.ts";
 
 const dayMs = 86_400_000;
 const now = Date.UTC(2026, 10, 21, 12);

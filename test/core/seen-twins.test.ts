@@ -15,7 +15,7 @@ import {
   type Ref,
   wireOf,
 } from "../../src/core/dag/index.ts";
-import { type HostStep, initialState, WriterHost } from "../../src/core/host/index.ts";
+import { type HostStep, initialState, WriterHost } from "../../src/core/replica/index.ts";
 
 const { network, signatures } = new World(planOf(1, { n: 4 }));
 const config = dagConfigOf(network);

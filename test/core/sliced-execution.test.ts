@@ -4,7 +4,6 @@ import fc from "fast-check";
 import { Author, type Digest } from "../../src/core/base/index.ts";
 import { type AcceptedBatch, segmentOf } from "../../src/core/consensus/index.ts";
 import { sha256 } from "../../src/core/crypto/index.ts";
-import { Executor, type ExecutorEffect } from "../../src/core/host/executor.ts";
 import {
   type Change,
   changesDigest,
@@ -15,6 +14,7 @@ import {
   messageKinds,
   signUpdate,
 } from "../../src/core/mirror/index.ts";
+import { Executor, type ExecutorEffect } from "../../src/core/replica/executor.ts";
 import { fakeSigner } from "../support/dag-world.ts";
 import { lonelyMirror } from "../support/mirror-config.ts";
 

@@ -1,23 +1,21 @@
 import assert from "node:assert/strict";
 import { beforeEach, describe, test } from "node:test";
 import fc from "fast-check";
+import { type Evidence, encodeEvidence, judge } from "../../src/core/accountability/index.ts";
 import { Author } from "../../src/core/base/index.ts";
 import { encode } from "../../src/core/codec/index.ts";
+import { type Opinion, signStatement } from "../../src/core/opinion/index.ts";
+import type { CertifiedPoint, JoinRecord } from "../../src/core/replica/index.ts";
+import { type SplitEffect, Splitting } from "../../src/core/replica/splitting.ts";
 import {
-  type Evidence,
-  encodeEvidence,
   encodeGroup,
   encodePlan,
   fractionOf,
-  judge,
   readGroup,
   readPlan,
   type SplitPlan,
   signJoin,
-} from "../../src/core/evidence/index.ts";
-import type { CertifiedPoint, JoinRecord } from "../../src/core/host/index.ts";
-import { type SplitEffect, Splitting } from "../../src/core/host/splitting.ts";
-import { type Opinion, signStatement } from "../../src/core/opinion/index.ts";
+} from "../../src/core/split/index.ts";
 import { castOf, digestOf, logOf, noteOf } from "../support/evidence-cast.ts";
 import { misdeeds } from "../support/evidence-deeds.ts";
 

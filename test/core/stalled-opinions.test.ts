@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Author } from "../../src/core/base/index.ts";
-import { Opinions } from "../../src/core/host/opinions.ts";
 import {
   defaultDetector,
   matrixOf,
   type Opinion,
   signStatement,
 } from "../../src/core/opinion/index.ts";
+import { Opinions } from "../../src/core/replica/opinions.ts";
 import { castOf } from "../support/evidence-cast.ts";
 
 const { network, verifier, signer } = castOf();

@@ -9,7 +9,7 @@ import {
   type HostRecovery,
   initialState,
   WriterHost,
-} from "../../src/core/host/index.ts";
+} from "../../src/core/replica/index.ts";
 
 const world = new World(planOf(1, { n: 4 }));
 const { network, signatures } = world;
@@ -112,7 +112,7 @@ describe("what a writer says to whom, and what it takes from whom", () => {
     submit();
     assert.equal(hasSigned(), false);
     assert.equal(host.vitals.isSigning, false);
-    assert.equal(host.vitals.isHeld, true);
+    assert.equal(host.vitals.isPaused, true);
     // Whoever said so is asked for it, and believed no more once it leaves that unanswered three times.
     const asked = new Map<number, number>();
     let isSigning = false;

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
-import type { Question } from "../../src/app/host/index.ts";
-import { Answers } from "../../src/app/node/answers.ts";
 import { Bans } from "../../src/app/node/bans.ts";
+import { Answers } from "../../src/app/replication/answers.ts";
+import type { Question } from "../../src/app/store/index.ts";
 import { Author } from "../../src/core/base/index.ts";
 
 const question = (peer: number, after: number): Question => ({

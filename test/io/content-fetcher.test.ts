@@ -9,7 +9,7 @@ import { Readable } from "node:stream";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { crc32 } from "node:zlib";
-import { ContentFetcher } from "../../src/app/node/content.ts";
+import { ContentFetcher } from "../../src/app/replication/content.ts";
 import { sha256 } from "../../src/core/crypto/index.ts";
 import { changesDigest, encodeChanges } from "../../src/core/mirror/index.ts";
 import {

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setImmediate } from "node:timers/promises";
-import { BusyError, FewAtOnce } from "../../src/app/gateway/index.ts";
-import { InLine } from "../../src/app/node/in-line.ts";
-import { makeRoom } from "../../src/app/node/publish-room.ts";
-import { SharedRoom } from "../../src/app/node/shared-room.ts";
+import { InLine } from "../../src/app/pace/in-line.ts";
+import { BusyError, FewAtOnce } from "../../src/app/pace/index.ts";
+import { SharedRoom } from "../../src/app/pace/shared-room.ts";
+import { makeRoom } from "../../src/app/publishing/publish-room.ts";
 import type { Digest } from "../../src/core/base/index.ts";
 import { sha256 } from "../../src/core/crypto/index.ts";
 import type { SignedUpdate } from "../../src/core/mirror/index.ts";

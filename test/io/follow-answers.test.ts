@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { planOf, World } from "../../sim/index.ts";
-import { FollowAnswers } from "../../src/app/node/follow-answers.ts";
+import { FollowAnswers } from "../../src/app/replication/follow-answers.ts";
 
 const { network } = new World(planOf(1, { n: 4 }));
 

@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { compareWithMark, MarkFile, markOf } from "../../src/app/client/high-water.ts";
 import type { VerifiedHead } from "../../src/app/client/index.ts";
+import { judge } from "../../src/core/accountability/index.ts";
 import { Digest } from "../../src/core/base/index.ts";
 import { consistencyProof, rootOf } from "../../src/core/crypto/index.ts";
-import { judge } from "../../src/core/evidence/index.ts";
 import { castOf } from "../support/evidence-cast.ts";
 import { type Committee, Log } from "../support/made-log.ts";
 

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { HostStore } from "../../src/app/host/host-store.ts";
-import { HostLoop, type LoopClock } from "../../src/app/host/index.ts";
-import type { HostInput } from "../../src/core/host/index.ts";
+import { HostLoop, type LoopClock } from "../../src/app/loop/index.ts";
+import type { HostStore } from "../../src/app/store/host-store.ts";
 import type { MirrorState } from "../../src/core/mirror/index.ts";
+import type { HostInput } from "../../src/core/replica/index.ts";
 
 interface Timer {
   readonly dueMs: number;

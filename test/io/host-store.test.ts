@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { beforeEach, describe, test } from "node:test";
 import { planOf, SimBlobStore, SimDisk, SimStateStore, World } from "../../sim/index.ts";
-import { type HostStore, openHostStore } from "../../src/app/host/index.ts";
+import { type HostStore, openHostStore } from "../../src/app/store/index.ts";
 import { Author, limits } from "../../src/core/base/index.ts";
 import { blockRecord, nameOf } from "../../src/core/dag/index.ts";
-import { type HostRecovery, initialState } from "../../src/core/host/index.ts";
+import { type HostRecovery, initialState } from "../../src/core/replica/index.ts";
 import { createGuard } from "../../src/io/files/index.ts";
 import type { BlobStore } from "../../src/io/ports/index.ts";
 import { configOf, fullRounds } from "../support/dag-forge.ts";

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { FewAtOnce } from "../../src/app/gateway/few-at-once.ts";
 import { Outflow } from "../../src/app/gateway/outflow.ts";
+import { FewAtOnce } from "../../src/app/pace/few-at-once.ts";
 
 test("the more large answers there are, the less of each is in memory", () => {
   const outflow = new Outflow(200);

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import type { Archive } from "../../src/app/gateway/index.ts";
-import { Retainer } from "../../src/app/node/retainer.ts";
+import { Retainer } from "../../src/app/retention/retainer.ts";
+import type { Archive } from "../../src/app/store/index.ts";
 import type { Digest } from "../../src/core/base/index.ts";
 import type { StateStore } from "../../src/io/ports/index.ts";
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { originOf, Waiters } from "../../src/app/gateway/waiters.ts";
-import { Signal } from "../../src/app/node/signal.ts";
+import { Signal } from "../../src/app/replication/signal.ts";
 
 describe("requests that wait for news", () => {
   test("where all places are taken, one from where most wait is answered early, the oldest first", () => {

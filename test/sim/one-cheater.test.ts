@@ -131,7 +131,7 @@ test("after all were killed, one that boasts at every restart holds up nobody fo
   await scheduler.run(fromMs + 30_000, () => check.messages.length === before);
   const tookMs = scheduler.nowMs - fromMs;
   assert.equal(check.failure, undefined);
-  assert.ok(honest.every(({ machine }) => machine?.vitals.isHeld === false));
+  assert.ok(honest.every(({ machine }) => machine?.vitals.isPaused === false));
   // Three questions of three seconds each, which it leaves unanswered.
   assert.ok(tookMs < 11_000, `nothing is ordered for ${Math.round(tookMs)} ms`);
 });

@@ -1,23 +1,18 @@
 import { signaturesOf } from "../../sim/crypto.ts";
 import { Scheduler, SimBlobStore, SimDisk, SimStateStore } from "../../sim/index.ts";
-import {
-  HostLoop,
-  type HostStore,
-  type LaterEffect,
-  type LoopClock,
-  openHostStore,
-} from "../../src/app/host/index.ts";
+import { HostLoop, type LaterEffect, type LoopClock } from "../../src/app/loop/index.ts";
+import { type HostStore, openHostStore } from "../../src/app/store/index.ts";
 import { type Author, Prng } from "../../src/core/base/index.ts";
 import { type Network, networkOf } from "../../src/core/committee/index.ts";
 import { type AcceptedBatch, type Algorithm, segmentOf } from "../../src/core/consensus/index.ts";
+import { messageKinds } from "../../src/core/mirror/index.ts";
 import {
   type FollowerEffect,
   FollowerHost,
   type FollowerInput,
   type HostInput,
   WriterHost,
-} from "../../src/core/host/index.ts";
-import { messageKinds } from "../../src/core/mirror/index.ts";
+} from "../../src/core/replica/index.ts";
 import { createGuard } from "../../src/io/files/index.ts";
 import type { BlobStore } from "../../src/io/ports/index.ts";
 

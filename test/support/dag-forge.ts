@@ -14,9 +14,9 @@ import {
 } from "../../src/core/dag/block.ts";
 import {
   type CommitRule,
-  DagAcceptance,
   type DagEffect,
   type DagInput,
+  DagMachine,
   type DagRecovery,
   wireOf,
 } from "../../src/core/dag/index.ts";
@@ -47,9 +47,9 @@ export function machineOf(
   config: DagConfig,
   author: number,
   recovery: DagRecovery = freshRecovery,
-): DagAcceptance {
+): DagMachine {
   const signer = fakeSigner(`writer ${author}`);
-  return new DagAcceptance({
+  return new DagMachine({
     config,
     pacing: { leaderTimeoutMs: 250, minRoundMs: 0 },
     signer: { author: Author(author), sign: (message) => signer.sign(message) },

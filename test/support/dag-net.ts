@@ -2,10 +2,10 @@ import { Author, limits, Prng } from "../../src/core/base/index.ts";
 import { type AcceptedBatch, segmentOf } from "../../src/core/consensus/index.ts";
 import {
   type Commit,
-  type DagAcceptance,
   type DagConfig,
   type DagEffect,
   type DagInput,
+  type DagMachine,
   type Ref,
   refKey,
   type VerifiedBlock,
@@ -21,7 +21,7 @@ export interface Face {
   /** Faces that get what this one broadcasts; undefined: all. */
   readonly audience: ReadonlySet<number> | undefined;
   readonly honest: boolean;
-  machine: DagAcceptance;
+  machine: DagMachine;
   up: boolean;
   wakeAt: number;
   signedRound: number;

@@ -11,10 +11,10 @@ import {
   blockFromWire,
   type CommitRule,
   commitRule,
-  DagAcceptance,
   type DagConfig,
   type DagEffect,
   type DagInput,
+  DagMachine,
   type DagRecovery,
   type RuleName,
   type VerifiedBlock,
@@ -62,7 +62,7 @@ export interface WorldOptions {
 }
 
 interface Host {
-  machine: DagAcceptance;
+  machine: DagMachine;
   readonly signer: Signer;
   readonly batches: AcceptedBatch[];
   readonly log: {
@@ -116,8 +116,8 @@ export class DagWorld {
     this.#reach();
   }
 
-  #machine(i: number, signer: Signer, recovery: DagRecovery): DagAcceptance {
-    return new DagAcceptance({
+  #machine(i: number, signer: Signer, recovery: DagRecovery): DagMachine {
+    return new DagMachine({
       config: this.config,
       pacing: { leaderTimeoutMs: 250, minRoundMs: 0 },
       signer: { author: Author(i), sign: (message) => signer.sign(message) },

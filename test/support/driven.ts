@@ -9,7 +9,7 @@ import {
   type HostRecovery,
   initialState,
   WriterHost,
-} from "../../src/core/host/index.ts";
+} from "../../src/core/replica/index.ts";
 
 export const drivenWorld = new World(planOf(1, { n: 4 }));
 const { network, signatures } = drivenWorld;

@@ -1,4 +1,13 @@
 import { type Signatures, signaturesOf } from "../../sim/crypto.ts";
+import {
+  type Court,
+  type Evidence,
+  possessionAnswer,
+  type ServedClaim,
+  type ServedReceipt,
+  signPossession,
+  signServed,
+} from "../../src/core/accountability/index.ts";
 import { Author, type Digest, Height, Round } from "../../src/core/base/index.ts";
 import { type Network, networkOf } from "../../src/core/committee/index.ts";
 import { encodePayload, segmentOf } from "../../src/core/consensus/index.ts";
@@ -26,15 +35,6 @@ import {
   type SignedHeader,
   wireOf,
 } from "../../src/core/dag/index.ts";
-import {
-  type Court,
-  type Evidence,
-  possessionAnswer,
-  type ServedClaim,
-  type ServedReceipt,
-  signPossession,
-  signServed,
-} from "../../src/core/evidence/index.ts";
 import {
   DirectoryStore,
   type Entry,

@@ -1,8 +1,12 @@
 import fc from "fast-check";
+import {
+  type Evidence,
+  type ServedReceipt,
+  splitIdentity,
+} from "../../src/core/accountability/index.ts";
 import { Author, Round } from "../../src/core/base/index.ts";
 import { sha256, signingBytes } from "../../src/core/crypto/index.ts";
 import type { DagMisbehaviour } from "../../src/core/dag/index.ts";
-import { type Evidence, type ServedReceipt, splitIdentity } from "../../src/core/evidence/index.ts";
 import type { StateProof } from "../../src/core/proof/index.ts";
 import {
   blockOf,

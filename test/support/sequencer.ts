@@ -98,7 +98,7 @@ class Participant implements Contract.Consensus {
   get vitals(): Contract.Consensus["vitals"] {
     const { round, lastCommit } = this.progress;
     const none = { returning: undefined, pendingBytes: 0, own: {}, bounds: {} };
-    return { round, lastCommit, quorumCommit: round, isSigning: true, isHeld: false, ...none };
+    return { round, lastCommit, quorumCommit: round, isSigning: true, isPaused: false, ...none };
   }
   readonly recent = (): undefined => undefined;
   readonly isMessage = ([, kind, code = 0]: Uint8Array): boolean => kind === 0x18 && code >= 0xf0;

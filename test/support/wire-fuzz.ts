@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { decodeMessage, encodeMessage, type PeerMessage } from "../../sim/index.ts";
+import { encodeEvidence } from "../../src/core/accountability/index.ts";
 import { Author, limits, Prng, Round } from "../../src/core/base/index.ts";
 import { decode, encode, type Value } from "../../src/core/codec/index.ts";
 import { segmentOf } from "../../src/core/consensus/index.ts";
@@ -14,7 +15,6 @@ import {
   verifyBlock,
   wireOf,
 } from "../../src/core/dag/index.ts";
-import { encodeEvidence } from "../../src/core/evidence/index.ts";
 import { signStatement } from "../../src/core/opinion/index.ts";
 import { ownFirst } from "./dag-forge.ts";
 import { Driven, drivenWorld, plainHello } from "./driven.ts";

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { loadGenesis } from "../../src/app/config/index.ts";
-import type { HeadProof } from "../../src/app/gateway/index.ts";
+import type { HeadProof } from "../../src/app/store/index.ts";
 import { Height, toBase64 } from "../../src/core/base/index.ts";
 import {
   cosign,

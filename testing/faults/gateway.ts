@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
 import { createServer, type Server } from "node:net";
-import type { GatewayHost, openGateway } from "../../src/app/gateway/index.ts";
+import { type GatewayHost, type openGateway } from "../../src/app/gateway/index.ts";
 import { type Digest, Height, ok, toBase64 } from "../../src/core/base/index.ts";
-import type { Signer } from "../../src/core/crypto/index.ts";
-import { possessionAnswer, signPossession } from "../../src/core/evidence/index.ts";
+import { type Signer } from "../../src/core/crypto/index.ts";
+import { possessionAnswer, signPossession } from "../../src/core/accountability/index.ts";
 import { over } from "./over.ts";
 
 type OpenGateway = typeof openGateway;
@@ -22,7 +22,7 @@ async function* flipped(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8
 
 /** It flips a bit in everything that it serves, signs for it, and answers challenges wrongly. */
 export function corrupted(host: GatewayHost, signer: Pick<Signer, "sign">): GatewayHost {
-  const { blobs, repute, network } = host;
+  const { blobs, accountability, network } = host;
   const digestOfLie = async (content: Digest): Promise<Digest> => {
     const hash = createHash("sha256");
     for await (const piece of flipped(blobs.stream(content, 0, blobs.size(content) ?? 0)))
@@ -34,13 +34,13 @@ export function corrupted(host: GatewayHost, signer: Pick<Signer, "sign">): Gate
       stream: (...range) => flipped(blobs.stream(...range)),
       lend: (...range) => flipped(blobs.lend(...range)),
     }),
-    repute: over(repute, {
+    accountability: over(accountability, {
       receipt: async (claim) => {
         const content = claim.content && (await digestOfLie(claim.content));
-        return repute.receipt({ ...claim, content });
+        return accountability.receipt({ ...claim, content });
       },
       possession: async (content, nonce) => {
-        const truth = await repute.possession(content, nonce);
+        const truth = await accountability.possession(content, nonce);
         if (!truth.ok) return truth;
         const answer = possessionAnswer(nonce, new Uint8Array(0));
         const { key } = truth.value;

@@ -1,15 +1,6 @@
-import type { LinkName } from "../../src/core/base/index.ts";
-import type { Signer, Verifier } from "../../src/core/crypto/index.ts";
-import {
-  blockSigningBytes,
-  type DagConfig,
-  decodeDagMessage,
-  encodeDagMessage,
-  encodeHeader,
-  headerDigest,
-  verifyBlock,
-  wireOf,
-} from "../../src/core/dag/index.ts";
+import { type LinkName } from "../../src/core/base/index.ts";
+import { type Signer, type Verifier } from "../../src/core/crypto/index.ts";
+import { blockSigningBytes, type DagConfig, decodeDagMessage, encodeDagMessage, encodeHeader, headerDigest, verifyBlock, wireOf } from "../../src/core/dag/index.ts";
 
 /** What goes to whom of a broadcast. */
 export interface Part {

@@ -1,6 +1,7 @@
 import { mkdir, open, readFile, rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import * as v from "valibot";
+import { encodeEvidence } from "../../core/accountability/index.ts";
 import {
   Author,
   type Digest,
@@ -12,7 +13,6 @@ import {
   toBase64,
 } from "../../core/base/index.ts";
 import { readNote, verifyConsistency } from "../../core/crypto/index.ts";
-import { encodeEvidence } from "../../core/evidence/index.ts";
 import type { Trust, VerifiedHead } from "./trust.ts";
 
 /** The newest head that a client has ever seen: nothing older is taken for the newest any more. */

@@ -1,10 +1,10 @@
-import { type Digest, fromBase64, isDigest, isPublicKey, limits } from "../../core/base/index.ts";
 import {
   encodeEvidence,
   filePathOf,
   judge,
   type ServedReceipt,
-} from "../../core/evidence/index.ts";
+} from "../../core/accountability/index.ts";
+import { type Digest, fromBase64, isDigest, isPublicKey, limits } from "../../core/base/index.ts";
 import {
   DirectoryStore,
   decodeStateBody,

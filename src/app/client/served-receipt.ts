@@ -1,12 +1,12 @@
 import { type InnerList, type Item, parseDictionary } from "structured-headers";
-import { type Digest, isDigest, isPublicKey, toHex } from "../../core/base/index.ts";
 import {
   isSigned,
   receiptTag,
   type ServedClaim,
   type ServedReceipt,
   signatureParams,
-} from "../../core/evidence/index.ts";
+} from "../../core/accountability/index.ts";
+import { type Digest, isDigest, isPublicKey, toHex } from "../../core/base/index.ts";
 import type { Trust } from "./trust.ts";
 
 /** An HTTP answer about a file, with its host's signature if it gave one that verifies. */

@@ -160,7 +160,7 @@ export class Upload {
     );
   }
 
-  /** False if nothing is alike, or if what the writer made of it was not the file. */
+  /** False if nothing is shared, or if what the writer made of it was not the file. */
   async #sendChanged(
     url: string,
     { digest, size, base }: { digest: Digest; size: number; base: Digest },

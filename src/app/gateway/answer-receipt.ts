@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { type InnerList, type Item, parseDictionary } from "structured-headers";
+import { filePathOf, isNonce, signatureParams } from "../../core/accountability/index.ts";
 import { type Digest, toBase64 } from "../../core/base/index.ts";
-import { filePathOf, isNonce, signatureParams } from "../../core/evidence/index.ts";
 import type { GatewayHost } from "./host-api.ts";
 
 interface Asked {
@@ -47,7 +47,7 @@ export async function signAnswer(
   const [path = ""] = (request.raw.url ?? "").split("?");
   if (asked === undefined || filePathOf(path) === undefined) return;
   const { content, status, height } = answer;
-  const { claim, signature } = await host.repute.receipt({
+  const { claim, signature } = await host.accountability.receipt({
     method: request.method === "HEAD" ? "HEAD" : "GET",
     path,
     status,

@@ -5,7 +5,7 @@ import { encode, read } from "../../core/codec/index.ts";
 import { messageCount, segmentShape, segmentValue } from "../../core/consensus/index.ts";
 import { messageKinds } from "../../core/mirror/index.ts";
 import { bulkHead } from "../client/index.ts";
-import type { HeadProof } from "./archive.ts";
+import type { HeadProof } from "../store/index.ts";
 import { ChunkLists } from "./chunk-lists.ts";
 import type { GatewayHost } from "./host-api.ts";
 import { outflow } from "./outflow.ts";
@@ -81,10 +81,10 @@ function headRoute(server: FastifyInstance, host: GatewayHost): void {
       const proof = headProof(host, height);
       if (proof === undefined)
         return refuseCode(reply, "NOT_FOUND", `height ${height ?? 0} is not served here`);
-      const { key } = host.repute;
+      const { key } = host.accountability;
       return reply
         .header("cache-control", "no-store")
-        .send({ ...proof, host: key, convicted: host.repute.convicted() });
+        .send({ ...proof, host: key, convicted: host.accountability.convicted() });
     });
   });
 }

@@ -1,7 +1,7 @@
 import type { Digest } from "../../core/base/index.ts";
 import type { BlobStore } from "../../io/ports/index.ts";
 import { ChunkSums } from "../client/index.ts";
-import { FewAtOnce } from "./few-at-once.ts";
+import { FewAtOnce } from "../pace/index.ts";
 
 /** Lists that are remembered; each has 32 bytes a chunk. */
 const keptMax = 64;

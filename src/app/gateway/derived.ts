@@ -3,7 +3,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import { type Digest, fromHex, toBase64 } from "../../core/base/index.ts";
 import { sha256 } from "../../core/crypto/index.ts";
 import { readAll } from "../client/index.ts";
-import { FewAtOnce } from "./few-at-once.ts";
+import { FewAtOnce } from "../pace/index.ts";
 import { isFresh } from "./preconditions.ts";
 import type { TreeHost } from "./tree-host.ts";
 

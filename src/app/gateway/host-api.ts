@@ -1,11 +1,11 @@
+import type { ServedClaim, ServedReceipt } from "../../core/accountability/index.ts";
 import type { Digest, PublicKey, Result } from "../../core/base/index.ts";
 import type { Network } from "../../core/committee/index.ts";
 import type { Segment } from "../../core/consensus/index.ts";
-import type { ServedClaim, ServedReceipt } from "../../core/evidence/index.ts";
 import type { Policy } from "../../core/mirror/index.ts";
 import type { BlobStore } from "../../io/ports/index.ts";
-import type { Archive, CertifiedHead } from "./archive.ts";
-import type { EvidenceRow, MirrorRow, OpinionsReport } from "./repute-report.ts";
+import type { Archive, CertifiedHead } from "../store/index.ts";
+import type { EvidenceRow, MirrorRow, OpinionsReport } from "./accountability-report.ts";
 import type { HostSplits } from "./split-report.ts";
 import type { TreeHost } from "./tree-host.ts";
 import type { Wait } from "./waiters.ts";
@@ -75,7 +75,7 @@ export interface PublishDesk {
 }
 
 /** What a host shows of its opinions and proofs, and signs for. Faults carry stable codes. */
-export interface HostRepute {
+export interface HostAccountability {
   /** The host's own key. */
   readonly key: PublicKey;
   report(): Promise<OpinionsReport>;
@@ -124,7 +124,7 @@ export interface GatewayHost extends TreeHost {
   readonly archive: Archive;
   readonly blobs: BlobStore;
   readonly desk: PublishDesk | undefined;
-  readonly repute: HostRepute;
+  readonly accountability: HostAccountability;
   readonly splits: HostSplits;
   readonly mirrors: { rows(): readonly MirrorRow[] };
   /** Who may append to the broadcast. */

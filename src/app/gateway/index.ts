@@ -1,26 +1,23 @@
-export { Archive, type CertifiedHead, type HeadProof, type PinnedTrees } from "./archive.ts";
-export { BusyError, FewAtOnce } from "./few-at-once.ts";
-export type {
-  BlobBase,
-  FollowedSoFar,
-  GatewayHost,
-  HostRepute,
-  HostStatus,
-  PendingReport,
-  PublishDesk,
-  WitnessReport,
-} from "./host-api.ts";
-export { inTurns } from "./in-turns.ts";
-export { traceOf } from "./mirror-pages.ts";
-export { heightAt, snapshotsTree } from "./pinned.ts";
-export type { Receipt, UpdateStatus } from "./receipt.ts";
 export type {
   ConvictionRow,
   EvidenceRow,
   MirrorRow,
   OpinionRow,
   OpinionsReport,
-} from "./repute-report.ts";
+} from "./accountability-report.ts";
+export type {
+  BlobBase,
+  FollowedSoFar,
+  GatewayHost,
+  HostAccountability,
+  HostStatus,
+  PendingReport,
+  PublishDesk,
+  WitnessReport,
+} from "./host-api.ts";
+export { traceOf } from "./mirror-pages.ts";
+export { heightAt, snapshotsTree } from "./pinned.ts";
+export type { Receipt, UpdateStatus } from "./receipt.ts";
 export { configureServer, listenOn, openGateway } from "./server.ts";
 export type { GroupRow, HostSplits, PlanRow, SplitsReport } from "./split-report.ts";
 export type { TreeHost } from "./tree-host.ts";

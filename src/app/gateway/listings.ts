@@ -1,8 +1,6 @@
-import type { Digest } from "../../core/base/index.ts";
-import { compareText } from "../../core/base/index.ts";
+import { compareText, type Digest } from "../../core/base/index.ts";
 import type { DirectoryStore, NamedEntry } from "../../core/mirror/index.ts";
-import { FewAtOnce } from "./few-at-once.ts";
-import { inTurns } from "./in-turns.ts";
+import { FewAtOnce, inTurns } from "../pace/index.ts";
 
 /** Entries of all directories that are kept, and how many a page shows. */
 const keptMax = 500_000;

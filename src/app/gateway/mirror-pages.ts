@@ -1,9 +1,9 @@
 import type { FastifyInstance } from "fastify";
 import { leaseOf } from "../../core/crypto/index.ts";
+import type { MirrorRow } from "./accountability-report.ts";
 import { refuseCode } from "./api-routes.ts";
 import type { GatewayHost } from "./host-api.ts";
 import { escapeHtml, htmlPage } from "./listing.ts";
-import type { MirrorRow } from "./repute-report.ts";
 
 /** What people and their scripts look at: a mirror's status, and a trace file as Debian's mirrors have them. */
 export function mirrorPages(server: FastifyInstance, host: GatewayHost): void {

@@ -1,5 +1,5 @@
 import { limits } from "../../core/base/index.ts";
-import { FewAtOnce } from "./few-at-once.ts";
+import { FewAtOnce } from "../pace/index.ts";
 import { originOf } from "./waiters.ts";
 
 /** Up to so many large answers at once are read far ahead of their clients, then less far, then not at all. */

@@ -1,5 +1,5 @@
 import { limits } from "../../core/base/index.ts";
-import type { PinnedTrees } from "./archive.ts";
+import type { PinnedTrees } from "../store/index.ts";
 import type { Refusal } from "./refuse.ts";
 import type { TreeHost } from "./tree-host.ts";
 

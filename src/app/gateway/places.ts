@@ -1,5 +1,5 @@
 import { type Entry, parsePath } from "../../core/mirror/index.ts";
-import type { PinnedTrees } from "./archive.ts";
+import type { PinnedTrees } from "../store/index.ts";
 import { pinnedState } from "./pinned.ts";
 import type { Refusal } from "./refuse.ts";
 import type { TreeHost } from "./tree-host.ts";

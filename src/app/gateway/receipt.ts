@@ -1,6 +1,6 @@
 import { type Digest, toBase64 } from "../../core/base/index.ts";
 import type { OutcomeCode } from "../../core/mirror/index.ts";
-import type { HeadProof } from "./archive.ts";
+import type { HeadProof } from "../store/index.ts";
 import type { GatewayHost, WitnessReport } from "./host-api.ts";
 
 /**

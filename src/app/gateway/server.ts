@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import Fastify, { type FastifyInstance } from "fastify";
 import { limits } from "../../core/base/index.ts";
+import { accountabilityRoutes } from "./accountability-routes.ts";
 import { signAnswer } from "./answer-receipt.ts";
 import { apiRoutes } from "./api-routes.ts";
 import type { GatewayHost } from "./host-api.ts";
@@ -9,7 +10,6 @@ import { mirrorPages } from "./mirror-pages.ts";
 import { boundPipelines } from "./pipelines.ts";
 import { publishRoutes } from "./publish-routes.ts";
 import { refuse } from "./refuse.ts";
-import { reputeRoutes } from "./repute-routes.ts";
 import { normalTarget } from "./request-target.ts";
 import { splitRoutes } from "./split-routes.ts";
 import { treeRoutes } from "./tree-routes.ts";
@@ -111,7 +111,7 @@ export async function openGateway(
   apiRoutes(server, host);
   logRoutes(server, host);
   mirrorPages(server, host);
-  reputeRoutes(server, host);
+  accountabilityRoutes(server, host);
   splitRoutes(server, host);
   publishRoutes(server, host.desk);
   treeRoutes(server, host, (exchange, answer) => signAnswer({ ...exchange, host }, answer));

@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Digest } from "../../core/base/index.ts";
 import type { MissingNodeError } from "../../core/mirror/index.ts";
 import type { BlobStore } from "../../io/ports/index.ts";
-import type { Archive, PinnedTrees } from "./archive.ts";
+import type { Archive, PinnedTrees } from "../store/index.ts";
 
 /** What trees over HTTP are served from: a host that holds them, or a proxy that fetches and verifies them. */
 export interface TreeHost {

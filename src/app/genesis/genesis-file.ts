@@ -8,7 +8,7 @@ import {
 } from "../../core/committee/index.ts";
 import { Ed25519Verifier } from "../../core/crypto/index.ts";
 import { dag } from "../../core/dag/index.ts";
-import { fractionOf, readGroup } from "../../core/evidence/index.ts";
+import { fractionOf, readGroup } from "../../core/split/index.ts";
 import { algorithms } from "./algorithms.ts";
 import { ConfigError, issueText } from "./config-error.ts";
 

@@ -2,7 +2,8 @@ import type { FastifyRequest } from "fastify";
 import { type Digest, Height } from "../../core/base/index.ts";
 import { type Leaf, lookup, type MissingNodeError } from "../../core/mirror/index.ts";
 import type { MirrorClient, VerifiedHead } from "../client/index.ts";
-import type { PinnedTrees, TreeHost } from "../gateway/index.ts";
+import type { TreeHost } from "../gateway/index.ts";
+import type { PinnedTrees } from "../store/index.ts";
 import type { HeadKeeper } from "./head-keeper.ts";
 import { verifiedBytes } from "./verified-bytes.ts";
 

@@ -5,17 +5,17 @@ import { fail, fromBase64, isDigest, limits, type Result } from "../../core/base
 import { opinions } from "../../core/opinion/index.ts";
 import { splitEndpoint, version } from "../config/index.ts";
 import type { GatewayHost } from "../gateway/index.ts";
-import type { Collector } from "./collector.ts";
+import type { AccountabilityDesk } from "./accountability-desk.ts";
+import type { GarbageCollector } from "./garbage-collector.ts";
 import type { Engine, Parts } from "./parts.ts";
-import type { ReputeDesk } from "./repute-desk.ts";
 import type { SplitDesk } from "./split-desk.ts";
 
 /** What answers the operator. */
 interface Desks {
   readonly host: GatewayHost;
-  readonly repute: ReputeDesk;
+  readonly accountability: AccountabilityDesk;
   readonly splits: SplitDesk;
-  readonly collector: Collector;
+  readonly collector: GarbageCollector;
 }
 
 function tell(reply: FastifyReply, result: Result<unknown>): FastifyReply {
@@ -28,7 +28,7 @@ function tell(reply: FastifyReply, result: Result<unknown>): FastifyReply {
 export async function openAdmin(
   parts: Parts,
   engine: Engine,
-  { host, repute, splits, collector }: Desks,
+  { host, accountability, splits, collector }: Desks,
 ): Promise<{ readonly server: FastifyInstance; readonly port: number }> {
   const { config, metrics } = parts;
   const { host: address, port } = splitEndpoint(config.admin.listen);
@@ -59,7 +59,7 @@ export async function openAdmin(
         code: "BAD_REQUEST",
         message: `about: a writer; opinion: ${opinions.join(", ")} or auto`,
       });
-    return tell(reply, repute.say(about, known));
+    return tell(reply, accountability.say(about, known));
   });
   server.post("/gc", (request) =>
     collector.run({ isDry: (request.body as { dry?: unknown } | null)?.dry === true }),

@@ -1,14 +1,13 @@
 import { randomBytes } from "node:crypto";
+import { encodeEvidence, judge } from "../../core/accountability/index.ts";
 import { type Digest, fromBase64, isDigest, isPublicKey, Prng } from "../../core/base/index.ts";
 import type { Network } from "../../core/committee/index.ts";
 import type { Verifier } from "../../core/crypto/index.ts";
-import { encodeEvidence, judge } from "../../core/evidence/index.ts";
 import { readingChanges } from "../../core/mirror/index.ts";
 import type { BlobStore } from "../../io/ports/index.ts";
 import { askJson } from "../client/index.ts";
-import { inTurns } from "../gateway/index.ts";
-import type { Log } from "./log.ts";
-import type { Metrics } from "./metrics.ts";
+import { inTurns } from "../pace/index.ts";
+import type { Log, Metrics } from "../telemetry/index.ts";
 
 /** At most one challenge in so long, milliseconds. */
 const everyMs = 1000;

@@ -8,9 +8,8 @@ import type { BlobStore } from "../../io/ports/index.ts";
 import { openBlobStore, openStateStore } from "../../io/storage/index.ts";
 import { ask, ContentClient } from "../client/index.ts";
 import { type Home, homeOf, loadConfig } from "../config/index.ts";
-import { Archive, type PinnedTrees } from "../gateway/index.ts";
-import { decodeKept, isKept, type Kept } from "./retention.ts";
-import { walkTrees } from "./walk-trees.ts";
+import { decodeKept, isKept, type Kept, walkTrees } from "../retention/index.ts";
+import { Archive, type PinnedTrees } from "../store/index.ts";
 
 /** Something that is not as the log says. */
 export interface FsckProblem {

@@ -1,7 +1,7 @@
 import { type Author, type Digest, fail, toBase64 } from "../../core/base/index.ts";
 import type { Network } from "../../core/committee/index.ts";
-import type { OpinionView } from "../../core/host/index.ts";
 import { decodeLeaf } from "../../core/mirror/index.ts";
+import type { OpinionView } from "../../core/replica/index.ts";
 import { version } from "../config/index.ts";
 import {
   type GatewayHost,
@@ -10,10 +10,10 @@ import {
   type PendingReport,
   traceOf,
 } from "../gateway/index.ts";
+import { Desk } from "../publishing/index.ts";
+import type { AccountabilityDesk } from "./accountability-desk.ts";
 import type { MirrorList } from "./mirror-list.ts";
 import type { Engine, Parts } from "./parts.ts";
-import { Desk } from "./publish-desk.ts";
-import type { ReputeDesk } from "./repute-desk.ts";
 import type { SplitDesk } from "./split-desk.ts";
 
 /** Where publishers bring updates; readers have none. */
@@ -32,7 +32,7 @@ export function hostOf(
   parts: Parts,
   engine: Engine,
   desks: {
-    readonly repute: ReputeDesk;
+    readonly accountability: AccountabilityDesk;
     readonly splits: SplitDesk;
     readonly mirrors: MirrorList;
     readonly desk: Desk | undefined;
@@ -74,11 +74,11 @@ export function hostOf(
     wantBlob: (blob) => core.wantBlob(blob),
     follow: (after, wait) => core.follow.after(after, wait),
     settled: async (id, wait) => {
-      const isSettled = (): boolean => {
+      const isCertified = (): boolean => {
         const outcome = core.archive.outcome(id);
         return outcome !== undefined && outcome.leaf < (core.head?.due.size ?? 0);
       };
-      await core.news.until(isSettled, wait);
+      await core.news.until(isCertified, wait);
     },
     nextHead: async (height, wait) => {
       await core.news.until(() => (core.heads.served?.due.height ?? 0) > height, wait);

@@ -1,10 +1,9 @@
+import { kindName, type Verdict } from "../../core/accountability/index.ts";
 import { type Digest, equalBytes, limits } from "../../core/base/index.ts";
 import { bytes, encode, list, read } from "../../core/codec/index.ts";
 import type { Network } from "../../core/committee/index.ts";
 import type { Segment } from "../../core/consensus/index.ts";
 import type { Verifier } from "../../core/crypto/index.ts";
-import { kindName, type Verdict } from "../../core/evidence/index.ts";
-import type { OpinionView } from "../../core/host/index.ts";
 import {
   lookup,
   type MirrorEvent,
@@ -15,24 +14,27 @@ import {
   stateKeys,
 } from "../../core/mirror/index.ts";
 import { opinions, reasonText } from "../../core/opinion/index.ts";
+import type { OpinionView } from "../../core/replica/index.ts";
 import { StorageError } from "../../io/ports/index.ts";
 import type { Config } from "../config/index.ts";
-import { Archive, type CertifiedHead } from "../gateway/index.ts";
-import type { HostStore, LaterEffect } from "../host/index.ts";
-import { Completion } from "./completion.ts";
-import { ContentFetcher } from "./content.ts";
-import { Follow } from "./follow.ts";
-import { Heads } from "./heads.ts";
-import { ListsAtHand } from "./lists-at-hand.ts";
-import type { Log } from "./log.ts";
-import { MessageFeed } from "./message-feed.ts";
-import type { Metrics } from "./metrics.ts";
+import type { LaterEffect } from "../loop/index.ts";
+import {
+  type Before,
+  Completion,
+  ContentFetcher,
+  Follow,
+  Heads,
+  ListsAtHand,
+  MessageFeed,
+  Signal,
+  SourceKeys,
+  Tickets,
+  WrongSizeError,
+} from "../replication/index.ts";
+import { Retainer } from "../retention/index.ts";
+import { Archive, type CertifiedHead, type HostStore } from "../store/index.ts";
+import type { Log, Metrics } from "../telemetry/index.ts";
 import { countConvictions, Offences } from "./offences.ts";
-import { Retainer } from "./retainer.ts";
-import { Signal } from "./signal.ts";
-import { SourceKeys } from "./source-keys.ts";
-import { Tickets } from "./tickets.ts";
-import { type Before, WrongSizeError } from "./wanted.ts";
 
 /** Blobs that the disk lost and that are fetched again at once, at most. */
 const fetchingLostMax = 64;

@@ -4,28 +4,20 @@ import type { Author } from "../../core/base/index.ts";
 import { lineageOf, type Network, type NetworkParent } from "../../core/committee/index.ts";
 import { Ed25519Verifier } from "../../core/crypto/index.ts";
 import { loadKeyFile, lockIdentity } from "../../io/files/index.ts";
-import {
-  type Config,
-  ConfigError,
-  homeOf,
-  loadConfig,
-  parseGenesis,
-  splitEndpoint,
-  splitsIn,
-} from "../config/index.ts";
+import { type Config, homeOf, loadConfig, splitEndpoint } from "../config/index.ts";
 import type { HostStatus } from "../gateway/index.ts";
-import { type HostStore, openHostStore } from "../host/index.ts";
+import { ConfigError, parseGenesis, splitsIn } from "../genesis/index.ts";
+import { type HostStore, openHostStore } from "../store/index.ts";
+import { createMetrics, type Log, openLog } from "../telemetry/index.ts";
+import { AccountabilityDesk } from "./accountability-desk.ts";
 import { openAdmin } from "./admin.ts";
-import { Collector } from "./collector.ts";
 import { readerEngine, writerEngine } from "./engines.ts";
+import { GarbageCollector } from "./garbage-collector.ts";
 import { deskOf, hostOf } from "./gateway-host.ts";
-import { type Log, openLog } from "./log.ts";
-import { createMetrics } from "./metrics.ts";
 import { MirrorList } from "./mirror-list.ts";
 import { NodeCore } from "./node-core.ts";
 import { type Outside, outside } from "./outside.ts";
 import type { Engine, Parts } from "./parts.ts";
-import { ReputeDesk } from "./repute-desk.ts";
 import { SplitDesk } from "./split-desk.ts";
 
 /** A host that runs. */
@@ -51,17 +43,17 @@ export async function startNode(
     for (const close of closers.splice(0).reverse()) await close();
   };
   try {
-    const repute = new ReputeDesk(parts, engine);
+    const accountability = new AccountabilityDesk(parts, engine);
     const splits = new SplitDesk(parts, engine);
     const mirrors = new MirrorList(parts, engine);
     const desk = deskOf(parts, engine);
-    const host = hostOf(parts, engine, { repute, splits, mirrors, desk });
-    const collector = new Collector(parts, desk);
+    const host = hostOf(parts, engine, { accountability, splits, mirrors, desk });
+    const collector = new GarbageCollector(parts, desk);
     const { listen, proxies } = config.http;
     const gateway = await around.openGateway(host, splitEndpoint(listen), proxies);
     closers.push(() => gateway.server.close());
     closers.push(async () => core.stop());
-    const admin = await openAdmin(parts, engine, { host, repute, splits, collector });
+    const admin = await openAdmin(parts, engine, { host, accountability, splits, collector });
     closers.push(() => admin.server.close());
     closers.push(() => engine.stop());
     await engine.start();

@@ -1,8 +1,8 @@
+import { kindName } from "../../core/accountability/index.ts";
 import type { PublicKey } from "../../core/base/index.ts";
 import type { Network } from "../../core/committee/index.ts";
-import { kindName } from "../../core/evidence/index.ts";
 import type { ConvictionRecord } from "../../core/mirror/index.ts";
-import type { Metrics } from "./metrics.ts";
+import type { Metrics } from "../telemetry/index.ts";
 
 /** Misdeeds that are remembered as counted; the oldest are forgotten. */
 const offencesMax = 10_000;

@@ -3,18 +3,17 @@ import { type Fault, fromBase64, limits, Prng, type PublicKey } from "../../core
 import { fields, optional, read, type Shape, text } from "../../core/codec/index.ts";
 import type { BatchRange, Protocol } from "../../core/consensus/index.ts";
 import type { Verifier } from "../../core/crypto/index.ts";
-import { readGroup } from "../../core/evidence/index.ts";
-import type { FollowerEffect, FollowerHost, FollowerInput } from "../../core/host/index.ts";
 import type { MirrorEvent, MirrorState } from "../../core/mirror/index.ts";
 import type { Opinion } from "../../core/opinion/index.ts";
+import type { FollowerEffect, FollowerHost, FollowerInput } from "../../core/replica/index.ts";
+import { readGroup } from "../../core/split/index.ts";
 import { StorageError } from "../../io/ports/index.ts";
 import { askBytes, askJson, ServerError } from "../client/index.ts";
 import type { OpinionRow } from "../gateway/index.ts";
-import { HostLoop, type LaterEffect } from "../host/index.ts";
-import { broughtBytesMax, InLine } from "./in-line.ts";
+import { HostLoop, type LaterEffect } from "../loop/index.ts";
+import { broughtBytesMax, InLine } from "../pace/index.ts";
+import { olderHead, readBack } from "../replication/index.ts";
 import type { NodeCore, NodeRole } from "./node-core.ts";
-import { olderHead } from "./older-head.ts";
-import { readBack } from "./read-back.ts";
 import { SplitReachedError } from "./split-reached.ts";
 import { systemClock } from "./system-clock.ts";
 

@@ -8,14 +8,14 @@ import {
   toBase64,
 } from "../../core/base/index.ts";
 import { lineageOf } from "../../core/committee/index.ts";
+import { decodeState, messageKinds, stateKeys } from "../../core/mirror/index.ts";
 import {
   groupIdentity,
   readGroup,
   readPlan,
   type SplitGroup,
   type SplitParent,
-} from "../../core/evidence/index.ts";
-import { decodeState, messageKinds, stateKeys } from "../../core/mirror/index.ts";
+} from "../../core/split/index.ts";
 import type { GroupRow, HostSplits, PlanRow, SplitsReport } from "../gateway/index.ts";
 import type { Engine, Parts } from "./parts.ts";
 

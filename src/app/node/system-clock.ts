@@ -1,4 +1,4 @@
-import type { LoopClock } from "../host/index.ts";
+import type { LoopClock } from "../loop/index.ts";
 
 /** Time of this machine, as the loop of a host needs it. */
 export const systemClock: LoopClock = {

@@ -8,9 +8,9 @@ import { type ChangeList, readingChanges, type SignedUpdate } from "../../core/m
 import type { BlobStore } from "../../io/ports/index.ts";
 import type { Config } from "../config/index.ts";
 import type { WitnessReport } from "../gateway/index.ts";
-import { inTurns } from "../gateway/index.ts";
 import type { Claim, Doubt, Seen } from "../import/index.ts";
-import type { Log } from "./log.ts";
+import { inTurns } from "../pace/index.ts";
+import type { Log } from "../telemetry/index.ts";
 
 /** When one looks again at a source that showed something else, milliseconds; the last goes on. */
 const looks = [2_000, 10_000, 60_000, 600_000, 3_600_000] as const;
@@ -64,15 +64,23 @@ export class Witness {
    * Resolves with true once the source has shown this host what the update brings; with false when it is settled
    * otherwise, when this host is not to look there, or when it stops.
    */
-  async see(update: SignedUpdate, changes: Uint8Array, isSettled: () => boolean): Promise<boolean> {
+  async see(
+    update: SignedUpdate,
+    changes: Uint8Array,
+    hasOutcome: () => boolean,
+  ): Promise<boolean> {
     const running =
       this.#running.get(update.id) ??
-      this.#look(update, changes, isSettled).finally(() => this.#running.delete(update.id));
+      this.#look(update, changes, hasOutcome).finally(() => this.#running.delete(update.id));
     this.#running.set(update.id, running);
     return running;
   }
 
-  async #look(update: SignedUpdate, bytes: Uint8Array, isSettled: () => boolean): Promise<boolean> {
+  async #look(
+    update: SignedUpdate,
+    bytes: Uint8Array,
+    hasOutcome: () => boolean,
+  ): Promise<boolean> {
     const { tree, source } = update.record;
     const changes = await inTurns(readingChanges(bytes));
     const known = this.#imports.find(
@@ -82,7 +90,7 @@ export class Witness {
       this.#report(update.id, "not-asked", "this host's [[import]] settings name no such source");
       return false;
     }
-    for (let i = 0; !isSettled() && !this.#stop.signal.aborted; i++) {
+    for (let i = 0; !hasOutcome() && !this.#stop.signal.aborted; i++) {
       this.#report(update.id, "looking", "");
       const doubts = await this.#inTurn(() => this.#check(known, changes.value)).catch((error) => [
         { path: "", why: error instanceof Error ? error.message : String(error) },

@@ -1,3 +1,4 @@
+import type { Verdict } from "../../core/accountability/index.ts";
 import {
   type Author,
   type Digest,
@@ -9,8 +10,6 @@ import {
 } from "../../core/base/index.ts";
 import { type Segment, segmentOf } from "../../core/consensus/index.ts";
 import type { Verifier } from "../../core/crypto/index.ts";
-import type { SplitPlan, Verdict } from "../../core/evidence/index.ts";
-import type { HostInput, PlanView, SplitWish, WriterHost } from "../../core/host/index.ts";
 import {
   type MirrorEvent,
   type MirrorState,
@@ -20,17 +19,19 @@ import {
   type SignedUpdate,
 } from "../../core/mirror/index.ts";
 import type { SignedStatement } from "../../core/opinion/index.ts";
+import type { HostInput, PlanView, SplitWish, WriterHost } from "../../core/replica/index.ts";
+import type { SplitPlan } from "../../core/split/index.ts";
 import { StorageError } from "../../io/ports/index.ts";
 import type { Links } from "../../io/transport/index.ts";
 import type { WitnessReport } from "../gateway/index.ts";
-import { HostLoop, type LaterEffect, type Question } from "../host/index.ts";
-import { Answers } from "./answers.ts";
+import { HostLoop, type LaterEffect } from "../loop/index.ts";
+import { broughtBytesMax, InLine } from "../pace/index.ts";
+import type { DeskWriter } from "../publishing/index.ts";
+import { Answers, readBack } from "../replication/index.ts";
+import type { Question } from "../store/index.ts";
 import { Bans } from "./bans.ts";
 import type { Challenger } from "./challenger.ts";
-import { broughtBytesMax, InLine } from "./in-line.ts";
 import type { NodeCore, NodeRole } from "./node-core.ts";
-import type { DeskWriter } from "./publish-desk.ts";
-import { readBack } from "./read-back.ts";
 import { systemClock } from "./system-clock.ts";
 import type { Witness } from "./witness.ts";
 
@@ -112,7 +113,7 @@ export class WriterNode implements NodeRole, DeskWriter {
 
   /** Proofs that are here and not ordered yet. */
   get found(): readonly Verdict[] {
-    return this.#host.repute?.proofs.found ?? [];
+    return this.#host.accountability?.proofs.found ?? [];
   }
 
   /** What this host thinks now, signed; nothing of a host that stops. */
@@ -126,11 +127,11 @@ export class WriterNode implements NodeRole, DeskWriter {
 
   /** It has signed itself out of this group, and the other one is not founded here yet. */
   get hasLeft(): boolean {
-    return this.#host.repute?.splitting.hasLeft === true;
+    return this.#host.accountability?.splitting.hasLeft === true;
   }
 
   get plans(): readonly PlanView[] {
-    return this.#host.repute?.splitting.plans ?? [];
+    return this.#host.accountability?.splitting.plans ?? [];
   }
 
   /** Faults: of the proposal; STOPPED. */
@@ -257,8 +258,8 @@ export class WriterNode implements NodeRole, DeskWriter {
 
   /** `held` for an update from elsewhere also says: I saw these bytes there. */
   async #isSeen(update: SignedUpdate, changes: Uint8Array): Promise<boolean> {
-    const isSettled = (): boolean => this.isSettled(update.id);
-    return (await this.#witness?.see(update, changes, isSettled)) === true;
+    const hasOutcome = (): boolean => this.hasOutcome(update.id);
+    return (await this.#witness?.see(update, changes, hasOutcome)) === true;
   }
 
   /** What this host saw at the source of an update. */
@@ -281,7 +282,7 @@ export class WriterNode implements NodeRole, DeskWriter {
   async #bring(update: SignedUpdate, author: Author): Promise<void> {
     const { id, record } = update;
     const { digest } = record.changes;
-    const isWanted = (): boolean => !this.isSettled(id);
+    const isWanted = (): boolean => !this.hasOutcome(id);
     const hint = author === this.#self ? undefined : this.#core.network.writers[author]?.http;
     await this.#core.untilDone("hold an update", async () => {
       const before = this.#core.before(this.state.trees);
@@ -306,13 +307,13 @@ export class WriterNode implements NodeRole, DeskWriter {
         code: "NOT_SIGNING",
         detail: "this writer has joined a group that splits off; use another writer",
       };
-    const { isSigning, isHeld, returning, pendingBytes, lastCommit, quorumCommit } =
+    const { isSigning, isPaused, returning, pendingBytes, lastCommit, quorumCommit } =
       this.#host.vitals;
-    if (!isSigning || isHeld) {
+    if (!isSigning || isPaused) {
       const detail =
         returning !== undefined
           ? `this writer lost what it had signed and waits until ${returning.needed} others told it (${returning.answers} did); use another writer`
-          : isHeld
+          : isPaused
             ? "this writer has just started and is far behind the others; use another writer"
             : "this writer does not sign";
       return { code: "NOT_SIGNING", detail };
@@ -327,7 +328,7 @@ export class WriterNode implements NodeRole, DeskWriter {
     return undefined;
   }
 
-  isSettled(id: Digest): boolean {
+  hasOutcome(id: Digest): boolean {
     return this.#core.archive.outcome(id) !== undefined;
   }
 

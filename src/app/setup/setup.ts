@@ -5,15 +5,8 @@ import { type Genesis, type GenesisWriter, networkOf } from "../../core/committe
 import { faultsTolerated } from "../../core/consensus/index.ts";
 import { dagOf, type RuleName } from "../../core/dag/index.ts";
 import { createGuard, createKeyFile, replaceFile } from "../../io/files/index.ts";
-import {
-  ConfigError,
-  type ConfigInput,
-  formatConfig,
-  formatGenesis,
-  homeOf,
-  type LieKind,
-} from "../config/index.ts";
-import { algorithms } from "../genesis/index.ts";
+import { type ConfigInput, formatConfig, homeOf, type LieKind } from "../config/index.ts";
+import { algorithms, ConfigError, formatGenesis } from "../genesis/index.ts";
 import { freePorts } from "./ports.ts";
 
 /** The public half of a new home: what others must know of it. */

@@ -79,7 +79,7 @@ export interface ConsensusVitals {
   readonly quorumCommit: number;
   readonly isSigning: boolean;
   /** Just started, and peers say that the order is far beyond: it signs nothing until it has caught up. */
-  readonly isHeld: boolean;
+  readonly isPaused: boolean;
   /** It lost what it had signed, and waits for what others know of it. */
   readonly returning: { readonly answers: number; readonly needed: number } | undefined;
   readonly pendingBytes: number;

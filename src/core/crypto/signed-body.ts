@@ -1,5 +1,4 @@
-import type { Digest } from "../base/index.ts";
-import { fromHex } from "../base/index.ts";
+import { type Digest, fromHex } from "../base/index.ts";
 import { digest, exactBytes, fields, type Shape, type Value } from "../codec/index.ts";
 
 /** One of two things that a host signed for a place where only one may stand. `body`: hash of what it signed. */

@@ -1,7 +1,7 @@
 import { type Author, limits, type Prng } from "../base/index.ts";
 import { AntiEntropy } from "./anti-entropy.ts";
 import { BlockSynchronizer } from "./block-synchronizer.ts";
-import type { DagAcceptance } from "./machine.ts";
+import type { DagMachine } from "./machine.ts";
 import type { DagMessage } from "./messages.ts";
 import { StateTransfer } from "./state-transfer.ts";
 
@@ -30,7 +30,7 @@ export class Asking {
 
   /** After every input: the questions that are due, and when to look again. */
   look(
-    dag: DagAcceptance,
+    dag: DagMachine,
     reachable: ReadonlySet<Author>,
     paceMs: number,
   ): { readonly questions: readonly Question[]; readonly wakesAtMs: readonly number[] } {
@@ -46,14 +46,14 @@ export class Asking {
     return { questions, wakesAtMs: wakes.filter((atMs) => atMs !== undefined) };
   }
 
-  #gaps(dag: DagAcceptance, reachable: ReadonlySet<Author>, paceMs: number): Question[] {
+  #gaps(dag: DagMachine, reachable: ReadonlySet<Author>, paceMs: number): Question[] {
     if (!this.gaps.isDue(paceMs)) return [];
     return this.gaps
       .requests(dag.admission.missing(), reachable, paceMs)
       .map(({ peer, refs }) => ({ peer, message: { type: "fetch", refs } }));
   }
 
-  #commits(dag: DagAcceptance, reachable: ReadonlySet<Author>, paceMs: number): Question[] {
+  #commits(dag: DagMachine, reachable: ReadonlySet<Author>, paceMs: number): Question[] {
     const lastIndex = dag.lastCommit.index;
     const { endorsedIndex } = dag;
     const peer = this.stateTransfer.next({ lastIndex, endorsedIndex, reachable }, paceMs);
@@ -61,7 +61,7 @@ export class Asking {
   }
 
   /** Where nothing goes on, the others may have what is missing here by no name. */
-  #inventory(dag: DagAcceptance, reachable: ReadonlySet<Author>, paceMs: number): Question[] {
+  #inventory(dag: DagMachine, reachable: ReadonlySet<Author>, paceMs: number): Question[] {
     const { lastCommit, wantsRound, sizes } = dag;
     const isWanted = wantsRound || sizes.waiting > 0;
     const state = { lastCommit: lastCommit.index, isWanted, reachable };
@@ -76,7 +76,7 @@ export class Asking {
  * What is not decided is asked for. But whom others refused for long, and one honest host builds upon, has a chain of its own
  * that reaches below: by the names in its blocks alone it would be fetched one block a round trip.
  */
-function inventoryFrom(dag: DagAcceptance, writers: number): number {
+function inventoryFrom(dag: DagMachine, writers: number): number {
   const rounds = Math.floor(limits.inventoryRefsMax / writers);
   const deepest = Math.max(0, dag.decidedRound - limits.gcRounds);
   if (dag.round - deepest <= rounds) return deepest;

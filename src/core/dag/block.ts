@@ -27,8 +27,7 @@ import {
   type Shape,
   type Value,
 } from "../codec/index.ts";
-import type { Segment } from "../consensus/index.ts";
-import { readPayload } from "../consensus/index.ts";
+import { readPayload, type Segment } from "../consensus/index.ts";
 import { sha256, signingBytes, taggedDigest, type Verifier } from "../crypto/index.ts";
 import type { CommitRule } from "./rows.ts";
 

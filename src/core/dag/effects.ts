@@ -35,7 +35,7 @@ export type DagInput =
    * This host does not know yet whether its disk is an old one, and peers say that the order is far beyond it: what it
    * signed since then they may have forgotten. It signs nothing until it has caught up, which shows it.
    */
-  | { readonly type: "hold"; readonly isHeld: boolean }
+  | { readonly type: "pause"; readonly isPaused: boolean }
   /** Blocks that a peer says it has: those that are not here are brought. */
   | { readonly type: "inventory"; readonly refs: readonly Ref[]; readonly from: Author }
   /** A returning writer has payload and asks for one round more, so that it may sign again. */

@@ -47,9 +47,9 @@ export {
 export type { CommitCertificate } from "./commit-votes.ts";
 export { leadersOf } from "./graph.ts";
 export {
-  DagAcceptance,
   type DagEffect,
   type DagInput,
+  DagMachine,
   type DagRecovery,
   type DagSigner,
   type DropCode,

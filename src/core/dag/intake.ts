@@ -13,7 +13,7 @@ import {
 import type { BlockSynchronizer } from "./block-synchronizer.ts";
 import { type CommitRange, verifyCommitRange } from "./commit-range.ts";
 import type { DagInput } from "./effects.ts";
-import type { DagAcceptance } from "./machine.ts";
+import type { DagMachine } from "./machine.ts";
 import { type DagMisbehaviour, equivocationOf, invalidBlockOf } from "./misbehaviour.ts";
 import type { StateTransfer } from "./state-transfer.ts";
 
@@ -40,14 +40,14 @@ const fault = (code: string, detail = ""): Taken => ({ kind: "fault", code, deta
 /** The edge of a writer: blocks and commits of any origin are verified here, and only then reach the machine. */
 export class Intake {
   readonly #by: { readonly config: DagConfig; readonly verifier: Verifier };
-  readonly #dag: DagAcceptance;
+  readonly #dag: DagMachine;
   readonly #stateTransfer: StateTransfer;
   readonly #gaps: BlockSynchronizer;
 
   constructor(parts: {
     readonly config: DagConfig;
     readonly verifier: Verifier;
-    readonly dag: DagAcceptance;
+    readonly dag: DagMachine;
     readonly stateTransfer: StateTransfer;
     readonly gaps: BlockSynchronizer;
   }) {

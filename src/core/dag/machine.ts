@@ -28,8 +28,8 @@ interface Arrival {
   readonly from: Author;
 }
 
-/** Message acceptance on an uncertified DAG (`dag.md` §§3–9): votes are read off the blocks. */
-export class DagAcceptance {
+/** Consensus on an uncertified DAG (`dag.md` §§3–9): votes are read off the blocks. */
+export class DagMachine {
   readonly #config: DagConfig;
   readonly #self: Author | undefined;
   readonly #graph = new Graph<Entry>();
@@ -45,7 +45,7 @@ export class DagAcceptance {
   readonly admission: Admission;
   /** What is in memory of others and of its own. */
   readonly blocks: KnownBlocks;
-  #isHeld = false;
+  #isPaused = false;
   /** The graph has something that ordering has not looked at. */
   #isGrown = true;
   /** The certificate that this host's own commits were last compared with. */
@@ -110,7 +110,7 @@ export class DagAcceptance {
   }
 
   get isSigning(): boolean {
-    if (this.#isHeld || this.#ordering.violation !== undefined) return false;
+    if (this.#isPaused || this.#ordering.violation !== undefined) return false;
     return this.#proposer?.isSigning === true;
   }
 
@@ -119,8 +119,8 @@ export class DagAcceptance {
     return !this.#queue.isEmpty || this.#ordering.hasOpenPayload;
   }
 
-  get isHeld(): boolean {
-    return this.#isHeld;
+  get isPaused(): boolean {
+    return this.#isPaused;
   }
 
   /** How far an honest writer is at least, by f+1 votes. */
@@ -187,8 +187,8 @@ export class DagAcceptance {
         return this.#proposer?.resume(input.minRound);
       case "suspend":
         return this.#proposer?.suspend();
-      case "hold":
-        this.#isHeld = input.isHeld;
+      case "pause":
+        this.#isPaused = input.isPaused;
         return;
       case "inventory":
         return this.#onInventory(input);
@@ -339,7 +339,7 @@ export class DagAcceptance {
 
   #propose(now: { readonly paceMs: number; readonly wallMs: number }): void {
     const proposer = this.#proposer;
-    if (proposer === undefined || this.#isHeld) return;
+    if (proposer === undefined || this.#isPaused) return;
     // A host alone makes its quorum itself: it goes on until nothing is left to order.
     while (this.#ordering.violation === undefined) {
       const isWanted = this.wantsRound;

@@ -24,7 +24,7 @@ import { CrashRecovery } from "./crash-recovery.ts";
 import type { DagEffect, DagInput } from "./effects.ts";
 import { helloOf } from "./hello.ts";
 import { Intake, type Stream, type Taken } from "./intake.ts";
-import { DagAcceptance } from "./machine.ts";
+import { DagMachine } from "./machine.ts";
 import { type DagMessage, decodeDagMessage, encodeDagMessage, isDagMessage } from "./messages.ts";
 import { equivocationOf } from "./misbehaviour.ts";
 import { blockOf, blockRecord, commitOf, commitRecord, nameOf } from "./records.ts";
@@ -43,7 +43,7 @@ const questionTypes: ReadonlySet<string> = new Set(["nudge", "seen", "inventory-
 export class DagParticipant implements Consensus {
   readonly #config: DagConfig;
   readonly #self: Author;
-  readonly #dag: DagAcceptance;
+  readonly #dag: DagMachine;
   readonly #time = new MonotonicClock();
   readonly #asking: Asking;
   readonly #crashRecovery: CrashRecovery;
@@ -60,7 +60,7 @@ export class DagParticipant implements Consensus {
     this.#config = config;
     this.#self = author;
     this.#hasLeft = hasLeft;
-    this.#dag = new DagAcceptance({
+    this.#dag = new DagMachine({
       config,
       pacing,
       signer: { author, sign },
@@ -86,7 +86,7 @@ export class DagParticipant implements Consensus {
   }
 
   get isCurrent(): boolean {
-    return !this.#crashRecovery.isOpen && !this.#dag.isHeld;
+    return !this.#crashRecovery.isOpen && !this.#dag.isPaused;
   }
 
   get vitals(): ConsensusVitals {
@@ -127,7 +127,7 @@ export class DagParticipant implements Consensus {
     const minRound = this.#hasLeft ? undefined : this.#crashRecovery.resume(hasSeen);
     if (minRound !== undefined) this.#stepDag({ type: "resume", minRound }, nowMs);
     this.#ask(this.#time.read(nowMs));
-    this.#hold(nowMs);
+    this.#pause(nowMs);
     this.#noteCertified();
     return this.#step;
   }
@@ -257,7 +257,7 @@ export class DagParticipant implements Consensus {
     stream.isGreeted = true;
     this.#asking.gaps.lookAgain();
     this.#asking.stateTransfer.hint(peer, hello.lastCommit);
-    this.#hold(nowMs);
+    this.#pause(nowMs);
     this.#learnOfSelf(peer, hello, nowMs);
     for (const { wire } of this.#dag.blocks.ownAbove(hello.fromRound))
       this.#send(peer, { type: "block", wire });
@@ -265,10 +265,10 @@ export class DagParticipant implements Consensus {
   }
 
   /** Until this process has signed something, it may stand on an old copy of its disk. */
-  #hold(nowMs: number): void {
+  #pause(nowMs: number): void {
     const isBehind = this.#asking.stateTransfer.isFarBehind(this.#dag.lastCommit.index);
-    const isHeld = !this.#hasSigned && isBehind;
-    if (isHeld !== this.#dag.isHeld) this.#stepDag({ type: "hold", isHeld }, nowMs);
+    const isPaused = !this.#hasSigned && isBehind;
+    if (isPaused !== this.#dag.isPaused) this.#stepDag({ type: "pause", isPaused }, nowMs);
   }
 
   /** Every hello answers the question "what have I signed?" (`dag.md` §12). */

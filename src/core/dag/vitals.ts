@@ -2,7 +2,7 @@ import { limits } from "../base/index.ts";
 import type { ConsensusVitals } from "../consensus/index.ts";
 import type { Asking } from "./asking.ts";
 import type { CrashRecovery } from "./crash-recovery.ts";
-import type { DagAcceptance } from "./machine.ts";
+import type { DagMachine } from "./machine.ts";
 
 /** Indexes of votes beyond the newest certificate, of each writer. */
 const votesPerWriter = 2000;
@@ -14,7 +14,7 @@ export function vitalsOf({
   crashRecovery,
 }: {
   readonly n: number;
-  readonly dag: DagAcceptance;
+  readonly dag: DagMachine;
   readonly asking: Asking;
   readonly crashRecovery: CrashRecovery;
 }): ConsensusVitals {
@@ -24,7 +24,7 @@ export function vitalsOf({
     lastCommit: dag.lastCommit.index,
     quorumCommit: dag.endorsedIndex,
     isSigning: dag.isSigning,
-    isHeld: dag.isHeld,
+    isPaused: dag.isPaused,
     returning: crashRecovery.isOpen ? crashRecovery.progress : undefined,
     pendingBytes,
     own: { waitingBlocks: waiting, graphBlocks: graph },

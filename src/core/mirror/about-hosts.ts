@@ -35,7 +35,7 @@ export interface Conviction {
 }
 
 /** How statements about hosts are read; the same at every host. */
-export interface Court {
+export interface HostJudge {
   readonly idOf: (evidence: Uint8Array) => Digest;
   readonly judge: (evidence: Uint8Array) => Result<Conviction>;
   readonly statement: (wire: Uint8Array) => Result<SignedStatement>;
@@ -64,7 +64,7 @@ export type AboutHost =
 interface Around {
   readonly state: MirrorState;
   readonly get: (key: string) => Uint8Array | undefined;
-  readonly court: Court;
+  readonly court: HostJudge;
 }
 
 const ignored = (code: string): AboutHost => ({ kind: "ignored", code });

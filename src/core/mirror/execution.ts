@@ -1,6 +1,6 @@
 import type { Author, Digest, Height, PublicKey } from "../base/index.ts";
 import type { Verifier } from "../crypto/index.ts";
-import type { Court, HostEvent } from "./about-hosts.ts";
+import type { HostEvent, HostJudge } from "./about-hosts.ts";
 import type { Appended } from "./append.ts";
 import type { OutcomeCode } from "./leaves.ts";
 import type { DueRecord, HeightRecord } from "./records.ts";
@@ -38,7 +38,7 @@ export interface MirrorConfig {
   /** Writers that must hold an update before it is published. */
   readonly heldQuorum: number;
   /** How statements about hosts are read and judged. */
-  readonly court: Court;
+  readonly court: HostJudge;
   /** The writer whose host this is. */
   readonly authorOf: (key: PublicKey) => Author | undefined;
 }

@@ -1,4 +1,4 @@
-export { type Conviction, type Court, type HostEvent, offenceKey } from "./about-hosts.ts";
+export { type Conviction, type HostEvent, type HostJudge, offenceKey } from "./about-hosts.ts";
 export {
   type Appended,
   type AppendRecord,

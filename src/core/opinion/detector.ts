@@ -32,7 +32,7 @@ export interface FailureDetector {
 }
 
 /** What every detector knows of its host. */
-export class Sight {
+export class PeerActivity {
   /** Newest round of its blocks. */
   blockRound = 0;
   clockRound = 0;
@@ -127,13 +127,13 @@ class Lifeline {
     this.#deadAfterMs = deadAfterMs;
   }
 
-  finding(sight: Sight, atMs: number): Finding | undefined {
-    const { lifelessMs } = sight;
+  finding(activity: PeerActivity, atMs: number): Finding | undefined {
+    const { lifelessMs } = activity;
     if (lifelessMs === undefined || atMs < lifelessMs + this.#deadAfterMs) return undefined;
-    return { opinion: "dead", code: sight.code, sinceMs: lifelessMs };
+    return { opinion: "dead", code: activity.code, sinceMs: lifelessMs };
   }
 
-  nextMs({ lifelessMs }: Sight, atMs: number): number | undefined {
+  nextMs({ lifelessMs }: PeerActivity, atMs: number): number | undefined {
     if (lifelessMs === undefined) return undefined;
     const at = lifelessMs + this.#deadAfterMs;
     return at > atMs ? at : undefined;
@@ -142,7 +142,7 @@ class Lifeline {
 
 /** Late for a fixed time: suspected. The simplest, and wrong wherever delays vary. */
 export class FixedTimeout implements FailureDetector {
-  readonly sight: Sight;
+  readonly activity: PeerActivity;
   readonly #suspectAfterMs: number;
   readonly #lifeline: Lifeline;
 
@@ -150,18 +150,18 @@ export class FixedTimeout implements FailureDetector {
     options: { readonly suspectAfterMs: number; readonly deadAfterMs: number },
     atMs: number,
   ) {
-    this.sight = new Sight(atMs);
+    this.activity = new PeerActivity(atMs);
     this.#suspectAfterMs = options.suspectAfterMs;
     this.#lifeline = new Lifeline(options.deadAfterMs);
   }
 
   observe(observation: Observation, atMs: number): void {
-    this.sight.observe(observation, atMs);
+    this.activity.observe(observation, atMs);
   }
 
   judge(atMs: number): Finding {
-    const { lateMs, code } = this.sight;
-    const dead = this.#lifeline.finding(this.sight, atMs);
+    const { lateMs, code } = this.activity;
+    const dead = this.#lifeline.finding(this.activity, atMs);
     if (dead !== undefined) return dead;
     if (lateMs !== undefined && atMs >= lateMs + this.#suspectAfterMs)
       return { opinion: "suspected", code, sinceMs: lateMs };
@@ -169,11 +169,11 @@ export class FixedTimeout implements FailureDetector {
   }
 
   nextMs(atMs: number): number | undefined {
-    const { lateMs } = this.sight;
+    const { lateMs } = this.activity;
     const suspectMs = lateMs === undefined ? undefined : lateMs + this.#suspectAfterMs;
     return earliest(
       suspectMs !== undefined && suspectMs > atMs ? suspectMs : undefined,
-      this.#lifeline.nextMs(this.sight, atMs),
+      this.#lifeline.nextMs(this.activity, atMs),
     );
   }
 }
@@ -204,24 +204,24 @@ function deviationsAt(phi: number): number {
  * is one in 10^8. What is sampled is how long a block was owed, so idle times between bursts teach nothing wrong.
  */
 export class PhiAccrual implements FailureDetector {
-  readonly sight: Sight;
+  readonly activity: PeerActivity;
   readonly #deviations: number;
   readonly #lifeline: Lifeline;
   #meanMs = 0;
   #variance = 0;
 
   constructor(options: { readonly phi: number; readonly deadAfterMs: number }, atMs: number) {
-    this.sight = new Sight(atMs);
+    this.activity = new PeerActivity(atMs);
     this.#deviations = deviationsAt(options.phi);
     this.#lifeline = new Lifeline(options.deadAfterMs);
   }
 
   observe(observation: Observation, atMs: number): void {
-    if (observation.type === "block" && observation.round > this.sight.blockRound) {
-      const { owesMs } = this.sight;
+    if (observation.type === "block" && observation.round > this.activity.blockRound) {
+      const { owesMs } = this.activity;
       this.#sample(owesMs === undefined ? 0 : atMs - owesMs);
     }
-    this.sight.observe(observation, atMs);
+    this.activity.observe(observation, atMs);
   }
 
   #sample(lateMs: number): void {
@@ -245,27 +245,27 @@ export class PhiAccrual implements FailureDetector {
   }
 
   judge(atMs: number): Finding {
-    const dead = this.#lifeline.finding(this.sight, atMs);
+    const dead = this.#lifeline.finding(this.activity, atMs);
     if (dead !== undefined) return dead;
-    const { lateMs, isLinked } = this.sight;
+    const { lateMs, isLinked } = this.activity;
     if (lateMs !== undefined && atMs >= lateMs + this.waitLimitMs)
       return { opinion: "suspected", code: isLinked ? "silent" : "no-link", sinceMs: lateMs };
     return { opinion: "ok", code: "punctual", sinceMs: 0 };
   }
 
   nextMs(atMs: number): number | undefined {
-    const { lateMs } = this.sight;
+    const { lateMs } = this.activity;
     const suspectMs = lateMs === undefined ? undefined : lateMs + this.waitLimitMs;
     return earliest(
       suspectMs !== undefined && suspectMs > atMs ? suspectMs : undefined,
-      this.#lifeline.nextMs(this.sight, atMs),
+      this.#lifeline.nextMs(this.activity, atMs),
     );
   }
 }
 
 /** Counts rounds, not time: so many rounds without a block. The same on fast and slow networks; blind in quiet ones. */
 export class RoundLag implements FailureDetector {
-  readonly sight: Sight;
+  readonly activity: PeerActivity;
   readonly #suspectAfterRounds: number;
   readonly #deadAfterRounds: number;
 
@@ -273,17 +273,17 @@ export class RoundLag implements FailureDetector {
     options: { readonly suspectAfterRounds: number; readonly deadAfterRounds: number },
     atMs: number,
   ) {
-    this.sight = new Sight(atMs);
+    this.activity = new PeerActivity(atMs);
     this.#suspectAfterRounds = options.suspectAfterRounds;
     this.#deadAfterRounds = options.deadAfterRounds;
   }
 
   observe(observation: Observation, atMs: number): void {
-    this.sight.observe(observation, atMs);
+    this.activity.observe(observation, atMs);
   }
 
   judge(): Finding {
-    const { lag, owesMs = 0, lifelessMs, code } = this.sight;
+    const { lag, owesMs = 0, lifelessMs, code } = this.activity;
     if (lag >= this.#deadAfterRounds && lifelessMs !== undefined)
       return { opinion: "dead", code, sinceMs: lifelessMs };
     if (lag >= this.#suspectAfterRounds)
@@ -298,14 +298,14 @@ export class RoundLag implements FailureDetector {
 
 /** Only the operator has an opinion. */
 export class Manual implements FailureDetector {
-  readonly sight: Sight;
+  readonly activity: PeerActivity;
 
   constructor(atMs: number) {
-    this.sight = new Sight(atMs);
+    this.activity = new PeerActivity(atMs);
   }
 
   observe(observation: Observation, atMs: number): void {
-    this.sight.observe(observation, atMs);
+    this.activity.observe(observation, atMs);
   }
 
   judge(): Finding {

@@ -5,9 +5,9 @@ import {
   FixedTimeout,
   Manual,
   type Observation,
+  type PeerActivity,
   PhiAccrual,
   RoundLag,
-  type Sight,
 } from "./detector.ts";
 import type { Opinion, Reason } from "./opinion.ts";
 
@@ -39,7 +39,7 @@ export const defaultDetector: DetectorChoice = {
 export function detectorOf(
   choice: DetectorChoice,
   atMs: number,
-): FailureDetector & { readonly sight: Sight } {
+): FailureDetector & { readonly activity: PeerActivity } {
   switch (choice.detector) {
     case "adaptive":
       return new PhiAccrual(choice, atMs);
@@ -54,7 +54,7 @@ export function detectorOf(
 
 interface Watched {
   readonly author: Author;
-  readonly detector: FailureDetector & { readonly sight: Sight };
+  readonly detector: FailureDetector & { readonly activity: PeerActivity };
   /** The operator's word goes before the detector's. */
   operator: { readonly opinion: Opinion; readonly sinceMs: number } | undefined;
   finding: Finding;
@@ -104,7 +104,7 @@ export class Watch {
   links(up: ReadonlySet<Author>, atMs: number): void {
     for (const { author, detector } of this.#hosts) {
       const isUp = up.has(author);
-      if (detector.sight.isLinked !== isUp) detector.observe({ type: "link", isUp }, atMs);
+      if (detector.activity.isLinked !== isUp) detector.observe({ type: "link", isUp }, atMs);
     }
   }
 
@@ -136,9 +136,9 @@ export class Watch {
 
   /** True if it is to be asked now. Only who is late is: a quiet network stays quiet. */
   #takeProbe(host: Watched, atMs: number): boolean {
-    const { sight } = host.detector;
-    const isLate = sight.isLinked && sight.owesMs !== undefined;
-    if (!isLate || atMs < Math.max(host.nextProbeMs, (sight.owesMs ?? 0) + this.#probeEveryMs))
+    const { activity } = host.detector;
+    const isLate = activity.isLinked && activity.owesMs !== undefined;
+    if (!isLate || atMs < Math.max(host.nextProbeMs, (activity.owesMs ?? 0) + this.#probeEveryMs))
       return false;
     if (host.probedMs !== undefined) host.detector.observe({ type: "unanswered" }, atMs);
     host.probedMs = atMs;
@@ -150,10 +150,10 @@ export class Watch {
   wakeAtMs(atMs: number): number | undefined {
     let earliest: number | undefined;
     for (const { detector, nextProbeMs } of this.#hosts) {
-      const { sight } = detector;
-      const isLate = sight.isLinked && sight.owesMs !== undefined;
+      const { activity } = detector;
+      const isLate = activity.isLinked && activity.owesMs !== undefined;
       const probeMs = isLate
-        ? Math.max(nextProbeMs, (sight.owesMs ?? 0) + this.#probeEveryMs)
+        ? Math.max(nextProbeMs, (activity.owesMs ?? 0) + this.#probeEveryMs)
         : undefined;
       for (const at of [probeMs, detector.nextMs(atMs)])
         if (at !== undefined) earliest = Math.min(earliest ?? at, Math.max(at, atMs + 1));
@@ -168,13 +168,13 @@ export class Watch {
   /** The reason for an opinion; `offsetMs` brings this clock's times to POSIX. */
   reasonFor(author: Author, offsetMs: number): Reason {
     const { finding, detector } = defined(this.#of(author), "a host that is watched");
-    const { sight } = detector;
+    const { activity } = detector;
     const isOk = finding.code === "punctual" || finding.code === "operator";
     return {
       code: finding.code,
       sinceMs: finding.sinceMs <= 0 ? 0 : Math.max(0, Math.floor(finding.sinceMs + offsetMs)),
-      rounds: isOk ? 0 : Math.max(0, sight.lag - 1),
-      unanswered: isOk ? 0 : Math.min(65_535, sight.unanswered),
+      rounds: isOk ? 0 : Math.max(0, activity.lag - 1),
+      unanswered: isOk ? 0 : Math.min(65_535, activity.unanswered),
     };
   }
 

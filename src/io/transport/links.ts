@@ -1,7 +1,12 @@
 import type { Socket } from "node:net";
 import { connect, createServer, type Server, type TLSSocket } from "node:tls";
-import type { Author, PublicKey } from "../../core/base/index.ts";
-import { Allowance, type LinkName, limits } from "../../core/base/index.ts";
+import {
+  Allowance,
+  type Author,
+  type LinkName,
+  limits,
+  type PublicKey,
+} from "../../core/base/index.ts";
 import { type Certificate, rawKeyOf, selfSigned } from "./certificate.ts";
 import { FrameReader, framed } from "./frames.ts";
 

@@ -1,0 +1,1 @@
+export { HostLoop, type LaterEffect, type LoopClock } from "./host-loop.ts";

@@ -1,0 +1,1 @@
+export { Desk, type DeskWriter } from "./publish-desk.ts";

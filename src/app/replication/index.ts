@@ -1,0 +1,14 @@
+export { Answers } from "./answers.ts";
+export { Completion } from "./completion.ts";
+export { ContentFetcher } from "./content.ts";
+export { Follow } from "./follow.ts";
+export { Heads } from "./heads.ts";
+export { ListsAtHand } from "./lists-at-hand.ts";
+export { MessageFeed } from "./message-feed.ts";
+export { olderHead } from "./older-head.ts";
+export { readBack } from "./read-back.ts";
+export { Signal } from "./signal.ts";
+export { SourceKeys } from "./source-keys.ts";
+export { spliceBlob } from "./splice-blob.ts";
+export { Tickets } from "./tickets.ts";
+export { type Before, type Need, WrongSizeError } from "./wanted.ts";

@@ -1,0 +1,107 @@
+import assert from "node:assert/strict";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("../../..", import.meta.url));
+
+/** All TypeScript below some directories, as [path, text]. */
+function sources(...directories: readonly string[]): (readonly [string, string])[] {
+  return directories.flatMap((directory) =>
+    readdirSync(join(root, directory), { recursive: true })
+      .map(String)
+      .filter((name) => name.endsWith(".ts"))
+      .map(
+        (name) =>
+          [join(directory, name), readFileSync(join(root, directory, name), "utf8")] as const,
+      ),
+  );
+}
+
+test("the way of an update: ten hops, each a file and a function that are there", () => {
+  const page = readFileSync(join(root, "ARCHITECTURE.md"), "utf8");
+  const hops = [...page.matchAll(/^\| (\d+) \| `([^`]+)` \| `([^`]+)` \|/gm)];
+  assert.deepEqual(
+    hops.map(([, nth]) => Number(nth)),
+    [1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
+  );
+  for (const [, , file = "", name = ""] of hops) {
+    const text = readFileSync(join(root, "src", file), "utf8");
+    const escaped = name.replace("*", "\\*");
+    const isThere = new RegExp(
+      `(function\\*? ${escaped}|^  (async )?\\*?${escaped})(<[^>]*>)?\\(`,
+      "m",
+    );
+    assert.match(text, isThere, `${name} in ${file}`);
+  }
+});
+
+test("every section, pitfall and invariant that the code cites is in docs/protocol", () => {
+  const page = (name: string): string => readFileSync(join(root, "docs/protocol", name), "utf8");
+  const [dag, pitfalls, invariants] = ["dag.md", "pitfalls.md", "invariants.md"].map(page);
+  const cited = { sections: 0, pitfalls: 0, invariants: 0 };
+  for (const [path, text] of sources("src", "sim")) {
+    for (const [, from, to] of text.matchAll(/(?:dag\.md`?|\() ?§§?(\d+)(?:–(\d+))?/g)) {
+      cited.sections++;
+      for (const n of [from, to ?? from])
+        assert.match(dag ?? "", new RegExp(`^## §${n} `, "m"), path);
+    }
+    for (const [, list = ""] of text.matchAll(/pitfalls? ((?:\d+[a-f]?(?:, )?)+)/g))
+      for (const n of list.split(", ").filter((one) => one !== "")) {
+        cited.pitfalls++;
+        assert.match(pitfalls ?? "", new RegExp(`^\\| ${n} \\|`, "m"), `pitfall ${n} in ${path}`);
+      }
+    for (const [, n] of text.matchAll(/"(I\d+)"/g)) {
+      cited.invariants++;
+      assert.match(
+        invariants ?? "",
+        new RegExp(`^\\| ([^|]*, )?${n}[ ,|]`, "m"),
+        `${n} in ${path}`,
+      );
+    }
+  }
+  assert.ok(
+    cited.sections > 20 && cited.pitfalls > 10 && cited.invariants > 20,
+    JSON.stringify(cited),
+  );
+});
+
+test("files that docs/protocol and CONTRIBUTING.md name are there", () => {
+  for (const page of ["CONTRIBUTING.md", "docs/protocol/dag.md", "docs/protocol/pitfalls.md"]) {
+    const text = readFileSync(join(root, page), "utf8");
+    for (const [, path = ""] of text.matchAll(
+      /`((?:core|io|app|sim|test|docs|src)\/[\w./-]+\.(?:ts|md))`/g,
+    )) {
+      const tried = [path, join("src", path)].map((one) => join(root, one));
+      assert.ok(
+        tried.some((one) => existsSync(one)),
+        `${path} in ${page}`,
+      );
+    }
+  }
+});
+
+test("no file of the product or of the simulated world has more than 400 lines", () => {
+  for (const [path, text] of sources("src", "sim", "testing"))
+    assert.ok(text.split("\n").length <= 401, `${path}: ${text.split("\n").length}`);
+});
+
+/** Words that were given up: what is grepped for is found under its standard name (docs/glossary.md). */
+const retired = [
+  /\bgap[- ]?fillers?\b/i,
+  /\bsafe[- ]?return\b/i,
+  /\bcatch[- ]?up\b/i,
+  /\bmessage acceptance\b(?! algorithm|, opinions)/i,
+];
+
+test("retired words are gone from comments, messages and documents", () => {
+  const pages = readdirSync(join(root, "docs"), { recursive: true })
+    .map(String)
+    .filter((name) => name.endsWith(".md") && !name.startsWith("decisions"))
+    .map((name) => [join("docs", name), readFileSync(join(root, "docs", name), "utf8")] as const);
+  for (const [path, text] of [...sources("src", "sim", "testing"), ...pages]) {
+    if (path.endsWith("glossary.md")) continue;
+    for (const word of retired) assert.doesNotMatch(text, word, path);
+  }
+});
