@@ -60,14 +60,29 @@ function suite(title, files, concurrency) {
   totals.fail += Math.max(count("fail") + count("cancelled"), status === 0 ? 0 : 1);
 }
 
+const isAll = process.argv[2] === "all";
 await steps(
   { title: "lint and format (biome)", command: bin("biome"), args: ["check", "."] },
   {
     title: "the table of edges (dependency-cruiser)",
     command: bin("depcruise"),
-    args: ["--config", ".dependency-cruiser.mjs", "src", "sim", "testing"],
+    args: ["--config", ".dependency-cruiser.mjs", "src", "sim", "testing", "test", "bench"],
   },
+  { title: "no dead exports, no undeclared packages (knip)", command: bin("knip"), args: [] },
 );
+if (isAll)
+  await steps(
+    {
+      title: "the package as others see it (publint, are-the-types-wrong, size-limit)",
+      command: "npm",
+      args: ["run", "--silent", "package"],
+    },
+    {
+      title: "the library's reference says what everything is (typedoc)",
+      command: bin("typedoc"),
+      args: ["--emit", "none"],
+    },
+  );
 /** Tests that kill hosts, fill and damage their disks, or look at the clock: not beside many others. */
 const killing = /\/(disk-full|failpoints|kill|lag|power-cut|wiped)\.test\.js$/;
 const system = testFiles("test/system");
@@ -91,7 +106,7 @@ const longFirst = (files) =>
   files.toSorted((a, b) => (rankOf(a) + 1 || 99) - (rankOf(b) + 1 || 99));
 const unit = ["src", "test/core", "test/io"].flatMap(testFiles);
 suite("unit tests, properties, figures", unit, 2);
-if (process.argv[2] === "all") {
+if (isAll) {
   suite("a simulated world", testFiles("test/sim"), 2);
   const together = system.filter((file) => !killing.test(file));
   suite(

@@ -206,7 +206,7 @@ const amnesiac: Adversary = {
 };
 
 /** Two copies of one identity; the schedule decides who sees which. The second copy is made by the world. */
-export const twins: Adversary = {
+const twins: Adversary = {
   name: "twins",
   says: "runs twice with one key, and shows each half of the others another of the two",
   corrupt: (writer, world) => {

@@ -1,7 +1,7 @@
 import type { Prng } from "../src/core/base/index.ts";
 
 /** What a liar has to lie with: what it should say, what it said first, and something that it said once. */
-export interface Told {
+interface Told {
   readonly answer: Uint8Array;
   readonly first: Uint8Array;
   readonly old: Uint8Array;

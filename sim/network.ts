@@ -47,7 +47,7 @@ export interface Weather {
   bandwidth: number;
 }
 
-export const calm: Weather = { delayMs: 10, tail: 0, clog: 0, cut: 0, bandwidth: 1e6 };
+const calm: Weather = { delayMs: 10, tail: 0, clog: 0, cut: 0, bandwidth: 1e6 };
 
 const silentMs = 5000;
 

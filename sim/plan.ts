@@ -59,7 +59,7 @@ export const adversaryNames = [
   "truant",
 ] as const;
 /** Cheats that go with any other one: a cheater has up to two of them beside its own. */
-export const besideNames = ["reticent", "numerologist", "filler", "flooder", "boaster"] as const;
+const besideNames = ["reticent", "numerologist", "filler", "flooder", "boaster"] as const;
 export type AdversaryName = (typeof adversaryNames)[number];
 
 /** What the hostile publisher may write, and updates that are taken of it in an hour: it asks for more. */

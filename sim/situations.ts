@@ -15,7 +15,7 @@ export interface Stage {
   fail(host: Letter): void;
 }
 
-export interface Step {
+interface Step {
   readonly atMs: number;
   readonly says: string;
   readonly host: Letter;
@@ -23,7 +23,7 @@ export interface Step {
 }
 
 /** What a host must think of another one then: else the situation did not come about. */
-export interface Look {
+interface Look {
   readonly atMs: number;
   readonly host: Letter;
   readonly about: Letter;

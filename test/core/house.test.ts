@@ -105,3 +105,39 @@ test("retired words are gone from comments, messages and documents", () => {
     for (const word of retired) assert.doesNotMatch(text, word, path);
   }
 });
+
+/** The exports of a door, as [name, file]. */
+function doorExports(door: string): (readonly [string, string])[] {
+  const text = readFileSync(join(root, door), "utf8");
+  return [...text.matchAll(/export (?:type )?\{([^}]*)\} from "\.\/([^"]+)"/g)].flatMap(
+    ([, names = "", file = ""]) =>
+      names
+        .split(",")
+        .map((name) => name.replace("type ", "").trim())
+        .filter((name) => name !== "")
+        .map((name) => [name, join(door, "..", file)] as const),
+  );
+}
+
+test("every export of a room's door says what it is", () => {
+  const doors = sources("src").filter(([path]) => /^src\/[^/]+\/[^/]+\/index\.ts$/.test(path));
+  assert.ok(doors.length > 25);
+  const silent: string[] = [];
+  let count = 0;
+  for (const [door] of doors)
+    for (const [name, file] of doorExports(door)) {
+      const lines = readFileSync(join(root, file), "utf8").split("\n");
+      const is = new RegExp(`^export .*\\b(function\\*?|const|interface|type|class) ${name}\\b`);
+      const at = lines.flatMap((line, i) => (is.test(line) ? [i] : []));
+      count++;
+      // What another room's door has is said there.
+      if (at.length === 0) continue;
+      const isSaid = (i: number): boolean => {
+        const before = lines.slice(0, i).filter((line) => !line.startsWith("//"));
+        return before.at(-1)?.trim().endsWith("*/") === true;
+      };
+      if (!at.some(isSaid)) silent.push(`${file} ${name}`);
+    }
+  assert.ok(count > 400, `${count} exports`);
+  assert.deepEqual(silent, []);
+});

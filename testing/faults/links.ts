@@ -3,7 +3,7 @@ import { type Signer, type Verifier } from "../../src/core/crypto/index.ts";
 import { blockSigningBytes, type DagConfig, decodeDagMessage, encodeDagMessage, encodeHeader, headerDigest, verifyBlock, wireOf } from "../../src/core/dag/index.ts";
 
 /** What goes to whom of a broadcast. */
-export interface Part {
+interface Part {
   readonly to: readonly LinkName[];
   readonly frame: Uint8Array;
 }

@@ -7,7 +7,7 @@ import { askJson } from "./transfer.ts";
 import { isBlob, type Trust, type VerifiedHead, verifyHead } from "./trust.ts";
 
 /** What an audit saw of one file. */
-export interface Sampled {
+interface Sampled {
   readonly path: string;
   readonly outcome: "right" | "wrong" | "missing" | "no answer";
   readonly detail: string;
@@ -15,6 +15,7 @@ export interface Sampled {
   readonly evidence: Uint8Array | undefined;
 }
 
+/** What an audit found: what was looked at, and what was wrong. */
 export interface AuditReport {
   readonly mirror: string;
   readonly network: Digest;

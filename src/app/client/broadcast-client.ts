@@ -154,7 +154,7 @@ const tailShape: Shape<TailFrame> = (value, what) => {
 };
 
 /** Batches of messages from an index on, for ever (until the signal). The host is trusted for the order here. */
-export async function* tailBatches(
+async function* tailBatches(
   host: string,
   from: number,
   signal?: AbortSignal,

@@ -27,6 +27,7 @@ export class ExportError extends Error {
   }
 }
 
+/** What an export did. */
 export interface ExportResult {
   readonly files: number;
   readonly bytes: number;

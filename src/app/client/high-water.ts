@@ -28,7 +28,9 @@ export interface HighWaterMark {
 
 /** Where a client remembers it; what is written must be durable before the write resolves. */
 export interface MarkStore {
+  /** What was written last; `undefined` at first. */
   read(): Promise<HighWaterMark | undefined>;
+  /** Takes the place of what was written before. */
   write(mark: HighWaterMark): Promise<void>;
 }
 
@@ -126,6 +128,7 @@ export class MarkFile implements MarkStore {
     });
   }
 
+  /** Durable once it resolves. */
   async write({ logRoot, ...mark }: HighWaterMark): Promise<void> {
     await mkdir(dirname(this.path), { recursive: true, mode: 0o700 });
     const temporary = `${this.path}.${process.pid}.part`;

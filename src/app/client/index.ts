@@ -1,10 +1,9 @@
 export { answeringFirst, askAny } from "./any-server.ts";
-export { type AuditReport, auditMirror, type Sampled } from "./audit.ts";
+export { type AuditReport, auditMirror } from "./audit.ts";
 export {
   Appender,
   appendMessages,
   type LoggedMessage,
-  tailBatches,
   tailMessages,
   tailOfAny,
 } from "./broadcast-client.ts";
@@ -25,8 +24,8 @@ export { LocalTreeError } from "./local-error.ts";
 export { rootOfLeaves } from "./local-root.ts";
 export { type LocalLeaf, scanDirectory, scanFile } from "./local-tree.ts";
 export { AbsentError, MirrorClient } from "./mirror-client.ts";
-export { NotWitnessedError, type Witnessed } from "./observed.ts";
-export { askSums, type BlobSums, type Overlap, overlapOf, type ReadLocal } from "./overlap.ts";
+export type { Witnessed } from "./observed.ts";
+export { askSums, overlapOf } from "./overlap.ts";
 export {
   directoriesAbove,
   isLikeLocal,
@@ -34,7 +33,7 @@ export {
   planPublish,
   refuseMassDeletion,
 } from "./plan.ts";
-export { type Checked, checkReceipt } from "./proven-lie.ts";
+export { checkReceipt } from "./proven-lie.ts";
 export {
   ConflictError,
   changePublisher,
@@ -44,7 +43,7 @@ export {
   resubmit,
 } from "./publish.ts";
 export { ScanCache } from "./scan-cache.ts";
-export { askSigned, newNonce, type SignedAnswer } from "./served-receipt.ts";
+export { askSigned, newNonce } from "./served-receipt.ts";
 export { type Lie, NoHonestServerError } from "./server-pool.ts";
 export {
   ask,

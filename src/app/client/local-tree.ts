@@ -34,7 +34,7 @@ interface ScanOptions {
 /**
  * The leaves of a directory by path: files with their digests, links as they are, nothing followed below it. Sockets,
  * pipes, devices, and names and targets that are not UTF-8 are left out, and told. `onFile` is told of progress. Files
- * that `cache` knows are not read again. Throws {@link LocalTreeError}.
+ * that `cache` knows are not read again. Throws LocalTreeError.
  */
 export async function scanDirectory(
   directory: string,
@@ -82,7 +82,7 @@ export async function scanDirectory(
   return new Map([...leaves].sort(([a], [b]) => compareText(a, b)));
 }
 
-/** One file, as {@link scanDirectory} would find it. Throws {@link LocalTreeError}. */
+/** One file, as {@link scanDirectory} would find it. Throws LocalTreeError. */
 export async function scanFile(file: string): Promise<LocalLeaf> {
   const pool = new HashPool();
   try {

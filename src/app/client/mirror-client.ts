@@ -7,7 +7,6 @@ import {
   type Leaf,
   leavesOf,
   lookup,
-  MissingNodeError,
   nodeDigest,
   parsePath,
 } from "../../core/mirror/index.ts";
@@ -267,6 +266,7 @@ export class MirrorClient extends ContentClient {
     return this.leavesBelow(entry.root);
   }
 
+  /** All leaves of a directory and of those below it, by path. */
   async leavesBelow(root: Digest): Promise<ReadonlyMap<string, Leaf>> {
     await this.#nodes.load(root, true);
     const leaves = new Map<string, Leaf>();
@@ -297,7 +297,7 @@ export class MirrorClient extends ContentClient {
     return [...differences(this.#nodes.store, { before, after })];
   }
 
-  /** The directories that were fetched so far; a lookup throws {@link MissingNodeError} where more are needed. */
+  /** The directories that were fetched so far; a lookup throws MissingNodeError where more are needed. */
   get directories(): DirectoryStore {
     return this.#nodes.store;
   }

@@ -2,13 +2,13 @@ import type { Digest } from "../../core/base/index.ts";
 import { type Change, type Difference, fingerprint } from "../../core/mirror/index.ts";
 
 /** A path is a directory in the tree and a file here, or the other way round, and nothing may be deleted. */
-export class KindChangedError extends Error {
+class KindChangedError extends Error {
   override readonly name = "KindChangedError";
   readonly code = "KIND_CHANGED";
 }
 
 /** So much of a tree would be deleted that an empty or unmounted source is likelier than a wish. */
-export class TooManyDeletionsError extends Error {
+class TooManyDeletionsError extends Error {
   override readonly name = "TooManyDeletionsError";
   readonly code = "TOO_MANY_DELETIONS";
 }
@@ -42,7 +42,7 @@ export function isLikeLocal(plan: Plan, height: number | undefined): boolean {
 
 /**
  * What makes a tree (`before`) what a local directory is (`after`). Without `delete`, paths that are only in the tree
- * stay; where one is in the way, it throws {@link KindChangedError}.
+ * stay; where one is in the way, it throws KindChangedError.
  */
 export function planPublish(options: {
   readonly tree: string;

@@ -112,6 +112,7 @@ export function stopWith(signal: AbortSignal | undefined): {
   };
 }
 
+/** The JSON that a server answers; nothing of it is checked. Throws ServerError. */
 export async function askJson<T>(url: string, options: Ask = {}): Promise<T> {
   const bytes = await askBytes(url, 4 * limits.requestBytesMax, options);
   try {

@@ -8,6 +8,7 @@ import { askSums, overlapOf, type ReadLocal } from "./overlap.ts";
 import { ask, askJson, bulkHeadBytes, ServerError, writeBulkHead } from "./transfer.ts";
 import { twoAtOnce } from "./two-at-once.ts";
 
+/** How far a publish is: files and bytes that the writer has, of all that it needs. */
 export interface PublishProgress {
   readonly phase: "upload" | "order" | "done";
   readonly doneBytes: number;

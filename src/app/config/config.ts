@@ -167,7 +167,9 @@ const schema = v.strictObject({
   ),
 });
 
+/** A host's settings, with every default filled in. */
 export type Config = v.InferOutput<typeof schema>;
+/** How a host is made to lie for an exercise; "no" for one that does not. */
 export type LieKind = Config["unsafe"]["lie"];
 /** A config as a file has it: everything that has a default may be missing. */
 export type ConfigInput = v.InferInput<typeof schema>;
@@ -181,6 +183,7 @@ export interface Home {
   readonly dataDirectory: string;
 }
 
+/** Where the files of a home directory are. */
 export function homeOf(directory: string, config?: Config): Home {
   const root = resolve(directory);
   return {
@@ -268,10 +271,12 @@ export function isAnyAddress(host: string): boolean {
   return /^\[?(0\.0\.0\.0|[0:]+)\]?$/.test(host);
 }
 
+/** The TOML text of a config. */
 export function formatConfig(config: ConfigInput): string {
   return stringify(config);
 }
 
+/** Host and port of `host:port`, `[v6]:port` or `:port`. Throws CONFIG_*. */
 export function splitEndpoint(endpoint: string): { readonly host: string; readonly port: number } {
   const colon = endpoint.lastIndexOf(":");
   return {

@@ -1,12 +1,4 @@
 export {
-  ConfigError,
-  formatGenesis,
-  parseGenesis,
-  parseWriterEntry,
-  splitsIn,
-  withSplit,
-} from "../genesis/index.ts";
-export {
   type Config,
   type ConfigInput,
   checkedEndpoint,

@@ -111,6 +111,7 @@ export interface WitnessReport {
   readonly detail: string;
 }
 
+/** How far an update is that is accepted and not finished. */
 export interface PendingReport {
   /** Writers that said in the order that they have all of it, and saw it at its source if it has one. */
   readonly heldBy: readonly string[];

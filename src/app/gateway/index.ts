@@ -17,7 +17,7 @@ export type {
 } from "./host-api.ts";
 export { traceOf } from "./mirror-pages.ts";
 export { heightAt, snapshotsTree } from "./pinned.ts";
-export type { Receipt, UpdateStatus } from "./receipt.ts";
+
 export { configureServer, listenOn, openGateway } from "./server.ts";
 export type { GroupRow, HostSplits, PlanRow, SplitsReport } from "./split-report.ts";
 export type { TreeHost } from "./tree-host.ts";

@@ -7,7 +7,7 @@ import type { GatewayHost, WitnessReport } from "./host-api.ts";
  * What became of an update, with the proof: the publisher's record, its leaf, the leaf's place under a checkpoint
  * that a quorum cosigned, and (if published) the state it made. Checkable with the genesis alone.
  */
-export interface Receipt {
+interface Receipt {
   readonly version: 1;
   readonly id: Digest;
   readonly outcome: OutcomeCode;

@@ -38,6 +38,7 @@ export interface SplitsReport {
   readonly groups: readonly GroupRow[];
 }
 
+/** What a host says of splits, and takes about them. */
 export interface HostSplits {
   report(): SplitsReport;
   /** Faults carry stable codes. */

@@ -2,7 +2,6 @@ export { kindOf, openSource, type SourceOptions, type SourceSpec, sourceKinds } 
 export {
   type Claim,
   type Doubt,
-  type Progress,
   type Seen,
   type Source,
   SourceError,

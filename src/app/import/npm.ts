@@ -65,7 +65,7 @@ export function selectionOf(specs: readonly string[]): Selection {
 }
 
 /** Everything that `package-lock.json` installs (lock file version 2 or 3). */
-export function selectionOfLock(text: string, file: string): Selection {
+function selectionOfLock(text: string, file: string): Selection {
   let parsed: ReturnType<typeof v.safeParse<typeof lockFile>>;
   try {
     parsed = v.safeParse(lockFile, JSON.parse(text));

@@ -12,6 +12,7 @@ import { type Source, SourceError } from "./source.ts";
 export const sourceKinds = ["dir", "rsync", "http", "apt", "npm", "pypi", "git"] as const;
 export type SourceKind = (typeof sourceKinds)[number];
 
+/** An archive elsewhere: its kind, where it is, and what of it is wanted. */
 export interface SourceSpec {
   readonly kind: SourceKind;
   /** An address; for `dir` an absolute path. */

@@ -1,2 +1,1 @@
-export type { LiarRow } from "./liars.ts";
-export { type LightOptions, type LightStatus, openLight, type RunningLight } from "./light.ts";
+export { type LightStatus, openLight } from "./light.ts";

@@ -12,7 +12,7 @@ import { decodeKept, isKept, type Kept, walkTrees } from "../retention/index.ts"
 import { Archive, type PinnedTrees } from "../store/index.ts";
 
 /** Something that is not as the log says. */
-export interface FsckProblem {
+interface FsckProblem {
   readonly kind: "log" | "height" | "directory" | "file";
   /** Which one: a size, a height, or a digest. */
   readonly what: string;
@@ -20,6 +20,7 @@ export interface FsckProblem {
   readonly isRepaired: boolean;
 }
 
+/** What a check of a data directory found, and what was mended. */
 export interface FsckReport {
   readonly leaves: number;
   readonly heights: number;

@@ -24,6 +24,7 @@ import { SplitDesk } from "./split-desk.ts";
 export interface RunningNode {
   readonly http: string;
   readonly admin: string;
+  /** What `status.json` says. */
   status(): HostStatus;
   /** Resolves with the reason when the host can not go on: a storage error, a broken invariant. */
   readonly failed: Promise<Error>;

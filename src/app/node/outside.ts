@@ -7,4 +7,5 @@ export interface Outside {
   readonly openLinks: typeof openLinks;
 }
 
+/** The world as it is. */
 export const outside: Outside = { openGateway, openLinks };

@@ -11,6 +11,7 @@ export interface Kept {
 
 export const keepsAll: Kept = { from: 1, more: new Set() };
 
+/** True if the content of a height is kept here. */
 export function isKept({ from, more }: Kept, height: number): boolean {
   return height >= from || more.has(height);
 }
@@ -69,6 +70,7 @@ const keptShape: Shape<Kept> = (value, what) => {
   };
 };
 
+/** Reads what {@link encodeKept} wrote; everything is kept where there is nothing to read. */
 export function decodeKept(stored: Uint8Array | undefined): Kept {
   const kept = stored === undefined ? undefined : read(stored, keptShape, "kept heights");
   return kept?.ok === true ? kept.value : keepsAll;

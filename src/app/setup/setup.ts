@@ -35,8 +35,10 @@ export async function createHome(directory: string, config: ConfigInput): Promis
   return { nodeKey: node.publicKey, blockKey, cosignKey };
 }
 
+/** How a host of a test network lies. */
 export type Lie = Exclude<LieKind, "no">;
 
+/** What a network on this machine shall be like. */
 export interface TestnetOptions {
   readonly directory: string;
   readonly writers: number;
@@ -51,6 +53,7 @@ export interface TestnetOptions {
   readonly logLevel?: "debug" | "info" | "warn" | "error" | "silent";
 }
 
+/** One host of it, and where it listens. */
 export interface TestnetHost {
   readonly name: string;
   readonly role: "writer" | "reader";
@@ -59,6 +62,7 @@ export interface TestnetHost {
   readonly admin: string;
 }
 
+/** A network that was made on this machine. */
 export interface Testnet {
   readonly directory: string;
   readonly genesisFile: string;
@@ -145,6 +149,7 @@ export function checkedGenesis(genesis: Genesis): string {
   return formatGenesis(genesis);
 }
 
+/** A writer's entry in a genesis, from the keys of its home. Throws ROLE_MISMATCH. */
 export function genesisWriter(
   name: string,
   identity: HomeIdentity,

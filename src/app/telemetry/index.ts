@@ -1,2 +1,2 @@
-export { type Log, openLog, silent } from "./log.ts";
+export { type Log, openLog } from "./log.ts";
 export { createMetrics, type Metrics } from "./metrics.ts";

@@ -60,6 +60,7 @@ export function createMetrics() {
   };
 }
 
+/** All that a host counts (`docs/reference/metrics.md`). */
 export type Metrics = ReturnType<typeof createMetrics>;
 
 /** About other hosts. */

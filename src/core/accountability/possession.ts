@@ -35,6 +35,7 @@ function claimBytes(claim: Omit<PossessionClaim, "signature">): Uint8Array {
   return signingBytes("possession", taggedDigest("possession", body));
 }
 
+/** Signs an answer to a challenge with the host's own key. */
 export function signPossession(
   claim: Omit<PossessionClaim, "signature">,
   signer: Pick<Signer, "sign">,

@@ -38,8 +38,9 @@ export interface ServedReceipt {
   readonly signature: Uint8Array;
 }
 
+/** The `tag` parameter of a receipt's signature (RFC 9421 §2.3). */
 export const receiptTag = "smalti-receipt";
-export const nonceLengthMax = 128;
+const nonceLengthMax = 128;
 const noncePattern = /^[\x20\x21\x23-\x5b\x5d-\x7e]{0,128}$/;
 
 /** What can stand in a quoted parameter without an escape. */
@@ -56,7 +57,7 @@ export function signatureParams(claim: ServedClaim): string {
 }
 
 /** The value of `Repr-Digest` (RFC 9530). */
-export function reprDigest(content: Digest): string {
+function reprDigest(content: Digest): string {
   return `sha-256=:${toBase64(fromHex(content))}:`;
 }
 
@@ -74,10 +75,12 @@ export function signatureBase(claim: ServedClaim): Uint8Array {
   return utf8(lines.join("\n"));
 }
 
+/** Signs an answer with the host's own key (RFC 9421). */
 export function signServed(claim: ServedClaim, signer: Pick<Signer, "sign">): ServedReceipt {
   return { claim, signature: signer.sign(signatureBase(claim)) };
 }
 
+/** True if the host that a receipt names has signed it. */
 export function isSigned({ claim, signature }: ServedReceipt, verifier: Verifier): boolean {
   return verifier.verify(claim.key, signatureBase(claim), signature);
 }

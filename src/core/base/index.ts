@@ -1,5 +1,5 @@
 export { Allowance } from "./allowance.ts";
-export { assert, defined, InvariantError, unreachable } from "./assert.ts";
+export { assert, defined, unreachable } from "./assert.ts";
 export {
   Author,
   type Brand,

@@ -1,1 +1,1 @@
-export { Fetcher, type FetchRequest, type Wanted } from "./fetcher.ts";
+export { Fetcher } from "./fetcher.ts";

@@ -31,6 +31,7 @@ function isWellFormed(value: string): boolean {
   return !/[\uD800-\uDBFF](?![\uDC00-\uDFFF])|(?<![\uD800-\uDBFF])[\uDC00-\uDFFF]/.test(value);
 }
 
+/** At most `max` bytes. */
 export function bytes(max: number): Shape<Uint8Array> {
   return (value, what) =>
     value instanceof Uint8Array && value.length <= max
@@ -38,6 +39,7 @@ export function bytes(max: number): Shape<Uint8Array> {
       : refuse(`${what} is at most ${max} bytes`);
 }
 
+/** Exactly `length` bytes. */
 export function exactBytes(length: number): Shape<Uint8Array> {
   return (value, what) =>
     value instanceof Uint8Array && value.length === length
@@ -52,6 +54,7 @@ export const digest: Shape<Digest> = (value, what) => toHex(exactBytes(32)(value
 export const publicKey: Shape<PublicKey> = (value, what) =>
   toHex(exactBytes(32)(value, what)) as PublicKey;
 
+/** What the shape reads, or null. */
 export function optional<T>(shape: Shape<T>): Shape<T | null> {
   return (value, what) => (value === null ? null : shape(value, what));
 }

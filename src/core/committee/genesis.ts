@@ -1,5 +1,4 @@
 import {
-  type Author,
   type Digest,
   fail,
   fromHex,
@@ -40,6 +39,7 @@ export interface Genesis {
   }[];
 }
 
+/** One writer as a genesis names it: a key for each role, and where it is found. */
 export interface GenesisWriter {
   readonly name: string;
   readonly nodeKey: PublicKey;
@@ -148,13 +148,8 @@ export function groupOf(
   };
 }
 
-export function cosignerName(group: Digest, writer: string): string {
+function cosignerName(group: Digest, writer: string): string {
   return `smalti/${group.slice(0, 16)}/${writer}`;
-}
-
-/** Name on a writer's cosignature lines. */
-export function cosignerOf(network: Network, author: Author): Cosigner | undefined {
-  return network.cosigners[author];
 }
 
 /** Duplicate keys would count one writer twice (pitfall 36); one key serves one role. */

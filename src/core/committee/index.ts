@@ -1,6 +1,4 @@
 export {
-  cosignerName,
-  cosignerOf,
   type Genesis,
   type GenesisWriter,
   groupOf,
@@ -9,4 +7,3 @@ export {
   type NetworkParent,
   networkOf,
 } from "./genesis.ts";
-export type { Writer } from "./writer.ts";

@@ -69,6 +69,7 @@ export type ConsensusEffect =
   | { readonly type: "violation"; readonly detail: string }
   | { readonly type: "wake"; readonly atMs: number };
 
+/** What an algorithm wants after one input. */
 export type ConsensusStep = Step<ConsensusRecord, ConsensusEffect>;
 
 /** How a writer's part in the order is, for status pages and metrics. */

@@ -31,6 +31,7 @@ export interface Certificate {
   readonly bytes: Uint8Array;
 }
 
+/** The name as one text, for maps. */
 export function recordKey({ place, digest }: RecordName): string {
   return `${place}:${digest}`;
 }

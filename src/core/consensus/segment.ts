@@ -115,6 +115,7 @@ export function readPayload(payload: Uint8Array): Result<readonly Segment[]> {
   return read(payload, payloadShape, "payload", payloadItemsMax);
 }
 
+/** The value that {@link segmentShape} reads. */
 export function segmentValue(segment: Segment): Value {
   return [segment.kind, segment.lengths, segment.data];
 }

@@ -35,7 +35,7 @@ export interface Cosignature {
   readonly signature: Uint8Array;
 }
 
-export function checkpointBody(checkpoint: Checkpoint): string {
+function checkpointBody(checkpoint: Checkpoint): string {
   return `${checkpoint.origin}\n${checkpoint.size}\n${toBase64(checkpoint.root)}\n`;
 }
 
@@ -51,6 +51,7 @@ function keyId(cosigner: Cosigner): Uint8Array {
   );
 }
 
+/** A writer's cosignature under a checkpoint (C2SP tlog-cosignature, Ed25519 v1). */
 export function cosign(
   checkpoint: Checkpoint,
   by: { readonly name: string; readonly signer: Signer; readonly timeS: number },
@@ -62,6 +63,7 @@ export function cosign(
   };
 }
 
+/** True if the cosigner signed this checkpoint at this time. */
 export function verifyCosignature(
   checkpoint: Checkpoint,
   cosignature: Cosignature,

@@ -3,7 +3,6 @@ export {
   type Checkpoint,
   type Cosignature,
   type Cosigner,
-  checkpointBody,
   cosign,
   leaseOf,
   readNote,
@@ -29,7 +28,6 @@ export {
   leafHash,
   nodeHash,
   rootOf,
-  type StoredHash,
   verifyConsistency,
   verifyInclusion,
 } from "./merkle.ts";

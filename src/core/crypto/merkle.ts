@@ -6,10 +6,12 @@ import { sha256Bytes } from "./digest.ts";
 const leafPrefix = Uint8Array.of(0);
 const nodePrefix = Uint8Array.of(1);
 
+/** Hash of a leaf (RFC 6962 §2.1). */
 export function leafHash(leaf: Uint8Array): Uint8Array {
   return sha256Bytes(leafPrefix, leaf);
 }
 
+/** Hash of two subtrees (RFC 6962 §2.1). */
 export function nodeHash(left: Uint8Array, right: Uint8Array): Uint8Array {
   return sha256Bytes(nodePrefix, left, right);
 }
@@ -20,6 +22,7 @@ export interface Frontier {
   readonly hashes: readonly Uint8Array[];
 }
 
+/** The log before its first leaf. */
 export const emptyFrontier: Frontier = { size: 0, hashes: [] };
 
 /** The hash of the complete subtree number `index` of 2^`level` leaves. */

@@ -15,6 +15,7 @@ export interface Signer {
 
 /** Checks Ed25519 signatures; total: bad keys and bad signatures are `false`, never a throw. */
 export interface Verifier {
+  /** True if the holder of the key signed these bytes. Never throws, whatever the bytes are. */
   verify(key: PublicKey, message: Uint8Array, signature: Uint8Array): boolean;
 }
 
@@ -52,6 +53,7 @@ const importedKeysMax = 4096;
 export class Ed25519Verifier implements Verifier {
   readonly #keys = new Map<PublicKey, Key | null>();
 
+  /** Strictly, as RFC 8032 §5.1.7 has it: no point of small order, no second form of a scalar. */
   verify(key: PublicKey, message: Uint8Array, signature: Uint8Array): boolean {
     if (signature.length !== 64) return false;
     const imported = this.#import(key);

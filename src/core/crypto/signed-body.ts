@@ -7,15 +7,17 @@ export interface SignedBody {
   readonly signature: Uint8Array;
 }
 
+/** Two things that a host signed for one place. */
 export interface SignedTwins {
   readonly first: SignedBody;
   readonly second: SignedBody;
 }
 
-export function signedBodyValue({ body, signature }: SignedBody): Value {
+function signedBodyValue({ body, signature }: SignedBody): Value {
   return [fromHex(body), signature];
 }
 
+/** Reads one half of {@link twinValues}. */
 export const signedBodyShape: Shape<SignedBody> = (value, what) => {
   const [body, signature] = fields(2)(value, what);
   return {

@@ -80,6 +80,7 @@ export interface SignedHeader {
   readonly signature: Uint8Array;
 }
 
+/** A header with its signature and payload, read. */
 export interface Block {
   readonly ref: Ref;
   readonly header: Header;
@@ -93,6 +94,7 @@ export interface Block {
 /** A block that passed {@link verifyBlock}: the only kind the machine takes. */
 export type VerifiedBlock = Brand<Block, "VerifiedBlock">;
 
+/** The ref as one text, for maps. */
 export function refKey(ref: Ref): string {
   return `${ref.round}:${ref.author}:${ref.digest}`;
 }
@@ -125,7 +127,7 @@ export const refShape: Shape<Ref> = (value, what) => {
   };
 };
 
-export const commitVoteShape: Shape<CommitVote> = (value, what) => {
+const commitVoteShape: Shape<CommitVote> = (value, what) => {
   const [index, hash] = fields(2)(value, what);
   return { index: natural()(index, `${what}.index`), digest: digest(hash, `${what}.digest`) };
 };
@@ -149,6 +151,7 @@ const headerShape: Shape<Header> = (value, what) => {
   };
 };
 
+/** The bytes of a header, as they are signed and hashed. */
 export function encodeHeader(header: Header): Uint8Array {
   const { payload } = header;
   return encode([

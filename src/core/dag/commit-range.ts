@@ -51,6 +51,7 @@ export function commitRangeValue(range: CommitRange): Value {
 
 const blockWire: Shape<Uint8Array> = bytes(limits.payloadBytesMax + limits.headerBytesMax + 256);
 
+/** Reads a range of any origin; nothing is verified. */
 export const commitRangeShape: Shape<CommitRange> = (value, what) => {
   const [commits, voters] = fields(2)(value, what);
   return {

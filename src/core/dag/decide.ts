@@ -56,7 +56,7 @@ function highestDecidable<V extends Vertex>({ graph, rule }: RuleView<V>): numbe
 }
 
 /** Decides one slot, given the decisions of all later slots in slot order. */
-export function decideSlot<V extends Vertex>(
+function decideSlot<V extends Vertex>(
   view: RuleView<V>,
   slot: Slot,
   later: readonly Decision<V>[],
@@ -172,11 +172,7 @@ function smallestDigest<V extends Vertex>(blocks: readonly V[]): V {
 }
 
 /** Keys of the causal history of `block`, itself included, down to `lowestRound`. */
-export function historyOf(
-  graph: GraphReader,
-  block: Vertex,
-  lowestRound: number,
-): ReadonlySet<string> {
+function historyOf(graph: GraphReader, block: Vertex, lowestRound: number): ReadonlySet<string> {
   const past = new Set([block.key]);
   const stack: Vertex[] = [block];
   for (let vertex = stack.pop(); vertex !== undefined; vertex = stack.pop()) {

@@ -52,6 +52,7 @@ export type DropCode =
   | "ON_REFUSED"
   | "COMMIT_LAG";
 
+/** What the machine wants done, in order. */
 export type DagEffect =
   /** To be durable before any later effect of another kind is performed. */
   | { readonly type: "persist-block"; readonly block: VerifiedBlock }

@@ -16,10 +16,6 @@ import { Proposer } from "./proposer.ts";
 import { Tips } from "./tips.ts";
 import { WaitingRoom } from "./waiting-room.ts";
 
-export type { DagEffect, DagInput, DropCode } from "./effects.ts";
-export type { DagOptions, DagRecovery } from "./options.ts";
-export type { DagSigner } from "./proposer.ts";
-
 /** Time after which a writer that needs a round asks again, milliseconds. */
 const stuckMs = 250;
 

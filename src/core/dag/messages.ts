@@ -67,6 +67,7 @@ function headerOrNull(signed: SignedHeader | undefined): Value {
   return signed === undefined ? null : signedHeaderValue(signed);
 }
 
+/** One frame. */
 export function encodeDagMessage(message: DagMessage): Uint8Array {
   switch (message.type) {
     case "hello":

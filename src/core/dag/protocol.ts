@@ -138,7 +138,7 @@ class ConfiguredDag implements Configured {
 }
 
 /** The DAG among the writers of one configuration. */
-export class DagProtocol implements Protocol<CommitRange, DagMisbehaviour> {
+class DagProtocol implements Protocol<CommitRange, DagMisbehaviour> {
   readonly configured: Configured;
   readonly config: DagConfig;
   readonly genesisDigest: Digest;

@@ -17,10 +17,12 @@ export interface CommitRecord extends LogRecord {
 
 export type DagRecord = BlockRecord | CommitRecord;
 
+/** By which a block is found in the log. */
 export function nameOf({ round, digest }: Ref): RecordName {
   return { place: round, digest };
 }
 
+/** A block as the log keeps it. */
 export function blockRecord(block: VerifiedBlock): BlockRecord {
   return { type: types.block, bytes: block.wire, name: nameOf(block.ref), block };
 }
@@ -41,10 +43,11 @@ export function readDagRecord(type: number, bytes: Uint8Array): Result<DagRecord
 }
 
 /** Records of this algorithm: whoever hands them over has them from {@link readDagRecord} or from the machine. */
-export function dagRecord(record: LogRecord): DagRecord {
+function dagRecord(record: LogRecord): DagRecord {
   return record as DagRecord;
 }
 
+/** The block of a record; `undefined` for a commit. */
 export function blockOf(record: LogRecord): VerifiedBlock | undefined {
   const one = dagRecord(record);
   return "block" in one ? one.block : undefined;

@@ -222,6 +222,7 @@ function sharedPrefix(a: string, b: string): number {
   return length;
 }
 
+/** Digest of a change list's bytes. */
 export function changesDigest(encoded: Uint8Array): Digest {
   return sha256(encoded);
 }

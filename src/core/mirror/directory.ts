@@ -39,6 +39,7 @@ interface Child {
   readonly root: Digest;
   readonly count: number;
 }
+/** A node of a directory's trie: sixteen children, or a bucket of entries. */
 export type DirectoryNode =
   | { readonly kind: "bucket"; readonly entries: readonly NamedEntry[] }
   | { readonly kind: "inner"; readonly children: readonly (Child | null)[] };
@@ -70,6 +71,7 @@ const nodeShape: Shape<DirectoryNode> = (value, what) => {
   return { kind: "inner", children };
 };
 
+/** Digest of a node's bytes: the name by which a parent has it. */
 export function nodeDigest(node: Uint8Array): Digest {
   return taggedDigest("node", node);
 }

@@ -21,7 +21,7 @@ export type Leaf =
       readonly size: number;
       readonly executable: boolean;
       /**
-       * Of files of more than one chunk: {@link chunksDigest} of the SHA-256 of each chunk of `blobChunkBytes`, so that
+       * Of files of more than one chunk: chunksDigest of the SHA-256 of each chunk of `blobChunkBytes`, so that
        * a part can be checked before the whole is there. Its publisher's word: `digest` decides what the file is.
        */
       readonly chunks?: Digest | undefined;
@@ -33,6 +33,7 @@ export type Entry =
   | Leaf
   | { readonly kind: "directory"; readonly root: Digest; readonly count: number };
 
+/** What stands in a directory, and its name there. */
 export interface NamedEntry {
   readonly name: string;
   readonly entry: Entry;
@@ -102,6 +103,7 @@ export function fingerprint(leaf: Leaf): Digest {
   return taggedDigest("leaf", encode(leafValue(leaf)));
 }
 
+/** True for the same file or link. */
 export function sameLeaf(a: Leaf, b: Leaf): boolean {
   if (a.kind === "file" && b.kind === "file") {
     return a.digest === b.digest && a.size === b.size && a.executable === b.executable;

@@ -30,6 +30,7 @@ export interface MirrorView {
   readonly changes: (digest: Digest) => Uint8Array | undefined;
 }
 
+/** What execution knows of its network; the same at every host. */
 export interface MirrorConfig {
   readonly group: Digest;
   /** Its own, and those it split from: whose publishers' records count. */
@@ -43,6 +44,7 @@ export interface MirrorConfig {
   readonly authorOf: (key: PublicKey) => Author | undefined;
 }
 
+/** What happened in a batch, for those who act upon it. */
 export type MirrorEvent =
   /** Accepted: its bytes should be fetched, and then `held` be said. */
   | { readonly type: "accepted"; readonly update: SignedUpdate; readonly author: Author }
@@ -61,6 +63,7 @@ export type MirrorEvent =
 /** What is to be written to the store; `undefined` removes a key. */
 export type Writes = ReadonlyMap<string, Uint8Array | undefined>;
 
+/** What a batch did, or the change list that it waits for. */
 export type Executed =
   | {
       readonly kind: "executed";

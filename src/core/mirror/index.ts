@@ -1,10 +1,9 @@
-export { type Conviction, type HostEvent, type HostJudge, offenceKey } from "./about-hosts.ts";
+export { type Conviction, offenceKey } from "./about-hosts.ts";
 export {
   type Appended,
   type AppendRecord,
   appendOf,
   readAppend,
-  type SignedAppend,
   signAppend,
 } from "./append.ts";
 export {
@@ -21,7 +20,6 @@ export {
   DirectoryStore,
   MissingNodeError,
   type NodeReader,
-  type NodeWriter,
   nodeDigest,
   readNode,
 } from "./directory.ts";
@@ -59,10 +57,6 @@ export {
   isTreePattern,
   mayWrite,
   type Policy,
-  type Publisher,
-  policyDigest,
-  policyStateShape,
-  policyValue,
   quotaOf,
 } from "./policy.ts";
 export {
@@ -88,14 +82,9 @@ export { applyChanges, type Difference, differences, leavesOf, lookup } from "./
 export {
   encodeHeld,
   messageKinds,
-  type PardonRecord,
-  type PolicyRecord,
-  readHeld,
   readPardon,
   readPolicy,
   readUpdate,
-  type SignedPardon,
-  type SignedPolicy,
   type SignedUpdate,
   signPardon,
   signPolicy,

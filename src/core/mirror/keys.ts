@@ -30,6 +30,7 @@ export const keySpaces = {
   messages: "a",
 } as const;
 
+/** Keys of the store, by what stands there. */
 export const stateKeys = {
   /** The whole {@link MirrorState}. */
   mirror: "mirror",

@@ -73,8 +73,10 @@ export const outcomeCodes = [
   "stale-policy",
   "over-quota",
 ] as const;
+/** How an update ended. */
 export type OutcomeCode = (typeof outcomeCodes)[number];
 
+/** The bytes of a leaf, as they are hashed into the log. */
 export function encodeLeaf(leaf: LogLeaf): Uint8Array {
   switch (leaf.kind) {
     case "commit":
@@ -192,6 +194,7 @@ const leafShape: Shape<LogLeaf> = (value, what) => {
   return shape(value, what);
 };
 
+/** Reads a leaf. Faults: MALFORMED_*, NOT_CANONICAL. */
 export function decodeLeaf(bytes: Uint8Array): ReturnType<typeof read<LogLeaf>> {
   return read(bytes, leafShape, "leaf");
 }
@@ -204,6 +207,7 @@ export interface StateBody {
   readonly policy: Digest;
 }
 
+/** The bytes that a state leaf is the hash of. */
 export function encodeStateBody(body: StateBody): Uint8Array {
   return encode([
     body.height,
@@ -212,6 +216,7 @@ export function encodeStateBody(body: StateBody): Uint8Array {
   ]);
 }
 
+/** Digest of {@link encodeStateBody}. */
 export function stateDigest(body: StateBody): Digest {
   return taggedDigest("state", encodeStateBody(body));
 }
@@ -229,6 +234,7 @@ const stateBodyShape: Shape<StateBody> = (value, what) => {
   };
 };
 
+/** Reads what a state leaf is the hash of. Faults: MALFORMED_*, NOT_CANONICAL. */
 export function decodeStateBody(bytes: Uint8Array): ReturnType<typeof read<StateBody>> {
   return read(bytes, stateBodyShape, "state");
 }

@@ -31,7 +31,7 @@ export interface Policy {
   readonly publishers: readonly Publisher[];
 }
 
-export interface Publisher {
+interface Publisher {
   readonly key: PublicKey;
   readonly name: string;
   /** Names of trees, or prefixes that end in `*`; after `import:` only for what writers saw at its source. */
@@ -57,6 +57,7 @@ export function makeRoomFor(counted: Map<PublicKey, number>, { publishers }: Pol
 
 const importOnly = "import:";
 
+/** True for a tree's name, or one that ends in `*`. */
 export function isTreePattern(pattern: string): boolean {
   const name = pattern.startsWith(importOnly) ? pattern.slice(importOnly.length) : pattern;
   return name === "*" || isTreeName(name.endsWith("*") ? name.slice(0, -1) : name);

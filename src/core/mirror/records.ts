@@ -65,6 +65,7 @@ const heightShape: Shape<HeightRecord> = (value, what) => {
   };
 };
 
+/** Reads what a height is. */
 export function decodeHeightRecord(encoded: Uint8Array): ReturnType<typeof read<HeightRecord>> {
   return read(encoded, heightShape, "height record");
 }
@@ -103,6 +104,7 @@ const outcomeShape: Shape<OutcomeRecord> = (value, what) => {
   };
 };
 
+/** Reads how an update ended. */
 export function decodeOutcome(encoded: Uint8Array): ReturnType<typeof read<OutcomeRecord>> {
   return read(encoded, outcomeShape, "outcome");
 }
@@ -129,6 +131,7 @@ const dueShape: Shape<DueRecord> = (value, what) => {
   };
 };
 
+/** Reads a checkpoint that is due. */
 export function decodeDue(encoded: Uint8Array): ReturnType<typeof read<DueRecord>> {
   return read(encoded, dueShape, "due checkpoint");
 }
@@ -165,6 +168,7 @@ const convictionShape: Shape<ConvictionRecord> = (value, what) => {
   };
 };
 
+/** Reads what is kept of a convicted host. */
 export function decodeConviction(encoded: Uint8Array): ReturnType<typeof read<ConvictionRecord>> {
   return read(encoded, convictionShape, "conviction");
 }

@@ -67,6 +67,7 @@ export interface MirrorState {
 /** The time in which updates are counted, milliseconds. */
 export const hourMs = 3_600_000;
 
+/** The hour of order time in which quotas count. */
 export function hourOf(tsMs: number): number {
   return Math.floor(tsMs / hourMs);
 }
@@ -77,6 +78,7 @@ export interface MirrorGenesis {
   readonly timeMs: number;
 }
 
+/** The replicated state before the first batch. */
 export function genesisState({ policy, commit, timeMs }: MirrorGenesis): MirrorState {
   return {
     height: Height(0),
@@ -121,6 +123,7 @@ const policyBytesMax =
   limits.publishersMax * 256 + limits.grantsTotalMax * (limits.grantBytesMax + 8) + 1_000_000;
 const policyItemsMax = limits.publishersMax * 8 + limits.grantsTotalMax + 10_000;
 
+/** The bytes of the replicated state. */
 export function encodeState(state: MirrorState): Uint8Array {
   const pending: Value[] = [];
   for (const { id, publisher, wire, acceptedMs, heldBy } of state.pending.values()) {
@@ -217,6 +220,7 @@ const stateItemsMax =
   limits.publishersMax * 4 +
   100_000;
 
+/** Reads the replicated state. Faults: MALFORMED_*, NOT_CANONICAL. */
 export function decodeState(encoded: Uint8Array): ReturnType<typeof read<MirrorState>> {
   return read(encoded, stateShape, "mirror state", stateItemsMax);
 }

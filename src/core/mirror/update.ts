@@ -66,6 +66,7 @@ const sourceShape: Shape<UpdateSource> = (value, what) => {
   };
 };
 
+/** An update that its publisher signed, read and verified. */
 export type SignedUpdate = Signed<UpdateRecord>;
 
 const updateShape: Shape<UpdateRecord> = (value, what) => {
@@ -84,6 +85,7 @@ const updateShape: Shape<UpdateRecord> = (value, what) => {
   };
 };
 
+/** Signs an update with a publisher's key. */
 export function signUpdate(record: UpdateRecord, signer: Signer): SignedUpdate {
   const { source } = record;
   const body = encode([
@@ -145,6 +147,7 @@ const policyShape: Shape<PolicyRecord> = (value, what) => {
   };
 };
 
+/** Signs a change of policy with an administrator's key. */
 export function signPolicy(record: PolicyRecord, signer: Signer): SignedPolicy {
   const body = encode([
     fromHex(record.group),
@@ -158,6 +161,7 @@ export function signPolicy(record: PolicyRecord, signer: Signer): SignedPolicy {
   return signBody("policy-change", { record, body, signer });
 }
 
+/** Reads and verifies a change of policy. Faults: MALFORMED_*, WRONG_GROUP, BAD_SIGNATURE. */
 export function readPolicy(
   wire: Uint8Array,
   group: Digest,
@@ -195,12 +199,14 @@ const pardonShape: Shape<PardonRecord> = (value, what) => {
   };
 };
 
+/** Signs a pardon with an administrator's key. */
 export function signPardon(record: PardonRecord, signer: Signer): SignedPardon {
   const { group, administrator, culprit, evidence, reason } = record;
   const body = encode([...[group, administrator, culprit, evidence].map(fromHex), reason]);
   return signBody("pardon", { record, body, signer });
 }
 
+/** Reads and verifies a pardon. Faults: MALFORMED_*, WRONG_GROUP, BAD_SIGNATURE. */
 export function readPardon(
   wire: Uint8Array,
   group: Digest,

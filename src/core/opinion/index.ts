@@ -1,13 +1,9 @@
 export {
-  type FailureDetector,
-  type Finding,
   FixedTimeout,
-  Manual,
   type Observation,
   PhiAccrual,
-  RoundLag,
 } from "./detector.ts";
-export { type Division, divide } from "./division.ts";
+export { divide } from "./division.ts";
 export {
   matrixKey,
   matrixOf,

@@ -4,10 +4,12 @@ import type { Opinion, Statement } from "./opinion.ts";
 /** Who thinks what of whom, by the order alone: the same at every host that is as far in it. */
 export type OpinionMatrix = ReadonlyMap<string, Statement>;
 
+/** Who says it and of whom, as one text. */
 export function matrixKey(by: Author, about: Author): string {
   return `${by}/${about}`;
 }
 
+/** The matrix of the newest statement of each writer on each. */
 export function matrixOf(statements: readonly Statement[]): OpinionMatrix {
   return new Map(statements.map((one) => [matrixKey(one.by, one.about), one]));
 }
@@ -20,6 +22,7 @@ export function withStatement(matrix: OpinionMatrix, statement: Statement): Opin
   return new Map([...matrix, [key, statement]]);
 }
 
+/** What one writer says of another; "ok" if it said nothing. */
 export function opinionIn(matrix: OpinionMatrix, by: Author, about: Author): Opinion {
   return matrix.get(matrixKey(by, about))?.opinion ?? "ok";
 }

@@ -30,7 +30,7 @@ export interface Reason {
   readonly unanswered: number;
 }
 /** By their numbers in statements; never reordered. */
-export const reasonCodes = ["punctual", "no-link", "no-block", "silent", "operator"] as const;
+const reasonCodes = ["punctual", "no-link", "no-block", "silent", "operator"] as const;
 export type ReasonCode = (typeof reasonCodes)[number];
 
 /** One host on another, as it can be signed. */
@@ -46,10 +46,12 @@ export interface Statement {
 const authorShape: Shape<Author> = (value, what) =>
   Author(natural(limits.committeeWritersMax - 1)(value, what));
 
+/** The value that {@link statementShape} reads. */
 export function statementValue({ by, about, opinion, reason, serial }: Statement): Value {
   return [by, about, opinions.indexOf(opinion), reasonValue(reason), serial];
 }
 
+/** Reads a statement; nothing is verified. */
 export const statementShape: Shape<Statement> = (value, what) => {
   const [by, about, opinion, reason, serial] = fields(5)(value, what);
   return {
@@ -67,11 +69,11 @@ export interface SignedStatement {
   readonly wire: Uint8Array;
 }
 
-export function reasonValue({ code, sinceMs, rounds, unanswered }: Reason): Value {
+function reasonValue({ code, sinceMs, rounds, unanswered }: Reason): Value {
   return [reasonCodes.indexOf(code), sinceMs, rounds, unanswered];
 }
 
-export const reasonShape: Shape<Reason> = (value, what) => {
+const reasonShape: Shape<Reason> = (value, what) => {
   const [code, sinceMs, rounds, unanswered] = fields(4)(value, what);
   const name = reasonCodes[natural(reasonCodes.length - 1)(code, `${what}.code`)];
   require(name !== undefined, `${what}.code is known`);
@@ -83,7 +85,7 @@ export const reasonShape: Shape<Reason> = (value, what) => {
   };
 };
 
-export const opinionShape: Shape<Opinion> = (value, what) => {
+const opinionShape: Shape<Opinion> = (value, what) => {
   const name = opinions[natural(opinions.length - 1)(value, what)];
   require(name !== undefined, `${what} is an opinion`);
   return name;
@@ -95,6 +97,7 @@ function bodyOf({ group, epoch }: Scope, statement: Statement): Uint8Array {
 
 type Scope = Pick<Network, "group" | "epoch">;
 
+/** Signs an opinion with the host's own key. */
 export function signStatement(
   scope: Scope,
   statement: Statement,

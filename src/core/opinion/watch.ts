@@ -26,6 +26,7 @@ export interface DetectorChoice {
   readonly probeEveryMs: number;
 }
 
+/** φ accrual, with the times of the documentation. */
 export const defaultDetector: DetectorChoice = {
   detector: "adaptive",
   suspectAfterMs: 1000,
@@ -36,6 +37,7 @@ export const defaultDetector: DetectorChoice = {
   probeEveryMs: 1000,
 };
 
+/** The detector that a choice names. */
 export function detectorOf(
   choice: DetectorChoice,
   atMs: number,

@@ -1,6 +1,5 @@
 export { certifiedBy, type Trust } from "./certified.ts";
 export {
-  type ConsistencyProof,
   type Consistent,
   checkConsistency,
   readConsistency,
@@ -17,9 +16,7 @@ export {
 export {
   entryIn,
   nodesOnTheWay,
-  type ProvenState,
   provenEntry,
-  provenState,
   type StateProof,
   stateProofShape,
   stateProofValue,

@@ -44,10 +44,12 @@ export interface StateProof {
   readonly nodes: readonly Uint8Array[];
 }
 
+/** The value that {@link stateProofShape} reads. */
 export function stateProofValue(proof: StateProof): Value {
   return [proof.note, proof.leafIndex, proof.leaf, proof.hashes, proof.body, proof.nodes];
 }
 
+/** Reads a proof; nothing is verified. */
 export const stateProofShape: Shape<StateProof> = (value, what) => {
   const [note, leafIndex, leaf, hashes, body, nodes] = fields(6)(value, what);
   return {

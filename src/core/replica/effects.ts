@@ -113,6 +113,7 @@ export type HostEffect =
   /** "Step me again then." Every step names all times that it waits for; only the earliest need be kept. */
   | { readonly type: "wake"; readonly atMs: number };
 
+/** What a writer wants after one input. */
 export type HostStep = Step<HostRecord, HostEffect>;
 
 /** What only writers ask for: followers say nothing to anybody. */

@@ -1,16 +1,15 @@
 export type { SplitWish } from "./accountability.ts";
-export type { CosignGuard } from "./cosigning.ts";
+
 export type {
   FollowerEffect,
   FollowerInput,
-  FollowerStep,
   HostEffect,
   HostInput,
   HostRecord,
   HostStep,
   WriterVitals,
 } from "./effects.ts";
-export { FollowerHost, type FollowerOptions } from "./follower.ts";
+export { FollowerHost } from "./follower.ts";
 export { decodeHostMessage, encodeHostMessage, type HostMessage } from "./messages.ts";
 export { initialState, mirrorConfigOf } from "./network-config.ts";
 export type { OpinionView } from "./opinions.ts";
@@ -22,4 +21,3 @@ export {
   type PlanView,
 } from "./splitting.ts";
 export { WriterHost } from "./writer.ts";
-export type { WriterOptions } from "./writer-options.ts";

@@ -39,6 +39,7 @@ const codes = {
   split: 12,
 } as const;
 
+/** One frame. */
 export function encodeHostMessage(message: HostMessage): Uint8Array {
   switch (message.type) {
     case "probe":

@@ -39,6 +39,7 @@ export interface JoinRecord {
 /** The newest checkpoint that this host knows to be certified, and the state there. */
 export type CertifiedPoint = Pick<SplitParent, "size" | "root" | "height" | "commit" | "tsMs">;
 
+/** The certified checkpoint that a state belongs to. */
 export function certifiedPointOf(state: MirrorState): CertifiedPoint {
   const { log, height, commit, tsMs } = state;
   return { size: log.size, root: rootOf(log), height, commit, tsMs };

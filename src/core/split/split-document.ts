@@ -60,6 +60,7 @@ export interface SplitPlan {
   readonly wire: Uint8Array;
 }
 
+/** The bytes of a plan. */
 export function encodePlan(plan: Omit<SplitPlan, "id" | "wire">): SplitPlan {
   const { parent, sides, statements, evidence } = plan;
   const wire = encode([
@@ -208,6 +209,7 @@ export function hostilityOf(dead: readonly Statement[]): (a: Author, b: Author) 
 /** 0 or 1: which of a plan's two groups. */
 export type SideIndex = 0 | 1;
 
+/** The side of a plan on which a writer is. */
 export function sideOf(plan: SplitPlan, author: Author): SideIndex | undefined {
   if (plan.sides[0].includes(author)) return 0;
   return plan.sides[1].includes(author) ? 1 : undefined;
@@ -218,7 +220,7 @@ export function splitBody(plan: Pick<SplitPlan, "id">, side: SideIndex): Digest 
   return sha256(encode([fromHex(plan.id), side]));
 }
 
-export function splitPoint({ parent }: Pick<SplitPlan, "parent">): SplitPoint {
+function splitPoint({ parent }: Pick<SplitPlan, "parent">): SplitPoint {
   return { group: parent.group, size: parent.size };
 }
 
@@ -226,6 +228,7 @@ function joinBytes(plan: SplitPlan, side: SideIndex): Uint8Array {
   return signingBytes("split", splitIdentity(splitPoint(plan), splitBody(plan, side)));
 }
 
+/** A member's signature that it joins a side, with its own key. */
 export function signJoin(
   plan: SplitPlan,
   side: SideIndex,
@@ -234,6 +237,7 @@ export function signJoin(
   return signer.sign(joinBytes(plan, side));
 }
 
+/** True if a member signed that it joins this side. */
 export function isJoinSigned(
   plan: SplitPlan,
   join: { readonly author: Author; readonly signature: Uint8Array },
@@ -255,11 +259,13 @@ export interface SplitGroup {
   readonly wire: Uint8Array;
 }
 
+/** Identity of the group that one side of a plan founds. */
 export function groupIdentity(plan: SplitPlan, side: SideIndex): Digest {
   const identity = splitIdentity(splitPoint(plan), splitBody(plan, side));
   return taggedDigest("split-group", fromHex(identity));
 }
 
+/** The founding document of a group: its plan, and every member's signature. */
 export function encodeGroup(
   plan: SplitPlan,
   side: SideIndex,

@@ -3,7 +3,6 @@ export {
   createGuard,
   type GuardFile,
   type GuardRow,
-  type OpenedGuard,
   openGuard,
 } from "./guard-file.ts";
 export { lockIdentity } from "./identity-lock.ts";

@@ -10,6 +10,7 @@ import { syncDirectory } from "./durable.ts";
 /** Each role has a key of its own. */
 export type KeyRole = "node" | "block" | "cosign" | "publisher" | "administrator";
 
+/** A key of a host: its public part, its seed (32 bytes), and who signs with it. */
 export interface LoadedKey {
   readonly role: KeyRole;
   readonly publicKey: PublicKey;

@@ -42,6 +42,7 @@ export interface Position {
   readonly offset: number;
 }
 
+/** A record as the log has it: where it stands, its type (1…255), its bytes. */
 export interface LogRecord {
   readonly position: Position;
   readonly type: number;
@@ -64,6 +65,7 @@ export interface RecordLog {
   close(): Promise<void>;
 }
 
+/** What is kept under a key: bytes, what makes them once they are needed, or nothing (which removes the key). */
 export type StateValue = Uint8Array | (() => Uint8Array) | undefined;
 
 /** An ordered map from text to bytes with atomic batches; every value is checked when it is read. */

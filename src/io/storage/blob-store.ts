@@ -59,6 +59,7 @@ export async function openBlobStore(
   return store;
 }
 
+/** Blobs in files: small ones packed, large ones one each. */
 export class FileBlobStore implements BlobStore {
   readonly #index: StateStore;
   readonly #packs: FileRecordLog;

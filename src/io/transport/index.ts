@@ -1,1 +1,1 @@
-export { type LinkEvents, type LinkPeer, Links, openLinks } from "./links.ts";
+export { Links, openLinks } from "./links.ts";

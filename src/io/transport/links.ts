@@ -55,6 +55,7 @@ export async function openLinks(options: {
   return links;
 }
 
+/** The links to all other writers: dialled or accepted, authenticated by key, with backpressure. */
 export class Links {
   readonly #self: Author;
   readonly #listen: { readonly host: string; readonly port: number };
