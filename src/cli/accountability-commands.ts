@@ -14,7 +14,7 @@ import { loadConfig } from "../app/config/index.ts";
 import type { ConvictionRow, EvidenceRow, OpinionsReport } from "../app/gateway/index.ts";
 import { ConfigError } from "../app/genesis/index.ts";
 import { evidenceId, judge, type Verdict } from "../core/accountability/index.ts";
-import { type Digest, isDigest, limits, type Result } from "../core/base/index.ts";
+import { CodedError, type Digest, isDigest, limits, type Result } from "../core/base/index.ts";
 import { signPardon } from "../core/mirror/index.ts";
 import {
   type CommonOptions,
@@ -99,7 +99,7 @@ function evidenceCommands(program: Command): void {
 }
 
 function coded(code: string, message: string): Error {
-  return Object.assign(new Error(message), { code });
+  return new CodedError(code, message);
 }
 
 /** The first server that answers. */

@@ -2,7 +2,7 @@ import { writeFile } from "node:fs/promises";
 import type { Command } from "commander";
 import pc from "picocolors";
 import { type AuditReport, auditMirror } from "../app/client/index.ts";
-import { toHex, utf8 } from "../core/base/index.ts";
+import { CodedError, toHex, utf8 } from "../core/base/index.ts";
 import { signingBytes, taggedDigest } from "../core/crypto/index.ts";
 import { type CommonOptions, clientOf, keyOf, withOutput, withTrust } from "./context.ts";
 import { progressBar, say, sayJson, sayTable } from "./output.ts";
@@ -59,15 +59,11 @@ async function audit(url: string, options: AuditFlags): Promise<void> {
   else tell(report);
   const bad = report.samples.filter(({ outcome }) => outcome !== "right");
   if (proof !== undefined)
-    throw Object.assign(new Error(`${report.mirror} signed a wrong answer: that is proven`), {
-      code: "MISBEHAVIOUR",
-    });
+    throw new CodedError("MISBEHAVIOUR", `${report.mirror} signed a wrong answer: that is proven`);
   if (bad.some(({ outcome }) => outcome === "wrong"))
-    throw Object.assign(new Error(`${report.mirror} gave wrong bytes`), {
-      code: "VERIFICATION_FAILED",
-    });
+    throw new CodedError("VERIFICATION_FAILED", `${report.mirror} gave wrong bytes`);
   if (bad.length > 0 || report.height === undefined)
-    throw Object.assign(new Error(`${report.mirror} is not whole`), { code: "INCOMPLETE" });
+    throw new CodedError("INCOMPLETE", `${report.mirror} is not whole`);
 }
 
 /** The report, as text, with a signature over its tagged digest. */

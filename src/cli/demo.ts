@@ -19,7 +19,7 @@ import {
 import { loadGenesis } from "../app/config/index.ts";
 import type { HostStatus } from "../app/gateway/index.ts";
 import { createTestnet, type Testnet, type TestnetHost } from "../app/setup/index.ts";
-import { limits } from "../core/base/index.ts";
+import { CodedError, limits } from "../core/base/index.ts";
 import { Ed25519Verifier } from "../core/crypto/index.ts";
 import { loadKeyFile } from "../io/files/index.ts";
 import { bytesText, progressBar, say, sayTable } from "./output.ts";
@@ -52,7 +52,7 @@ class Demo {
 
   host(name: string): TestnetHost {
     const host = this.#net.hosts.find((known) => known.name === name);
-    if (host === undefined) throw new Error(`no host ${name}`);
+    if (host === undefined) throw new CodedError("DEMO_FAILED", `no host ${name}`);
     return host;
   }
 
@@ -91,7 +91,7 @@ class Demo {
     const deadline = Date.now() + patienceMs;
     while (!(await isTrue())) {
       if (Date.now() > deadline)
-        throw new Error(`waited ${patienceMs / 1000} s in vain until ${what}`);
+        throw new CodedError("DEMO_FAILED", `waited ${patienceMs / 1000} s in vain until ${what}`);
       await sleep(50);
     }
   }
@@ -232,11 +232,12 @@ async function showLiar(demo: Demo): Promise<void> {
       ([, l]) => l.kind === "file" && l.size > 0 && l.size <= limits.packedBlobBytesMax,
     ) ?? [];
   if (path === undefined || leaf?.kind !== "file")
-    throw new Error("the tree has no small file to try this with");
+    throw new CodedError("DEMO_FAILED", "the tree has no small file to try this with");
   const url = `/@${head.height}/${tree}/${path.split("/").map(encodeURIComponent).join("/")}`;
   const bytes = await client.small(leaf.digest, url);
   const [lie] = lies;
-  if (lie?.server !== liar) throw new Error("the client did not notice the lie");
+  if (lie?.server !== liar)
+    throw new CodedError("DEMO_FAILED", "the client did not notice the lie");
   demo.fact(`the client refused ${pc.red(`r1 (${lie.server})`)}: ${lie.detail}`);
   demo.fact(
     `and has the right ${bytes.length} bytes of ${path} from ${pc.green(`r0 (${honest})`)}`,

@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import pc from "picocolors";
 import { homeOf, loadConfig, loadGenesis } from "../app/config/index.ts";
 import { type FsckReport, fsck } from "../app/node/index.ts";
+import { CodedError } from "../core/base/index.ts";
 import { type CommonOptions, homeDirectory, withHome, withOutput } from "./context.ts";
 import { bytesText, progressBar, say, sayJson } from "./output.ts";
 
@@ -41,9 +42,7 @@ async function run(options: FsckFlags): Promise<void> {
     : options.repair === true
       ? "no neighbour had it: name others with --from"
       : "heal it with --repair, or start the host: it fetches what is asked for";
-  throw Object.assign(new Error(`${left.length} problems are left; ${what}`), {
-    code: "INCOMPLETE",
-  });
+  throw new CodedError("INCOMPLETE", `${left.length} problems are left; ${what}`);
 }
 
 async function neighbours(directory: string, options: FsckFlags): Promise<readonly string[]> {

@@ -2,6 +2,7 @@ import { createInterface } from "node:readline";
 import type { Command } from "commander";
 import { Appender, tailOfAny } from "../app/client/index.ts";
 import { ConfigError } from "../app/genesis/index.ts";
+import { assert } from "../core/base/index.ts";
 import { loadKeyFile, newKey } from "../io/files/index.ts";
 import { type CommonOptions, serversOf, trustOf, withOutput, withTrust } from "./context.ts";
 import { printable, say, sayJson } from "./output.ts";
@@ -27,7 +28,7 @@ function indexFlag(text: string): number {
 /** `smalti log append|tail`: the totally ordered broadcast by itself. */
 export function logCommands(program: Command): void {
   const log = program.commands.find((command) => command.name() === "log");
-  if (log === undefined) throw new Error("the log command exists");
+  assert(log !== undefined, "the log command exists");
   // It has options of its own: what stands after a subcommand is the subcommand's.
   log.enablePositionalOptions();
   withOutput(

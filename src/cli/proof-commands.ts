@@ -4,6 +4,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import type { Command } from "commander";
 import pc from "picocolors";
 import { ConfigError } from "../app/genesis/index.ts";
+import { CodedError } from "../core/base/index.ts";
 import {
   checkConsistency,
   checkPathProof,
@@ -67,7 +68,7 @@ async function readProof(file: string): Promise<string> {
 }
 
 function refusal(file: string, fault: { readonly code: string; readonly detail: string }): Error {
-  return Object.assign(new Error(`${file} proves nothing: ${fault.detail}`), { code: fault.code });
+  return new CodedError(fault.code, `${file} proves nothing: ${fault.detail}`);
 }
 
 const isConsistency = (written: string): boolean => written.startsWith("smalti/consistency@");
@@ -150,21 +151,17 @@ function checkCommand(proof: Command): void {
 
 async function compareContent(content: string, { path, entry }: ProvenPath): Promise<void> {
   if (entry?.kind !== "file")
-    throw Object.assign(
-      new Error(`no file stands at ${path}: there is nothing to compare ${content} with`),
-      {
-        code: "OTHER_BYTES",
-      },
+    throw new CodedError(
+      "OTHER_BYTES",
+      `no file stands at ${path}: there is nothing to compare ${content} with`,
     );
   const hash = createHash("sha256");
   for await (const piece of createReadStream(content)) hash.update(piece as Buffer);
   const digest = hash.digest("hex");
   if (digest === entry.digest) return;
-  throw Object.assign(
-    new Error(
-      `${content} is not what stands at ${path}: SHA-256 ${digest}, proven is ${entry.digest}`,
-    ),
-    { code: "OTHER_BYTES" },
+  throw new CodedError(
+    "OTHER_BYTES",
+    `${content} is not what stands at ${path}: SHA-256 ${digest}, proven is ${entry.digest}`,
   );
 }
 

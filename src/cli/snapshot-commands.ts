@@ -6,6 +6,7 @@ import pc from "picocolors";
 import { planPublish, publishChanges, scanDirectory } from "../app/client/index.ts";
 import { snapshotsTree } from "../app/gateway/index.ts";
 import { ConfigError } from "../app/genesis/index.ts";
+import { CodedError } from "../core/base/index.ts";
 import { clientOf, keyOf, serversOf } from "./context.ts";
 import { say, sayJson, sayTable } from "./output.ts";
 import { headFor, type ReadOptions, reading } from "./reading.ts";
@@ -38,9 +39,7 @@ async function create(name: string, options: ReadOptions): Promise<void> {
   const { height } = options.height === undefined ? newest : await client.head(options.height);
   const before = (await client.leaves(newest, snapshotsTree)).get(name);
   if (before !== undefined)
-    throw Object.assign(new Error(`${name} is given already, and a name stays with its height`), {
-      code: "CONFLICT",
-    });
+    throw new CodedError("CONFLICT", `${name} is given already, and a name stays with its height`);
   const directory = await mkdtemp(join(tmpdir(), "smalti-snapshot-"));
   try {
     await writeFile(join(directory, name), `${height}\n`);

@@ -15,7 +15,7 @@ import {
 import { loadConfig } from "../app/config/index.ts";
 import type { GroupRow, PlanRow, SplitsReport } from "../app/gateway/index.ts";
 import { ConfigError, withSplit } from "../app/genesis/index.ts";
-import { type Digest, fromBase64, type Result } from "../core/base/index.ts";
+import { CodedError, type Digest, fromBase64, type Result } from "../core/base/index.ts";
 import { lineageOf } from "../core/committee/index.ts";
 import { type ChangeList, decodeChanges, type Leaf, readUpdate } from "../core/mirror/index.ts";
 import { fractionOf, readGroup, type SplitGroup } from "../core/split/index.ts";
@@ -75,7 +75,7 @@ export function splitCommands(program: Command): void {
 }
 
 function coded(code: string, message: string): Error {
-  return Object.assign(new Error(message), { code });
+  return new CodedError(code, message);
 }
 
 async function operate<T>(options: CommonOptions, path: string, body: object): Promise<T> {

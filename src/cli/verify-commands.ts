@@ -9,6 +9,7 @@ import {
   verifyReceipt,
 } from "../app/client/index.ts";
 import { ConfigError } from "../app/genesis/index.ts";
+import { CodedError } from "../core/base/index.ts";
 import type { Leaf } from "../core/mirror/index.ts";
 import { type CommonOptions, checkTree, clientOf, trustOf } from "./context.ts";
 import { note, say, sayJson } from "./output.ts";
@@ -47,15 +48,14 @@ async function checkReceipt(file: string, options: CommonOptions): Promise<void>
   try {
     json = JSON.parse(await readFile(file, "utf8"));
   } catch (error) {
-    throw Object.assign(new Error(`${file} is not a receipt: ${String(error)}`), {
-      code: "MALFORMED_PROOF",
-    });
+    throw new CodedError("MALFORMED_PROOF", `${file} is not a receipt: ${String(error)}`);
   }
   const verified = verifyReceipt(trust, json);
   if (!verified.ok)
-    throw Object.assign(new Error(`${file} does not verify: ${verified.error.detail}`), {
-      code: "VERIFICATION_FAILED",
-    });
+    throw new CodedError(
+      "VERIFICATION_FAILED",
+      `${file} does not verify: ${verified.error.detail}`,
+    );
   const { id, outcome, height, tree, publisher, source, signers } = verified.value;
   if (options.output === "json")
     return sayJson({ ok: true, id, outcome, height, tree, publisher, source, signers });
@@ -116,11 +116,9 @@ async function verifyDirectory(
   if (differences.length > 0) {
     const words = { A: "not in the tree", M: "differs", D: "missing here" } as const;
     for (const { kind, path } of differences.slice(0, 50)) note(`${pc.red(words[kind])}  ${path}`);
-    throw Object.assign(
-      new Error(
-        `${directory} is not ${tree} at height ${head.height}: ${differences.length} differences`,
-      ),
-      { code: "TREE_DIFFERS" },
+    throw new CodedError(
+      "TREE_DIFFERS",
+      `${directory} is not ${tree} at height ${head.height}: ${differences.length} differences`,
     );
   }
   if (options.output !== "json")

@@ -21,6 +21,28 @@ import { ruleOf } from "../support/dag-world.ts";
 
 const three = ruleOf("three", 4, 1);
 
+test("each refusal says why: below the horizon, known, a twin, upon a refused one", () => {
+  const codes = (effects: readonly DagEffect[]): string[] =>
+    effects.flatMap((effect) => (effect.type === "dropped" ? [effect.code] : []));
+  const world = cheaterWorld(30);
+  const machine = machineOf(world.config, 0, { ...freshRecovery, maySign: false });
+  for (const block of world.honest.flat()) machine.step(fetched(block, 1), 1);
+  const [newest] = world.honest.at(-1) ?? [];
+  assert.ok(newest !== undefined);
+  assert.deepEqual(codes(machine.step(fetched(newest, 1), 1)), ["DUPLICATE"]);
+  const [[shown], [twin, upon]] = [twinChain(world, 1, 1), twinChain(world, 2, 2)];
+  assert.ok(shown !== undefined && twin !== undefined && upon !== undefined);
+  assert.deepEqual(codes(machine.step(pushed(shown), 2)), []);
+  assert.deepEqual(codes(machine.step(pushed(twin), 2)), ["TWIN_PUSHED"]);
+  assert.deepEqual(codes(machine.step(pushed(upon), 2)), ["ON_REFUSED"]);
+  const rounds = fullRounds(world.config, 120).flat();
+  const far = machineOf(world.config, 0, { ...freshRecovery, maySign: false });
+  for (const block of rounds) far.step(fetched(block, 1), 1);
+  const [first] = rounds;
+  assert.ok(first !== undefined && far.horizon >= first.ref.round, "it has ordered far beyond it");
+  assert.deepEqual(codes(far.step(fetched(first, 1), 2)), ["BELOW_HORIZON"]);
+});
+
 test("what stands on a refused twin is not asked for again and again", () => {
   const world = cheaterWorld(30);
   const machine = machineOf(world.config, 0, { ...freshRecovery, maySign: false });

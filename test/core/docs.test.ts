@@ -176,3 +176,9 @@ test("every test that docs/protocol/liveness.md cites is there, by file and by n
     if (name !== undefined) assert.ok(source.includes(name), `${file} has a test "${name}"`);
   }
 });
+
+test("every error has a code: nothing in the product throws a bare Error", () => {
+  const bare = sources("src").flatMap((text) => [...text.matchAll(/new Error\(/g)]);
+  // A stand-in for what the system would say of a full disk.
+  assert.equal(bare.length, 1);
+});

@@ -141,3 +141,22 @@ test("every export of a room's door says what it is", () => {
   assert.ok(count > 400, `${count} exports`);
   assert.deepEqual(silent, []);
 });
+
+test("every reason for dropping a block, and every pitfall, has a test that names it", () => {
+  const effects = readFileSync(join(root, "src/core/dag/effects.ts"), "utf8");
+  const [, union = ""] = /export type DropCode =([^;]+);/.exec(effects) ?? [];
+  const codes = [...union.matchAll(/"([A-Z_]+)"/g)].map(([, code = ""]) => code);
+  assert.equal(codes.length, 6);
+  const tests = sources("test/core", "test/io", "test/sim", "test/system");
+  const own = "house.test.ts";
+  const isNamed = (word: string): boolean =>
+    tests.some(([path, text]) => !path.endsWith(own) && text.includes(word));
+  for (const code of codes) assert.ok(isNamed(`"${code}"`), code);
+  const pitfalls = readFileSync(join(root, "docs/protocol/pitfalls.md"), "utf8");
+  const rows = [...pitfalls.matchAll(/^\| (\d+[a-z]?) \|.*\| `(test\/[^`]+)`, "([^"]+)" \|$/gm)];
+  assert.equal(rows.length, [...pitfalls.matchAll(/^\| \d/gm)].length, "each row names its test");
+  for (const [, n, file = "", name = ""] of rows) {
+    const text = readFileSync(join(root, file), "utf8").replaceAll(/\s+/g, " ");
+    assert.ok(text.includes(name), `pitfall ${n}: ${name} in ${file}`);
+  }
+});

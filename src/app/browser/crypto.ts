@@ -1,6 +1,6 @@
 import { ed25519 } from "@noble/curves/ed25519.js";
 import { sha256 } from "@noble/hashes/sha2.js";
-import { toHex, utf8 } from "../../core/base/index.ts";
+import { InvariantError, toHex, utf8 } from "../../core/base/index.ts";
 
 /**
  * What ring 1 asks of `node:crypto` (`core/platform.d.ts`), for browsers: bundlers put this in its place by the `browser`
@@ -49,7 +49,7 @@ export function verify(
 }
 
 export function createPrivateKey(): never {
-  throw new Error("nothing is signed in a browser");
+  throw new InvariantError("nothing is signed in a browser");
 }
 
 export const sign: () => never = createPrivateKey;

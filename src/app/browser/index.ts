@@ -7,20 +7,21 @@
 import { fail, type Result } from "../../core/base/index.ts";
 import type { Network } from "../../core/committee/index.ts";
 import { Ed25519Verifier, sha256 } from "../../core/crypto/index.ts";
+import { dagForVerifiers } from "../../core/dag/index.ts";
 import {
   type Consistent,
   checkConsistency,
   checkPathProof,
   type ProvenPath,
 } from "../../core/proof/index.ts";
-import { parseGenesis } from "../genesis/index.ts";
+import { readGenesis } from "../genesis/index.ts";
 
 export type { Entry, Leaf } from "../../core/mirror/index.ts";
 export type { Consistent, Network, ProvenPath, Result };
 
 /** Reads and checks a genesis from its JSON text. Throws GENESIS_*, RULE_*. */
 export function genesisOf(text: string): Network {
-  return parseGenesis(text, "genesis");
+  return readGenesis(text, "genesis", [dagForVerifiers]);
 }
 
 /** What a `tlog-proof` proves about a path. Faults: MALFORMED_*, NO_QUORUM, WRONG_PROOF, INCOMPLETE_PROOF. */

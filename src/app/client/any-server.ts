@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { limits } from "../../core/base/index.ts";
+import { CodedError, limits } from "../../core/base/index.ts";
 import { quorumOf } from "./server-pool.ts";
 import { askBytes, ServerError } from "./transfer.ts";
 
@@ -50,7 +50,7 @@ export async function askAny<T>(
     return await Promise.any(attempts);
   } catch {
     const told = errors.map((error) => `\n  ${error}`).join("");
-    throw Object.assign(new Error(`no server answers${told}`), { code: "NO_SERVER" });
+    throw new CodedError("NO_SERVER", `no server answers${told}`);
   } finally {
     stop.abort();
   }
@@ -70,7 +70,7 @@ export async function answeringFirst(servers: readonly string[]): Promise<readon
     quorumAnswered = done;
   });
   const asked = servers.map(async (server) => {
-    if (!(await isAnswering(server, stop.signal))) throw new Error("no answer");
+    if (!(await isAnswering(server, stop.signal))) throw new CodedError("NO_SERVER", "no answer");
     quick.add(server);
     if (quick.size === quorumOf(servers.length)) quorumAnswered();
   });

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Digest, limits } from "../../core/base/index.ts";
+import { CodedError, type Digest, limits } from "../../core/base/index.ts";
 import { encode, fields, list, natural, read, type Shape } from "../../core/codec/index.ts";
 import {
   messagesOf,
@@ -63,8 +63,7 @@ export class Appender {
     readonly signer: Signer;
     readonly sequence?: number;
   }) {
-    if (options.writers.length === 0)
-      throw Object.assign(new Error("no writer is named"), { code: "NO_SERVER" });
+    if (options.writers.length === 0) throw new CodedError("NO_SERVER", "no writer is named");
     this.#options = options;
     this.#sequence = options.sequence ?? 0;
   }

@@ -1,6 +1,7 @@
 import { Agent, type ClientRequest, type IncomingMessage, request as plain } from "node:http";
 import type { Agent as SecureAgent } from "node:https";
 import { pipeline } from "node:stream/promises";
+import { CodedError } from "../../core/base/index.ts";
 
 /** An answer whose head has come. Its body must be read, or {@link drop}ped. */
 export interface Answer {
@@ -72,7 +73,8 @@ function isStream(body: Question["body"]): body is AsyncIterable<Uint8Array> {
 
 function answerTo(asked: ClientRequest, { body, patienceMs }: Question): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const late = (): void => void asked.destroy(new Error(`no answer within ${patienceMs} ms`));
+    const late = (): void =>
+      void asked.destroy(new CodedError("TOO_SLOW", `no answer within ${patienceMs} ms`));
     let headTimer: NodeJS.Timeout | undefined;
     const startTimer = (): void => {
       if (patienceMs > 0) headTimer = setTimeout(late, patienceMs);
@@ -83,7 +85,9 @@ function answerTo(asked: ClientRequest, { body, patienceMs }: Question): Promise
     };
     asked.once("timeout", late).once("finish", startTimer).on("error", failed);
     // So ends what is answered with another protocol (101): without an error.
-    asked.once("close", () => failed(new Error("the connection was closed without an answer")));
+    asked.once("close", () =>
+      failed(new CodedError("NO_SERVER", "the connection was closed without an answer")),
+    );
     asked.once("response", (answer) => {
       clearTimeout(headTimer);
       asked.off("timeout", late).off("finish", startTimer);
@@ -106,6 +110,6 @@ function giveUpWhenIdle(answer: IncomingMessage, patienceMs: number): void {
     const wasOurs = isOurs;
     isOurs = answer.readableLength > 0;
     if (isOurs || wasOurs) answer.socket.setTimeout(patienceMs);
-    else answer.destroy(new Error(`no byte within ${patienceMs} ms`));
+    else answer.destroy(new CodedError("TOO_SLOW", `no byte within ${patienceMs} ms`));
   });
 }

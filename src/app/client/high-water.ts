@@ -4,6 +4,7 @@ import * as v from "valibot";
 import { encodeEvidence } from "../../core/accountability/index.ts";
 import {
   Author,
+  CodedError,
   type Digest,
   equalBytes,
   fail,
@@ -123,9 +124,7 @@ export class MarkFile implements MarkStore {
       // Told below, whatever it is that is wrong.
     }
     const advice = "what this client has seen is lost; remove the file to begin anew";
-    throw Object.assign(new Error(`${this.path} is damaged: ${advice}`), {
-      code: "MARK_MALFORMED",
-    });
+    throw new CodedError("MARK_MALFORMED", `${this.path} is damaged: ${advice}`);
   }
 
   /** Durable once it resolves. */

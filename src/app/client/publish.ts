@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Digest } from "../../core/base/index.ts";
+import { CodedError } from "../../core/base/index.ts";
 import type { Signer } from "../../core/crypto/index.ts";
 import {
   changesDigest,
@@ -148,14 +149,18 @@ async function throughAny<T>(
     } catch (error) {
       // The order has it: no other writer would do more.
       if (error instanceof NotWitnessedError) throw error;
-      errors.push(error instanceof ServerError ? error : new Error(`${writer}: ${causeOf(error)}`));
+      errors.push(
+        error instanceof ServerError
+          ? error
+          : new CodedError("NO_SERVER", `${writer}: ${causeOf(error)}`),
+      );
     }
   }
   if (errors.length > 0 && errors.every(isRefusal)) throw errors[0];
   const told = errors.map(
     (error) => `\n  ${error instanceof Error ? error.message : String(error)}`,
   );
-  throw Object.assign(new Error(`no writer took it${told.join("")}`), { code: "NO_QUORUM" });
+  throw new CodedError("NO_QUORUM", `no writer took it${told.join("")}`);
 }
 
 function isRefusal(error: unknown): boolean {
@@ -190,13 +195,9 @@ async function settle(
     }
     await sleep(settlePauseMs);
   }
-  throw Object.assign(
-    new Error(
-      `${writer}: the update ${id} was not ordered within ${settleMs / 1000} s; ask again later with: smalti publish`,
-    ),
-    {
-      code: "NO_QUORUM",
-    },
+  throw new CodedError(
+    "NO_QUORUM",
+    `${writer}: the update ${id} was not ordered within ${settleMs / 1000} s; ask again later with: smalti publish`,
   );
 }
 

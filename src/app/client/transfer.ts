@@ -1,4 +1,4 @@
-import { type Digest, limits } from "../../core/base/index.ts";
+import { CodedError, type Digest, limits } from "../../core/base/index.ts";
 import { type Answer, exchange } from "./exchange.ts";
 
 /** A server's answer that is not what was asked for; `url` says who gave it. */
@@ -81,7 +81,10 @@ export async function readAll(
 export async function askBytes(url: string, max: number, options: Ask = {}): Promise<Buffer> {
   const ms = options.deadlineMs ?? 2 * (options.patienceMs ?? stallMs);
   const stop = stopWith(options.signal);
-  const timer = setTimeout(() => stop.abort(new Error(`no whole answer within ${ms} ms`)), ms);
+  const timer = setTimeout(
+    () => stop.abort(new CodedError("TOO_SLOW", `no whole answer within ${ms} ms`)),
+    ms,
+  );
   try {
     const { body } = await ask(url, { ...options, signal: stop.signal });
     return await readAll(body, max, url);
@@ -148,7 +151,8 @@ async function* cut(
     for (needed = form.headBytes; buffer.length >= needed; needed = form.headBytes) {
       const head = buffer.subarray(0, form.headBytes);
       const size = form.lengthOf(head);
-      if (size > form.max) throw new Error(`a record of ${size} bytes, more than ${form.max}`);
+      if (size > form.max)
+        throw new CodedError("MALFORMED", `a record of ${size} bytes, more than ${form.max}`);
       needed += size;
       if (buffer.length < needed) break;
       yield { head, bytes: buffer.subarray(form.headBytes, needed) };
@@ -157,7 +161,7 @@ async function* cut(
     pending = [buffer];
     length = buffer.length;
   }
-  if (length > 0) throw new Error("the body ended inside a record");
+  if (length > 0) throw new CodedError("MALFORMED", "the body ended inside a record");
 }
 
 /** Cuts a bulk body into items; throws where it breaks the form or an item is longer than `itemMax`. */

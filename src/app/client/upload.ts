@@ -1,7 +1,7 @@
 import { closeSync, createReadStream, openSync, readSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { Readable } from "node:stream";
-import { type Digest, limits } from "../../core/base/index.ts";
+import { type Digest, InvariantError, limits } from "../../core/base/index.ts";
 import type { SignedUpdate } from "../../core/mirror/index.ts";
 import { drop } from "./exchange.ts";
 import { askSums, overlapOf, type ReadLocal } from "./overlap.ts";
@@ -122,7 +122,7 @@ export class Upload {
 
   #file(digest: Digest): string {
     const file = this.#files.get(digest);
-    if (file === undefined) throw new Error(`no local file has the content ${digest}`);
+    if (file === undefined) throw new InvariantError(`no local file has the content ${digest}`);
     return file;
   }
 

@@ -1,7 +1,7 @@
 import type { OutgoingHttpHeaders } from "node:http";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import rangeParser from "range-parser";
-import { type Digest, limits } from "../../core/base/index.ts";
+import { CodedError, type Digest, limits } from "../../core/base/index.ts";
 import { type Flow, outflow } from "./outflow.ts";
 import { refuse } from "./refuse.ts";
 import type { TreeExchange, TreeHost } from "./tree-host.ts";
@@ -138,7 +138,7 @@ async function sendLent(
   const { socket } = request.raw;
   const taken = (piece: Uint8Array): Promise<void> =>
     new Promise((resolve, reject) => {
-      const gone = (): void => reject(new Error("the client went away"));
+      const gone = (): void => reject(new CodedError("GONE", "the client went away"));
       // An answer that waits for one before it on the same connection is told of nothing.
       if (socket.destroyed) return gone();
       socket.once("close", gone);

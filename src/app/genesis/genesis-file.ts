@@ -6,10 +6,9 @@ import {
   type Network,
   networkOf,
 } from "../../core/committee/index.ts";
+import type { Algorithm } from "../../core/consensus/index.ts";
 import { Ed25519Verifier } from "../../core/crypto/index.ts";
-import { dag } from "../../core/dag/index.ts";
 import { fractionOf, readGroup } from "../../core/split/index.ts";
-import { algorithms } from "./algorithms.ts";
 import { ConfigError, issueText } from "./config-error.ts";
 
 const key = v.custom<PublicKey>(isPublicKey, "64 lower-case hex digits");
@@ -54,7 +53,7 @@ const dagOnly = v.pipe(
   v.transform(({ version: _, rule, leadersPerRound, ...others }) => ({
     ...others,
     faults: rule.budget,
-    consensus: { algorithm: dag.name, parameters: { rule: rule.name, leadersPerRound } },
+    consensus: { algorithm: "dag", parameters: { rule: rule.name, leadersPerRound } },
   })),
 );
 
@@ -70,8 +69,12 @@ const current = v.pipe(
 
 const genesisSchema = v.variant("version", [dagOnly, current]);
 
-/** Reads and checks a genesis from its JSON text. Throws GENESIS_*, RULE_*. */
-export function parseGenesis(text: string, source: string): Network {
+/** Reads and checks a genesis from its JSON text, which may name one of these algorithms. Throws GENESIS_*, RULE_*. */
+export function readGenesis(
+  text: string,
+  source: string,
+  algorithms: readonly Algorithm[],
+): Network {
   let json: unknown;
   try {
     json = JSON.parse(text);

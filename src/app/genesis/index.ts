@@ -1,9 +1,9 @@
-export { algorithms } from "./algorithms.ts";
+export { algorithms, parseGenesis } from "./algorithms.ts";
 export { ConfigError, issueText } from "./config-error.ts";
 export {
   formatGenesis,
-  parseGenesis,
   parseWriterEntry,
+  readGenesis,
   splitsIn,
   withSplit,
 } from "./genesis-file.ts";

@@ -1,5 +1,5 @@
 import type { FastifyRequest } from "fastify";
-import { type Digest, Height } from "../../core/base/index.ts";
+import { type Digest, Height, InvariantError } from "../../core/base/index.ts";
 import { type Leaf, lookup, type MissingNodeError } from "../../core/mirror/index.ts";
 import type { MirrorClient, VerifiedHead } from "../client/index.ts";
 import type { TreeHost } from "../gateway/index.ts";
@@ -62,7 +62,7 @@ export class LightHost implements TreeHost {
   get blobs(): TreeHost["blobs"] {
     const stream = (digest: Digest, start: number, end: number): AsyncGenerator<Uint8Array> => {
       const known = this.#files.get(digest);
-      if (known === undefined) throw new Error("a file that was not looked up");
+      if (known === undefined) throw new InvariantError("a file that was not looked up");
       return verifiedBytes(this.#client, { ...known, start, end }, this.#spool);
     };
     return {

@@ -1,4 +1,4 @@
-import { type Author, type Step, StepBuilder } from "../../core/base/index.ts";
+import { type Author, CodedError, type Step, StepBuilder } from "../../core/base/index.ts";
 import type { MirrorState } from "../../core/mirror/index.ts";
 import type { HostEffect, HostInput, HostRecord } from "../../core/replica/index.ts";
 import type { HostStore } from "../store/index.ts";
@@ -174,7 +174,8 @@ export class HostLoop<Input extends LoopInput = HostInput, Effect extends HostEf
 
   #do(effect: Effect): void {
     if (effect.type === "wake") return this.#wake(effect.atMs);
-    if (effect.type === "violation") throw new Error(`safety violation: ${effect.detail}`);
+    if (effect.type === "violation")
+      throw new CodedError("SAFETY_VIOLATION", `safety violation: ${effect.detail}`);
     this.#perform(effect as LaterEffect<Effect>);
   }
 

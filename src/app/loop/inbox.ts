@@ -1,4 +1,4 @@
-import { type Author, limits } from "../../core/base/index.ts";
+import { type Author, assert, limits } from "../../core/base/index.ts";
 import type { FollowerInput, HostInput } from "../../core/replica/index.ts";
 
 /** What a loop steps: a writer's inputs, or a follower's. */
@@ -26,6 +26,7 @@ class Line<Input extends LoopInput> {
     const taken = this.#inputs.slice(this.#at, this.#at + most);
     this.#at += taken.length;
     for (const input of taken) this.bytes -= costOf(input);
+    assert(this.bytes >= 0, "no more is taken than was put in");
     // Moved together once half is gone, so that a long line costs no more than a short one.
     if (2 * this.#at >= this.#inputs.length) {
       this.#inputs = this.#inputs.slice(this.#at);

@@ -1,5 +1,6 @@
 import { setImmediate, setTimeout as sleep } from "node:timers/promises";
 import type { Digest } from "../../core/base/index.ts";
+import { CodedError } from "../../core/base/index.ts";
 import {
   blobsOf,
   type ChangeList,
@@ -233,7 +234,8 @@ class Live {
     let steps = 0;
     for (const met of walkTrees(archive.nodes, trees, this.#seen)) {
       if (met.kind === "damaged")
-        throw new Error(
+        throw new CodedError(
+          "STORAGE_STATE_CORRUPT",
           `the directory ${met.root} cannot be read; look with: smalti fsck --repair`,
         );
       if (met.kind === "file") {

@@ -1,5 +1,5 @@
 import { kindName, type Verdict } from "../../core/accountability/index.ts";
-import { type Digest, equalBytes, limits } from "../../core/base/index.ts";
+import { type Digest, defined, equalBytes, limits } from "../../core/base/index.ts";
 import { bytes, encode, list, read } from "../../core/codec/index.ts";
 import type { Network } from "../../core/committee/index.ts";
 import type { Segment } from "../../core/consensus/index.ts";
@@ -140,8 +140,7 @@ export class NodeCore {
   }
 
   get role(): NodeRole {
-    if (this.#role === undefined) throw new Error("the node is not started");
-    return this.#role;
+    return defined(this.#role, "the role of a node that is started");
   }
 
   /** What the machine may read while it executes. */

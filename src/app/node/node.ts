@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Author } from "../../core/base/index.ts";
+import { CodedError } from "../../core/base/index.ts";
 import { lineageOf, type Network, type NetworkParent } from "../../core/committee/index.ts";
 import { Ed25519Verifier } from "../../core/crypto/index.ts";
 import { loadKeyFile, lockIdentity } from "../../io/files/index.ts";
@@ -196,7 +197,7 @@ function failure(log: Log): {
   });
   const fatal = (error: unknown): void => {
     log.error({ reason: String(error) }, "the host cannot go on");
-    report(error instanceof Error ? error : new Error(String(error)));
+    report(error instanceof Error ? error : new CodedError("INTERNAL", String(error)));
   };
   return { failed, fatal };
 }

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Digest } from "../../core/base/index.ts";
+import { CodedError } from "../../core/base/index.ts";
 import { type ChangeList, readingChanges, type SignedUpdate } from "../../core/mirror/index.ts";
 import type { BlobStore } from "../../io/ports/index.ts";
 import type { Config } from "../config/index.ts";
@@ -154,7 +155,8 @@ export class Witness {
     const leaves = new Map(claims.map(({ path, leaf }) => [path, leaf]));
     const digestOf = (path: string): Digest => {
       const leaf = leaves.get(path);
-      if (leaf?.kind !== "file") throw new Error(`the update brings no file ${path}`);
+      if (leaf?.kind !== "file")
+        throw new CodedError("NOT_WITNESSED", `the update brings no file ${path}`);
       return leaf.digest;
     };
     let count = 0;

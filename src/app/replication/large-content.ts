@@ -1,5 +1,6 @@
 import { Readable } from "node:stream";
 import type { Digest } from "../../core/base/index.ts";
+import { CodedError } from "../../core/base/index.ts";
 import type { BlobStore } from "../../io/ports/index.ts";
 import { BlobError } from "../../io/storage/index.ts";
 import { ask, askSums, overlapOf, readAll, stopWith, transferMs } from "../client/index.ts";
@@ -111,7 +112,10 @@ export class LargeContent {
     const isPart = (start > 0 && start < size) || end < size;
     const headers: Record<string, string> = isPart ? { range: `bytes=${start}-${end - 1}` } : {};
     const stop = stopWith(this.#signal);
-    const timer = setTimeout(() => stop.abort(new Error("too slow")), transferMs(end - start));
+    const timer = setTimeout(
+      () => stop.abort(new CodedError("TOO_SLOW", "too slow")),
+      transferMs(end - start),
+    );
     const done = (): void => {
       clearTimeout(timer);
       stop.end();

@@ -1,5 +1,6 @@
 import { randomInt } from "node:crypto";
 import { createServer, type ListenOptions } from "node:net";
+import { CodedError } from "../../core/base/index.ts";
 
 /** Below what Linux, macOS and Windows hand out to outgoing connections, above the services. */
 const range = { from: 10_240, to: 32_768 };
@@ -48,7 +49,8 @@ export async function freePorts(count: number): Promise<number[]> {
   if (drawn.size + count > slicePorts / 2) drawn.clear();
   const found: number[] = [];
   for (let tries = 0; found.length < count; tries++) {
-    if (tries > triesMax) throw new Error(`no ${count} free ports on 127.0.0.1`);
+    if (tries > triesMax)
+      throw new CodedError("LISTEN_FAILED", `no ${count} free ports on 127.0.0.1`);
     const port = from + randomInt(slicePorts);
     if (drawn.has(port) || found.includes(port)) continue;
     drawn.add(port);

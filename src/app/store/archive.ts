@@ -1,4 +1,5 @@
 import {
+  assert,
   type Digest,
   Height,
   type PublicKey,
@@ -143,7 +144,7 @@ export class Archive {
   get hashes(): HashReader {
     return (level, index) => {
       const hash = this.#state.get(stateKeys.hash(level, index));
-      if (hash === undefined) throw new Error(`log hash ${level}/${index} is missing`);
+      assert(hash !== undefined, `log hash ${level}/${index} is there`);
       return hash;
     };
   }

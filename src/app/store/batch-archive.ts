@@ -93,6 +93,7 @@ export class BatchArchive {
   /** What it certifies may come later, where it comes with a part of the chain. */
   keepCertificate(certificate: Certificate): void {
     const { index } = certificate;
+    assert(index > 0, "a certificate is of a batch");
     if (index > (this.#newest?.index ?? 0)) this.#newest = certificate;
     this.#lastKept ??= this.#newestKept();
     const batches = index - this.#lastKept;

@@ -2,6 +2,7 @@ import { constants } from "node:fs";
 import { join } from "node:path";
 import {
   type Author,
+  assert,
   bigEndian,
   type Digest,
   defined,
@@ -116,9 +117,11 @@ export class HostStore {
         return this.#appendLog(record.record);
       case "guard":
         // It signs: so it knows again what it signed.
+        assert(record.place >= this.#guard.place, "the guard never goes back");
         this.#isReturning = false;
         return this.#guardBy({ place: record.place });
       case "guard-checkpoint":
+        assert(record.guard.size >= this.#guard.checkpoint.size, "nor for checkpoints");
         return this.#guardBy({ checkpoint: record.guard });
       case "guard-split":
         this.#guard = { ...this.#guard, joined: record.record };

@@ -1,4 +1,4 @@
-import { limits } from "../../core/base/index.ts";
+import { assert, limits } from "../../core/base/index.ts";
 import { type LogRecord, type RecordName, recordKey } from "../../core/consensus/index.ts";
 import { type Position, type StateStore, StorageError } from "../../io/ports/index.ts";
 import { batchEntry } from "./batch-archive.ts";
@@ -42,6 +42,7 @@ export class LogIndex {
   }
 
   #addBatch({ index, parts }: NonNullable<LogRecord["batch"]>, record: Position): void {
+    assert(index > (this.#unexecuted.at(-1)?.index ?? 0), "batches are logged in their order");
     let from = record;
     const positions = parts.map((name) => {
       const position = this.#known(name);

@@ -1,5 +1,5 @@
 /** A broken invariant of our own: never a peer's or an operator's fault. The process must not go on. */
-class InvariantError extends Error {
+export class InvariantError extends Error {
   override readonly name = "InvariantError";
 }
 

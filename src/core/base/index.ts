@@ -1,5 +1,5 @@
 export { Allowance } from "./allowance.ts";
-export { assert, defined, unreachable } from "./assert.ts";
+export { assert, defined, InvariantError, unreachable } from "./assert.ts";
 export {
   Author,
   type Brand,
@@ -24,6 +24,7 @@ export {
   toHex,
   utf8,
 } from "./bytes.ts";
+export { CodedError } from "./coded-error.ts";
 export { limits } from "./limits.ts";
 export type { LinkName } from "./link.ts";
 export { MonotonicClock } from "./monotonic-clock.ts";

@@ -1,5 +1,5 @@
 import { decode as cborDecode, encode as cborEncode, decodeFirst, Tokenizer, Type } from "cborg";
-import { equalBytes, fail, limits, ok, type Result } from "../base/index.ts";
+import { CodedError, equalBytes, fail, limits, ok, type Result } from "../base/index.ts";
 
 /** What may be written canonically: arrays, not maps; integers, not floats. */
 export type Value = number | string | boolean | null | Uint8Array | readonly Value[];
@@ -118,7 +118,7 @@ class CanonicalTokenizer extends Tokenizer {
     if (this.left-- <= 0) throw new TooManyItems();
     const token = super.next();
     if (token.type === Type.string) this.hasOddText ||= !isPlain(token);
-    if (token.type === Type.float) throw new Error("a float");
+    if (token.type === Type.float) throw new CodedError("NOT_CANONICAL", "a float");
     return token;
   }
 }

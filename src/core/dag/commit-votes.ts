@@ -1,4 +1,5 @@
 import type { Author, Digest } from "../base/index.ts";
+import { assert } from "../base/index.ts";
 import type { CommitVote, SignedHeader, VerifiedBlock } from "./block.ts";
 
 /** Commit indexes beyond the newest certificate whose votes are kept: of every writer one vote an index. */
@@ -68,6 +69,7 @@ export class CommitVotes {
     voters.set(author, header);
     digests.set(vote.digest, voters);
     this.#votes.set(vote.index, digests);
+    assert(voters.size <= this.#highest.length, "a writer votes once for an index");
     if (voters.size >= this.#validity) this.#certify(vote, [...voters.values()]);
   }
 

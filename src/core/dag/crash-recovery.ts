@@ -1,4 +1,5 @@
 import type { Author } from "../base/index.ts";
+import { assert } from "../base/index.ts";
 import type { Ref } from "./block.ts";
 
 /** What one peer knows about the rounds that this host may have signed. */
@@ -52,6 +53,7 @@ export class CrashRecovery {
     const claims = [...this.#claims.values()];
     const seen = claims.filter(({ theirs }) => theirs === undefined || hasSeen(theirs));
     if (seen.length < this.#needed) return undefined;
+    assert(seen.length <= this.#claims.size, "a peer answers once");
     this.#isOpen = false;
     const own = claims.map(({ mine }) => mine?.round ?? 0);
     return Math.max(0, ...own, ...seen.map(({ theirs }) => theirs?.round ?? 0)) + 2;

@@ -28,6 +28,7 @@ export {
   commitRangeShape,
   verifyCommitRange,
 } from "./commit-range.ts";
+export { dagForVerifiers, dagOf } from "./configure.ts";
 export type { DagEffect, DagInput } from "./effects.ts";
 export { leadersOf } from "./graph.ts";
 export { DagMachine } from "./machine.ts";
@@ -40,7 +41,7 @@ export {
 export type { DagMisbehaviour } from "./misbehaviour.ts";
 export type { DagRecovery } from "./options.ts";
 
-export { dag, dagConfigOf, dagOf } from "./protocol.ts";
+export { dag, dagConfigOf } from "./protocol.ts";
 export {
   blockOf,
   blockRecord,

@@ -1,4 +1,4 @@
-import { type Author, type Digest, defined, limits } from "../base/index.ts";
+import { type Author, assert, type Digest, defined, limits } from "../base/index.ts";
 import type { AcceptedPayload, Submission } from "../consensus/index.ts";
 import { type CommitVote, type DagConfig, refKey } from "./block.ts";
 import { type Commit, commitDigest, encodeCommit, genesisCommitDigest } from "./commit.ts";
@@ -226,11 +226,17 @@ export class Ordering {
       blocks: ordered.map((entry) => entry.ref),
       tsMs: medianTime(this.#graph, leader, this.#last.tsMs),
     };
+    assert(commit.tsMs >= this.#last.tsMs, "order time never goes back");
+    assert(ordered.length > 0, "a commit orders its leader at least");
     this.#apply(commit, ordered);
   }
 
   /** The one way into the order, for own decisions and for adopted commits alike. */
   #apply(commit: Commit, ordered: readonly Entry[]): void {
+    assert(commit.index === this.#last.index + 1, "commits have no gaps");
+    assert(commit.prev === this.#last.digest, "a commit names the one before it");
+    assert(ordered.length === commit.blocks.length, "a commit is applied with all its blocks");
+    assert(!ordered.some((entry) => entry.ordered), "no block is ordered twice");
     const bytes = encodeCommit(commit);
     const digest = commitDigest(bytes);
     if (this.#conflicts(commit.index, digest)) return;

@@ -1,4 +1,4 @@
-import { limits } from "../base/index.ts";
+import { assert, limits } from "../base/index.ts";
 import {
   payloadFrameBytes,
   protocolMessageCount,
@@ -66,6 +66,7 @@ export class PayloadQueue {
     }
     const taken = this.#items.splice(0, count);
     for (const item of taken) this.#bytes -= segmentBytes(item.segment);
+    assert(this.#bytes >= 0, "no more is taken than was put in");
     return taken;
   }
 }

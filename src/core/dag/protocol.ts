@@ -1,14 +1,12 @@
-import { type Author, assert, type Digest, fail, limits, ok, type Result } from "../base/index.ts";
+import { type Author, assert, type Digest, ok, type Result } from "../base/index.ts";
 import { read, type Shape, type Value } from "../codec/index.ts";
 import type {
   AcceptedBatch,
   Algorithm,
   BatchPoint,
   CertifiedBatch,
-  Configuration,
   Configured,
   Consensus,
-  FaultBudget,
   Finding,
   LoggedBatch,
   LogRecord,
@@ -27,6 +25,7 @@ import {
   type RangeCommit,
   verifyCommitRange,
 } from "./commit-range.ts";
+import { dagWith } from "./configure.ts";
 import { encodeDagMessage } from "./messages.ts";
 import { type DagMisbehaviour, dagMisbehaviours, judgeDag } from "./misbehaviour.ts";
 import { DagParticipant } from "./participant.ts";
@@ -39,103 +38,12 @@ import {
   loggedBatch,
   readDagRecord,
 } from "./records.ts";
-import {
-  type CommitRule,
-  commitRule,
-  defaultLeaders,
-  defaultRule,
-  fractionRule,
-  type RuleName,
-} from "./rows.ts";
-
-/** What a genesis says of the DAG. */
-export interface DagParameters {
-  /** Which row of the commit rule. */
-  readonly rule: RuleName;
-  /** Leader slots of each round, 1 … n. */
-  readonly leadersPerRound: number;
-}
 
 /** The default algorithm: an uncertified DAG of blocks, of which votes are read off. */
-export const dag: Algorithm = {
-  name: "dag",
-  misbehaviours: dagMisbehaviours,
-  configure(parameters, budget) {
-    const said = parametersOf(parameters);
-    if (!said.ok) return said;
-    const rule = commitRule(said.value.rule, budget);
-    if (!rule.ok) return rule;
-    const { leadersPerRound } = said.value;
-    if (leadersPerRound < 1 || leadersPerRound > budget.n)
-      return fail("GENESIS_LEADERS", "between one leader a round and all writers");
-    return ok(new ConfiguredDag(rule.value, leadersPerRound));
-  },
-  configureFraction({ n }) {
-    const rule = fractionRule(n);
-    return rule.ok ? ok(new ConfiguredDag(rule.value, defaultLeaders(n))) : rule;
-  },
-};
-
-/** What a genesis says for a committee of `n` that runs the DAG: f of 3f+1, and leaders enough for its size. */
-export function dagOf(
-  n: number,
-  wanted: { readonly rule?: RuleName; readonly f?: number; readonly k?: number } = {},
-): {
-  readonly faults: FaultBudget;
-  readonly consensus: { readonly algorithm: string; readonly parameters: DagParameters };
-} {
-  const { name, budget } = defaultRule(n);
-  const { rule = name, f = budget.f, k = budget.k } = wanted;
-  const parameters = { rule, leadersPerRound: defaultLeaders(n) };
-  return { faults: { ...budget, f, k }, consensus: { algorithm: dag.name, parameters } };
-}
-
-/** Faults: GENESIS_CONSENSUS. */
-function parametersOf(value: unknown): Result<DagParameters> {
-  const { rule, leadersPerRound, ...others } = Object(value) as Record<string, unknown>;
-  const isRule = rule === "three" || rule === "two" || rule === "dual";
-  if (!isRule) return fail("GENESIS_CONSENSUS", "the rule of a dag is three, two or dual");
-  if (typeof leadersPerRound !== "number" || !Number.isInteger(leadersPerRound))
-    return fail("GENESIS_CONSENSUS", "leadersPerRound of a dag is a number");
-  const [unknown] = Object.keys(others);
-  if (unknown !== undefined)
-    return fail("GENESIS_CONSENSUS", `a dag has no parameter ${JSON.stringify(unknown)}`);
-  return ok({ rule, leadersPerRound });
-}
-
-class ConfiguredDag implements Configured {
-  readonly algorithm = dag;
-  readonly rule: CommitRule;
-  readonly #leadersPerRound: number;
-
-  constructor(rule: CommitRule, leadersPerRound: number) {
-    this.rule = rule;
-    this.#leadersPerRound = leadersPerRound;
-  }
-
-  get parameters(): DagParameters {
-    return { rule: this.rule.name, leadersPerRound: this.#leadersPerRound };
-  }
-
-  get identity(): readonly Value[] {
-    const { name, n, f, c, k } = this.rule;
-    return [[name, n, f, c, k], this.#leadersPerRound, limits.gcRounds];
-  }
-
-  protocolOf({ group, epoch, keys, startMs, batchesBefore }: Configuration): Protocol {
-    const config: DagConfig = {
-      group,
-      epoch,
-      keys,
-      rule: this.rule,
-      leadersPerRound: this.#leadersPerRound,
-      genesisTimeMs: startMs,
-      commitsBefore: batchesBefore,
-      gcRounds: limits.gcRounds,
-    };
-    return new DagProtocol(this, config) as unknown as Protocol;
-  }
-}
+export const dag: Algorithm = dagWith(
+  dagMisbehaviours,
+  (configured, config) => new DagProtocol(configured, config) as unknown as Protocol,
+);
 
 /** The DAG among the writers of one configuration. */
 class DagProtocol implements Protocol<CommitRange, DagMisbehaviour> {

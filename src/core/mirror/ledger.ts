@@ -1,4 +1,4 @@
-import { type Author, Height } from "../base/index.ts";
+import { type Author, assert, Height } from "../base/index.ts";
 import { append, rootOf } from "../crypto/index.ts";
 import type { MirrorEvent, MirrorView } from "./execution.ts";
 import { stateKeys } from "./keys.ts";
@@ -33,6 +33,7 @@ export class Ledger {
     const index = this.state.log.size;
     const bytes = encodeLeaf(leaf);
     const { frontier, stored } = append(this.state.log, bytes);
+    assert(frontier.size === index + 1, "a leaf makes the log one longer");
     this.writes.set(stateKeys.leaf(index), bytes);
     for (const { level, index: place, hash } of stored)
       this.writes.set(stateKeys.hash(level, place), hash);

@@ -1,4 +1,4 @@
-import { type Author, equalBytes, limits } from "../base/index.ts";
+import { type Author, assert, equalBytes, limits } from "../base/index.ts";
 import type { Network } from "../committee/index.ts";
 import {
   type Checkpoint,
@@ -126,6 +126,7 @@ export class Cosigning {
     const { due } = collected;
     const isSame = due.size === this.#guard.size && equalBytes(due.root, this.#guard.root);
     if (this.#self === undefined || (due.size <= this.#guard.size && !isSame)) return [];
+    assert(due.size >= this.#guard.size, "no smaller size is signed after a larger one");
     const name = this.#network.cosigners[this.#self.author]?.name ?? "";
     const timeS = Math.floor(nowMs / 1000);
     const signed = cosign(this.#checkpoint(due), { name, signer: this.#self.signer, timeS });

@@ -1,4 +1,4 @@
-import { type Digest, limits, Overlay, type Steps } from "../base/index.ts";
+import { assert, type Digest, limits, Overlay, type Steps } from "../base/index.ts";
 import { type AcceptedBatch, messageCount, messagesOf, segmentBytes } from "../consensus/index.ts";
 import {
   type Appended,
@@ -175,6 +175,7 @@ export class Executor {
   }
 
   #take(batch: AcceptedBatch): readonly ExecutorEffect[] {
+    assert(batch.index === this.#lastQueued + 1, "batches are executed in their order");
     const isWaiting = this.#queue.length > 0;
     const bytes = bytesOf(batch);
     this.#queue.push({ batch: orderedBatch(batch), bytes });
@@ -221,6 +222,7 @@ export class Executor {
         return [...effects, { type: "changes-needed", changes: done.changes, update: done.update }];
       this.#queue.shift();
       this.#queuedBytes -= first.bytes;
+      assert(this.#queuedBytes >= 0, "no more leaves the queue than came");
       this.#executed(first.batch, done, effects);
     }
     return effects;

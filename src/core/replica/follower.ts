@@ -1,4 +1,4 @@
-import { equalBytes, fail, ok, type Result, StepBuilder } from "../base/index.ts";
+import { assert, equalBytes, fail, ok, type Result, StepBuilder } from "../base/index.ts";
 import type { Network, NetworkParent } from "../committee/index.ts";
 import type { AcceptedBatch, BatchPoint, BatchRange, CertifiedBatch } from "../consensus/index.ts";
 import { type CertifiedCheckpoint, type Verifier, verifyNote } from "../crypto/index.ts";
@@ -146,6 +146,7 @@ export class FollowerHost {
   }
 
   #execute({ batch, records }: CertifiedBatch): readonly FollowerEffect[] {
+    assert(batch.index === this.#last.index + 1, "a verified range has no gaps");
     this.#last = { index: batch.index, digest: batch.digest };
     for (const record of records) this.#made.records.push({ type: "log", record });
     return this.#run(this.#executor.accept(batch));

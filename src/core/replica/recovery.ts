@@ -1,4 +1,4 @@
-import { defined } from "../base/index.ts";
+import { assert, defined } from "../base/index.ts";
 import {
   type AcceptedBatch,
   type LogRecord,
@@ -46,6 +46,8 @@ export function batchesToReplay(
     const parts = batch.parts.map((name) =>
       defined(named.get(recordKey(name)), "the parts of a batch are in the log before its end"),
     );
+    const next = (batches.at(-1)?.index ?? state.commit.index) + 1;
+    assert(batch.index === next, "the log has every batch that the state lacks");
     batches.push(protocol.batchOf(record, parts));
   }
   return batches;

@@ -1,6 +1,6 @@
 import { constants } from "node:fs";
 import { join } from "node:path";
-import { limits } from "../../core/base/index.ts";
+import { assert, CodedError, limits } from "../../core/base/index.ts";
 import { nodeFiles } from "../files/index.ts";
 import {
   type FileSystem,
@@ -295,12 +295,13 @@ async function writeAll(
     const expected = parts.reduce((sum, part) => sum + part.length, 0);
     const { bytesWritten } = await handle.writev(parts, position);
     if (bytesWritten !== expected)
-      throw new Error(
+      throw new CodedError(
+        "ENOSPC",
         `only ${bytesWritten} of ${expected} bytes were written: the disk is full, or a quota is used up`,
       );
     position += bytesWritten;
   }
-  if (position !== at + length) throw new Error("the log buffer changed while it was written");
+  assert(position === at + length, "the log buffer stays as it is while it is written");
 }
 
 /**

@@ -1,5 +1,6 @@
 import { setImmediate } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
+import { CodedError } from "../../core/base/index.ts";
 import type { EntryBatch } from "./state-database.ts";
 
 type Entry = readonly [string, Uint8Array | undefined];
@@ -54,7 +55,13 @@ function endOf(thread: Worker): Promise<void> {
     thread.once("error", reject);
     thread.once("exit", (code) => {
       if (code === 0) resolve();
-      else reject(new Error(`the thread that writes it ended with code ${code}`));
+      else
+        reject(
+          new CodedError(
+            "STORAGE_WRITE_FAILED",
+            `the thread that writes it ended with code ${code}`,
+          ),
+        );
     });
   });
 }

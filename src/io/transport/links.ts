@@ -3,6 +3,7 @@ import { connect, createServer, type Server, type TLSSocket } from "node:tls";
 import {
   Allowance,
   type Author,
+  CodedError,
   type LinkName,
   limits,
   type PublicKey,
@@ -189,7 +190,9 @@ export class Links {
       ALPNProtocols: [protocol],
     });
     this.#connecting.add(socket);
-    socket.setTimeout(handshakeMs, () => socket.destroy(new Error("no answer to the handshake")));
+    socket.setTimeout(handshakeMs, () =>
+      socket.destroy(new CodedError("TOO_SLOW", "no answer to the handshake")),
+    );
     let isUp = false;
     socket.once("secureConnect", () => {
       socket.setTimeout(0);
