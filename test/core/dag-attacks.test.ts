@@ -3,7 +3,9 @@ import { test } from "node:test";
 import { Author, Digest, limits, Round } from "../../src/core/base/index.ts";
 import { decode, encode } from "../../src/core/codec/index.ts";
 import { segmentOf } from "../../src/core/consensus/index.ts";
+import { commitValue, genesisCommitDigest } from "../../src/core/dag/commit.ts";
 import {
+  commitDigest,
   type DagEffect,
   genesisRef,
   type Ref,
@@ -133,6 +135,27 @@ test("a quorum of votes for another digest halts the host as f+1 of them do (pit
       `${liars} votes against: ${accepted} commits went on`,
     );
   }
+});
+
+test("a certified commit that names a block twice halts the host, and orders nothing", () => {
+  const config = configOf(three, { leadersPerRound: 1 });
+  const machine = machineOf(config, 3);
+  const [leader] = fullRounds(config, 1)[0] ?? [];
+  assert.ok(leader !== undefined);
+  const prev = genesisCommitDigest(config.group, config.epoch);
+  const commit = { index: 1, prev, leader: leader.ref, blocks: [leader.ref, leader.ref], tsMs: 1 };
+  const bytes = encode(commitValue(commit));
+  const digest = commitDigest(bytes);
+  const effects = machine.step(
+    {
+      type: "certified",
+      commits: [{ commit, bytes, digest, blocks: [leader, leader] }],
+      certificate: { index: 1, digest, voters: [] },
+    },
+    1,
+  );
+  const types = effects.map(({ type }) => type);
+  assert.ok(types.includes("violation") && !types.includes("accept"), String(types));
 });
 
 // ── pacing and liveness ──

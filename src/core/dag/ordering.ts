@@ -132,6 +132,8 @@ export class Ordering {
   adopt(commit: Commit, ordered: readonly Entry[]): OrderingOutcome {
     if (commit.index !== this.#last.index + 1 || commit.prev !== this.#last.digest) {
       this.#halt(`commit ${commit.index} is certified upon another history than this host's`);
+    } else if (new Set(ordered.filter((entry) => !entry.ordered)).size < ordered.length) {
+      this.#halt(`commit ${commit.index} is certified and orders a block twice`);
     } else {
       this.#cursor = this.#slotOf(commit);
       this.#apply(commit, ordered);
