@@ -1297,4 +1297,35 @@ export const mutants = [
     put: "await Promise.race([Promise.allSettled(asked), pause(graceMs.one), most]);",
     says: "a command that is done waits for a server that hangs",
   },
+  // ── the seam ──
+  {
+    file: `${dag}/protocol.js`,
+    find: "commit.index > after.index && commit.index <= last",
+    put: "commit.index > after.index",
+    says: "a range is taken beyond the batch that is known to be the last",
+  },
+  {
+    file: `${dag}/protocol.js`,
+    find: "certificate.index === until?.index ? undefined : new DagCertificate(certificate)",
+    put: "new DagCertificate(certificate)",
+    says: "votes that nobody looked at are kept as a certificate",
+  },
+  {
+    file: `${dag}/ordering.js`,
+    find: "new Set(ordered.filter((entry) => !entry.ordered)).size < ordered.length",
+    put: "false",
+    says: "a certified commit may order a block twice",
+  },
+  {
+    file: "app/loop/host-loop.js",
+    find: "kept.records.push(...records);",
+    put: "",
+    says: "records that wait for company are lost",
+  },
+  {
+    file: "core/committee/genesis.js",
+    find: "...identity,",
+    put: "",
+    says: "two algorithms make one network",
+  },
 ];

@@ -1,5 +1,5 @@
 import { Author, type Digest, fail, ok, StepBuilder } from "../../src/core/base/index.ts";
-import { bytes, decode, encode, list, type Value } from "../../src/core/codec/index.ts";
+import { decode, encode, list, bytes as shape, type Value } from "../../src/core/codec/index.ts";
 import type * as Contract from "../../src/core/consensus/index.ts";
 import { segmentValue } from "../../src/core/consensus/index.ts";
 import { signingBytes, taggedDigest } from "../../src/core/crypto/index.ts";
@@ -8,7 +8,6 @@ import { signingBytes, taggedDigest } from "../../src/core/crypto/index.ts";
 type Entry = readonly [number, Uint8Array, number, Author, [number, Uint8Array, Uint8Array]];
 type Range = readonly Uint8Array[];
 type Point = Pick<Contract.AcceptedBatch, "index" | "digest" | "tsMs">;
-
 const digestOf = (body: Uint8Array): Digest => taggedDigest("commit", body);
 const read = <T>(wire: Uint8Array): T => {
   const decoded = decode(wire);
@@ -54,11 +53,12 @@ function protocolOf({ group, keys, startMs }: Contract.Configuration): Contract.
     isVouchedFor: () => true,
     rangeOf: (batches) => ok(batches.map(({ record }) => record)),
     rangeValue: (range) => [...range],
-    rangeShape: list(bytes(2 ** 21), 512),
+    rangeShape: list(shape(2 ** 21), 512),
     isEmptyRange: (range) => range.length === 0,
-    verifyRange: (range, after, { verifier }) => {
+    verifyRange: (range, after, { verifier, until }) => {
       let last: Contract.BatchPoint = after;
-      const fresh = range.filter((record) => batchOf(record).index > after.index);
+      const later = range.filter((one) => batchOf(one).index > after.index);
+      const fresh = later.filter((one) => batchOf(one).index <= (until?.index ?? Infinity));
       for (const record of fresh) {
         const [body, signature] = read<[Uint8Array, Uint8Array]>(record);
         const [index, prev] = read<Entry>(body);
@@ -69,8 +69,8 @@ function protocolOf({ group, keys, startMs }: Contract.Configuration): Contract.
         last = batchOf(record);
       }
       const batches = fresh.map((one) => ({ batch: batchOf(one), records: [recordOf(one)] }));
-      const [end] = fresh.slice(-1);
-      return ok({ batches, certificate: end && { index: last.index, bytes: end } });
+      const [bytes] = until ? [] : fresh.slice(-1);
+      return ok({ batches, certificate: bytes && { index: last.index, bytes } });
     },
     recordsFrame: () => encode([0xf1]),
     rangeFrame: (range) => encode([0xf2, [...range]]),

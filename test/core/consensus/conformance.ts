@@ -2,7 +2,11 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { toHex } from "../../../src/core/base/index.ts";
 import { decode, encode } from "../../../src/core/codec/index.ts";
-import { type AcceptedBatch, messagesOf } from "../../../src/core/consensus/index.ts";
+import {
+  type AcceptedBatch,
+  type CertifiedBatch,
+  messagesOf,
+} from "../../../src/core/consensus/index.ts";
 import {
   type Candidate,
   ConformanceNet,
@@ -195,6 +199,28 @@ export function conformance(
             taken.value.batches.map(({ batch }) => batch),
           );
       }
+    });
+
+    test("nothing counts beyond a batch that is known to be the last, and that one is endorsed already", async () => {
+      const net = await started(candidate, 25);
+      await busy(net, 5);
+      await net.run(3000);
+      const { consensus } = net.network;
+      const { verifier } = net.signatures;
+      const range = await rangeFrom(net, first(net), 0);
+      const after = { index: 0, digest: consensus.genesisDigest };
+      const whole = consensus.verifyRange(range, after, { verifier });
+      assert.ok(whole.ok && whole.value.batches.length > 1);
+      const [{ batch: last }] = whole.value.batches as [CertifiedBatch];
+      const cut = consensus.verifyRange(range, after, { verifier, until: last });
+      assert.ok(cut.ok);
+      assert.deepEqual(
+        cut.value.batches.map(({ batch }) => placeOf(batch)),
+        [placeOf(last)],
+      );
+      assert.equal(cut.value.certificate, undefined, "nobody looked at what endorses it");
+      const nothing = consensus.verifyRange(range, last, { verifier, until: last });
+      assert.ok(nothing.ok && nothing.value.batches.length === 0);
     });
 
     test("nothing certified yet is an empty answer, and no fault of whoever gave it", async () => {
