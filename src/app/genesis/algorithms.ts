@@ -6,7 +6,7 @@ import { readGenesis } from "./genesis-file.ts";
 /** The consensus algorithms that this program knows, by which a genesis names them. */
 export const algorithms: readonly Algorithm[] = [dag];
 
-/** {@link readGenesis} with all of them. */
+/** Reads and checks a genesis from its JSON text, which may name any of them. Throws GENESIS_*, RULE_*. */
 export function parseGenesis(text: string, source: string): Network {
   return readGenesis(text, source, algorithms);
 }
